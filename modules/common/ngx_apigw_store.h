@@ -1,0 +1,115 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#ifndef _NGX_APIGW_STORE_H_INCLUDED_
+#define _NGX_APIGW_STORE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <lmdb.h>
+
+
+/*
+ * A store: one LMDB environment in a directory of its own, with up to
+ * NGX_APIGW_STORE_DBS named databases.  Uses nothing of nginx but its types,
+ * so that the command-line tool and the unit tests can link it.
+ *
+ * All functions return 0, an errno value, one of LMDB's negative codes, or
+ * one of the codes below; ngx_apigw_store_strerror() has a text for each.
+ */
+
+
+#define NGX_APIGW_STORE_DBS      6
+
+#define NGX_APIGW_STORE_EFORMAT  (-31001)   /* not this kind of store */
+#define NGX_APIGW_STORE_EEMPTY   (-31002)   /* nothing was written yet */
+
+
+typedef struct ngx_apigw_store_s  ngx_apigw_store_t;
+
+
+typedef struct {
+    const char          *format;    /* "apigw-keys 1", kept in the store */
+    const char          *dbs[NGX_APIGW_STORE_DBS + 1];  /* NULL-terminated */
+    size_t               map;       /* first size of the map, grows by itself */
+} ngx_apigw_store_kind_t;
+
+
+/* The body of a write transaction; what it returns but 0 aborts it. */
+
+typedef int (*ngx_apigw_store_write_pt)(ngx_apigw_store_t *store,
+    MDB_txn *txn, void *data);
+
+
+#pragma GCC visibility push(hidden)
+
+
+/*
+ * Opens the store in an existing directory, creating its files.  To be called
+ * after fork; a second open in the same process returns the same store and
+ * counts, as LMDB forbids to open an environment twice.  Root leaves the
+ * files to the owner of the directory.
+ */
+
+int ngx_apigw_store_open(ngx_apigw_store_t **store, const char *directory,
+    const ngx_apigw_store_kind_t *kind);
+void ngx_apigw_store_close(ngx_apigw_store_t *store);
+
+
+/*
+ * Starts a read transaction, takes no lock and waits for nobody; one at a
+ * time in a process.  What is read stays valid until
+ * ngx_apigw_store_read_end().  NGX_APIGW_STORE_EEMPTY if nobody has written
+ * to the store.
+ */
+
+int ngx_apigw_store_read(ngx_apigw_store_t *store, MDB_txn **txn);
+void ngx_apigw_store_read_end(ngx_apigw_store_t *store);
+
+
+/* The handle of kind->dbs[n], valid within a transaction. */
+
+MDB_dbi ngx_apigw_store_db(ngx_apigw_store_t *store, ngx_uint_t n);
+
+
+/*
+ * Runs write() in a transaction, again in a larger map as often as it does
+ * not fit, and commits.  Waits for other writers.
+ */
+
+int ngx_apigw_store_write(ngx_apigw_store_t *store,
+    ngx_apigw_store_write_pt write, void *data);
+
+
+/*
+ * The number of the last committed transaction of any process: what was read
+ * at an equal number still holds.
+ */
+
+uint64_t ngx_apigw_store_version(ngx_apigw_store_t *store);
+
+
+/* Frees the slots of readers that were killed; returns how many. */
+
+int ngx_apigw_store_check_readers(ngx_apigw_store_t *store);
+
+
+/*
+ * Takes the identity of the owner of the directory, for good, if the process
+ * is root's: what a command line does before it opens a live store.
+ */
+
+int ngx_apigw_store_become_owner(const char *directory);
+
+
+const char *ngx_apigw_store_strerror(int rc);
+
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_APIGW_STORE_H_INCLUDED_ */

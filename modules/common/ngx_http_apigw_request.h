@@ -1,0 +1,110 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#ifndef _NGX_HTTP_APIGW_REQUEST_H_INCLUDED_
+#define _NGX_HTTP_APIGW_REQUEST_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_apigw_compat.h"
+
+
+/*
+ * A refusal (RFC 9457).  A phase handler fills one in its context and returns
+ * ngx_http_apigw_refuse(), that is, the status.  nginx then does what it does
+ * with any status: "satisfy any" may still grant, error_page may still
+ * answer.  If it comes to nginx's built-in page, the filters put the problem
+ * document in its place.
+ *
+ * The two header fields belong to the refusal and are sent with a page of
+ * error_page too, as long as the status is kept.
+ */
+
+typedef struct {
+    ngx_uint_t       status;       /* 0: nothing was refused */
+    ngx_str_t        type;         /* URI; empty: "about:blank" */
+    ngx_str_t        title;        /* literal text without \ and " */
+    ngx_str_t        detail;       /* any text or empty */
+    ngx_str_t        members;      /* further members: "a":1,"b":"c" */
+
+    ngx_str_t        authenticate; /* a WWW-Authenticate or empty */
+    time_t           retry_after;  /* seconds, 0: none */
+
+    ngx_str_t        body;         /* set by the filters */
+    ngx_uint_t       uri_changes;
+    unsigned         active:1;
+    unsigned         sent:1;
+} ngx_http_apigw_problem_t;
+
+
+#pragma GCC visibility push(hidden)
+
+
+/*
+ * The context of a module for a client's request: one for the main request
+ * and all its subrequests, which survives internal redirects.
+ *
+ * ngx_http_apigw_get_ctx() returns NULL if there is none,
+ * ngx_http_apigw_create_ctx() returns it zeroed, or NULL without memory.
+ */
+
+void *ngx_http_apigw_get_ctx(ngx_http_request_t *r, ngx_module_t *module);
+void *ngx_http_apigw_create_ctx(ngx_http_request_t *r, ngx_module_t *module,
+    size_t size);
+
+
+/*
+ * Marks the request as refused for the reason in pr, whose texts must live as
+ * long as the request, and returns pr->status.
+ */
+
+ngx_int_t ngx_http_apigw_refuse(ngx_http_request_t *r,
+    ngx_http_apigw_problem_t *pr);
+
+
+/*
+ * To be called by the module's header filter for every response of the main
+ * request if pr->status is not 0.  Returns NGX_OK or NGX_ERROR.
+ */
+
+ngx_int_t ngx_http_apigw_problem_header(ngx_http_request_t *r,
+    ngx_http_apigw_problem_t *pr);
+
+
+/*
+ * To be called by the module's body filter; returns the chain to pass on: the
+ * problem document at the first call if it takes the place of in, else in.
+ * NGX_CHAIN_ERROR without memory.
+ */
+
+ngx_chain_t *ngx_http_apigw_problem_body(ngx_http_request_t *r,
+    ngx_http_apigw_problem_t *pr, ngx_chain_t *in);
+
+
+/*
+ * Adds a response header field; name is a literal, value lives as long as
+ * the request.  Returns NGX_OK or NGX_ERROR.
+ */
+
+ngx_int_t ngx_http_apigw_add_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+
+
+/*
+ * Sets a variable to text that lives as long as the request, or to "not
+ * found" if it is empty.
+ */
+
+void ngx_http_apigw_variable_set(ngx_http_variable_value_t *v,
+    ngx_str_t *value);
+
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_HTTP_APIGW_REQUEST_H_INCLUDED_ */
