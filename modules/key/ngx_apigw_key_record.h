@@ -53,7 +53,7 @@ typedef enum {
     NGX_APIGW_KEY_PER_DAY,
     NGX_APIGW_KEY_PER_WEEK,
     NGX_APIGW_KEY_PER_MONTH,
-    NGX_APIGW_KEY_PER_YEAR
+    NGX_APIGW_KEY_PER_LIFETIME
 } ngx_apigw_key_period_e;
 
 
@@ -175,14 +175,17 @@ size_t ngx_apigw_key_cidr_text(const ngx_apigw_key_cidr_t *cidr, u_char *buf);
 ngx_uint_t ngx_apigw_key_address_allowed(ngx_apigw_key_record_t *rec,
     const u_char *address, size_t len);
 
-/* one limit a period; a limit of -1 removes it */
+/*
+ * One limit a period; a limit of -1 removes it.  Quotas are per hour or
+ * longer, rates per second, minute or hour.
+ */
 
 ngx_uint_t ngx_apigw_key_quota_next(ngx_apigw_key_record_t *rec, size_t *pos,
     ngx_apigw_key_period_e *period, int64_t *limit);
 ngx_int_t ngx_apigw_key_quota_set(ngx_str_t *quotas,
     ngx_apigw_key_period_e period, int64_t limit);
 
-/* "second", "minute", ...; 0 and NULL if there is no such period */
+/* "second", ..., "lifetime"; 0 and NULL if there is no such period */
 
 const char *ngx_apigw_key_period_name(ngx_apigw_key_period_e period);
 ngx_apigw_key_period_e ngx_apigw_key_period_parse(const u_char *text,
