@@ -1,0 +1,579 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <sys/stat.h>
+
+#include "ngx_apigw_store.h"
+
+
+/*
+ * What lives here: the LMDB environments that this process has open.  A list
+ * of the process and not of a cycle, because LMDB forbids to open a file
+ * twice in a process and the configurations of two cycles may name the same
+ * directory; it is used by one thread.
+ *
+ * A process that is killed leaves a reader's slot, freed by
+ * ngx_apigw_store_check_readers(), and LMDB's writer mutex, which is robust:
+ * the next writer recovers it.  Readers take no lock; after a reader finds
+ * the map too small (another process has grown it) it maps the new size.
+ */
+
+
+#define NGX_APIGW_STORE_MAP      ((size_t) 64 * 1024 * 1024)
+#define NGX_APIGW_STORE_MAX      ((size_t) 1 << 40)
+#define NGX_APIGW_STORE_READERS  1024
+#define NGX_APIGW_STORE_META     "meta"
+#define NGX_APIGW_STORE_FORMAT   "format"
+
+
+struct ngx_apigw_store_s {
+    ngx_apigw_store_t             *next;
+    const ngx_apigw_store_kind_t  *kind;
+    MDB_env                       *env;
+    MDB_txn                       *txn;
+    MDB_dbi                        dbs[NGX_APIGW_STORE_DBS];
+    dev_t                          device;
+    ino_t                          inode;
+    pid_t                          pid;
+    ngx_uint_t                     refs;
+    unsigned                       ready:1;
+    unsigned                       reading:1;
+};
+
+
+static ngx_apigw_store_t *ngx_apigw_store_find(struct stat *sb);
+static int ngx_apigw_store_open_env(ngx_apigw_store_t *store,
+    const char *directory, struct stat *sb);
+static int ngx_apigw_store_open_files(ngx_apigw_store_t *store,
+    const char *directory);
+static int ngx_apigw_store_own(const char *directory, const char *file,
+    struct stat *sb);
+static int ngx_apigw_store_begin(ngx_apigw_store_t *store, unsigned flags,
+    MDB_txn **txn);
+static int ngx_apigw_store_open_dbs(ngx_apigw_store_t *store, MDB_txn *txn,
+    unsigned flags);
+static int ngx_apigw_store_check_format(ngx_apigw_store_t *store,
+    MDB_txn *txn, unsigned flags);
+static int ngx_apigw_store_grow(ngx_apigw_store_t *store);
+
+
+static ngx_apigw_store_t  *ngx_apigw_stores;
+
+
+int
+ngx_apigw_store_open(ngx_apigw_store_t **sp, const char *directory,
+    const ngx_apigw_store_kind_t *kind)
+{
+    int                 rc;
+    struct stat         sb;
+    ngx_apigw_store_t  *store;
+
+    if (stat(directory, &sb) == -1) {
+        return errno;
+    }
+
+    if (!S_ISDIR(sb.st_mode)) {
+        return ENOTDIR;
+    }
+
+    store = ngx_apigw_store_find(&sb);
+
+    if (store) {
+        if (strcmp(store->kind->format, kind->format) != 0) {
+            return NGX_APIGW_STORE_EFORMAT;
+        }
+
+        store->kind = kind;
+        store->refs++;
+        *sp = store;
+        return 0;
+    }
+
+    store = calloc(1, sizeof(ngx_apigw_store_t));
+    if (store == NULL) {
+        return ENOMEM;
+    }
+
+    store->kind = kind;
+
+    rc = ngx_apigw_store_open_env(store, directory, &sb);
+
+    if (rc != 0) {
+        if (store->env) {
+            mdb_env_close(store->env);
+        }
+
+        free(store);
+        return rc;
+    }
+
+    store->refs = 1;
+    store->next = ngx_apigw_stores;
+    ngx_apigw_stores = store;
+
+    *sp = store;
+
+    return 0;
+}
+
+
+/*
+ * An environment opened before a fork must not be used after it; what the
+ * parent had open is passed over.
+ */
+
+static ngx_apigw_store_t *
+ngx_apigw_store_find(struct stat *sb)
+{
+    ngx_apigw_store_t  *store;
+
+    for (store = ngx_apigw_stores; store; store = store->next) {
+
+        if (store->device == sb->st_dev
+            && store->inode == sb->st_ino
+            && store->pid == getpid())
+        {
+            return store;
+        }
+    }
+
+    return NULL;
+}
+
+
+static int
+ngx_apigw_store_open_env(ngx_apigw_store_t *store, const char *directory,
+    struct stat *sb)
+{
+    int       rc;
+    MDB_txn  *txn;
+
+    store->device = sb->st_dev;
+    store->inode = sb->st_ino;
+    store->pid = getpid();
+
+    rc = ngx_apigw_store_open_files(store, directory);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    if (geteuid() == 0) {
+        rc = ngx_apigw_store_own(directory, "/data.mdb", sb);
+
+        if (rc == 0) {
+            rc = ngx_apigw_store_own(directory, "/lock.mdb", sb);
+        }
+
+        if (rc != 0) {
+            return rc;
+        }
+    }
+
+    (void) ngx_apigw_store_check_readers(store);
+
+    rc = ngx_apigw_store_begin(store, MDB_RDONLY, &txn);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    rc = ngx_apigw_store_check_format(store, txn, 0);
+
+    mdb_txn_abort(txn);
+
+    return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
+}
+
+
+static int
+ngx_apigw_store_open_files(ngx_apigw_store_t *store, const char *directory)
+{
+    int     rc;
+    size_t  map;
+
+    rc = mdb_env_create(&store->env);
+
+    if (rc != 0) {
+        store->env = NULL;
+        return rc;
+    }
+
+    map = store->kind->map ? store->kind->map : NGX_APIGW_STORE_MAP;
+
+    if ((rc = mdb_env_set_maxdbs(store->env, NGX_APIGW_STORE_DBS + 1)) != 0
+        || (rc = mdb_env_set_maxreaders(store->env, NGX_APIGW_STORE_READERS))
+           != 0
+        || (rc = mdb_env_set_mapsize(store->env, map)) != 0)
+    {
+        return rc;
+    }
+
+    return mdb_env_open(store->env, directory, MDB_NOTLS|MDB_NORDAHEAD, 0600);
+}
+
+
+static int
+ngx_apigw_store_own(const char *directory, const char *file, struct stat *sb)
+{
+    int   n;
+    char  name[NGX_MAX_PATH];
+
+    n = snprintf(name, sizeof(name), "%s%s", directory, file);
+
+    if (n < 0 || n >= (int) sizeof(name)) {
+        return ENAMETOOLONG;
+    }
+
+    return chown(name, sb->st_uid, sb->st_gid) == -1 ? errno : 0;
+}
+
+
+void
+ngx_apigw_store_close(ngx_apigw_store_t *store)
+{
+    ngx_apigw_store_t  **p;
+
+    if (--store->refs) {
+        return;
+    }
+
+    for (p = &ngx_apigw_stores; *p; p = &(*p)->next) {
+        if (*p == store) {
+            *p = store->next;
+            break;
+        }
+    }
+
+    if (store->pid == getpid()) {
+
+        if (store->txn) {
+            mdb_txn_abort(store->txn);
+        }
+
+        mdb_env_close(store->env);
+    }
+
+    free(store);
+}
+
+
+static int
+ngx_apigw_store_begin(ngx_apigw_store_t *store, unsigned flags, MDB_txn **txn)
+{
+    int  rc;
+
+    rc = mdb_txn_begin(store->env, NULL, flags, txn);
+
+    if (rc == MDB_MAP_RESIZED) {
+
+        /* another process has grown the map */
+
+        rc = mdb_env_set_mapsize(store->env, 0);
+
+        if (rc == 0) {
+            rc = mdb_txn_begin(store->env, NULL, flags, txn);
+        }
+    }
+
+    return rc;
+}
+
+
+/*
+ * Whether the store is of this kind.  A new one has no meta database; a
+ * writer gives it one.
+ */
+
+static int
+ngx_apigw_store_check_format(ngx_apigw_store_t *store, MDB_txn *txn,
+    unsigned flags)
+{
+    int          rc;
+    MDB_dbi      dbi;
+    MDB_val      key, value;
+    const char  *format;
+
+    format = store->kind->format;
+
+    key.mv_data = (void *) NGX_APIGW_STORE_FORMAT;
+    key.mv_size = sizeof(NGX_APIGW_STORE_FORMAT) - 1;
+
+    rc = mdb_dbi_open(txn, NGX_APIGW_STORE_META, flags, &dbi);
+
+    if (rc == MDB_NOTFOUND) {
+        return NGX_APIGW_STORE_EEMPTY;
+    }
+
+    if (rc != 0) {
+        return rc == MDB_INCOMPATIBLE ? NGX_APIGW_STORE_EFORMAT : rc;
+    }
+
+    rc = mdb_get(txn, dbi, &key, &value);
+
+    if (rc == MDB_NOTFOUND && (flags & MDB_CREATE)) {
+        value.mv_data = (void *) format;
+        value.mv_size = strlen(format);
+
+        return mdb_put(txn, dbi, &key, &value, 0);
+    }
+
+    if (rc != 0) {
+        return rc == MDB_NOTFOUND ? NGX_APIGW_STORE_EFORMAT : rc;
+    }
+
+    if (value.mv_size != strlen(format)
+        || memcmp(value.mv_data, format, value.mv_size) != 0)
+    {
+        return NGX_APIGW_STORE_EFORMAT;
+    }
+
+    return 0;
+}
+
+
+static int
+ngx_apigw_store_open_dbs(ngx_apigw_store_t *store, MDB_txn *txn,
+    unsigned flags)
+{
+    int         rc;
+    ngx_uint_t  n;
+
+    rc = ngx_apigw_store_check_format(store, txn, flags);
+
+    for (n = 0; rc == 0 && store->kind->dbs[n]; n++) {
+        rc = mdb_dbi_open(txn, store->kind->dbs[n], flags, &store->dbs[n]);
+    }
+
+    return rc == MDB_NOTFOUND ? NGX_APIGW_STORE_EEMPTY : rc;
+}
+
+
+int
+ngx_apigw_store_read(ngx_apigw_store_t *store, MDB_txn **txn)
+{
+    int  rc;
+
+    if (store->txn == NULL) {
+        rc = ngx_apigw_store_begin(store, MDB_RDONLY, &store->txn);
+
+        if (rc != 0) {
+            store->txn = NULL;
+            return rc;
+        }
+
+    } else {
+        rc = mdb_txn_renew(store->txn);
+
+        if (rc == MDB_MAP_RESIZED) {
+            rc = mdb_env_set_mapsize(store->env, 0);
+
+            if (rc == 0) {
+                rc = mdb_txn_renew(store->txn);
+            }
+        }
+
+        if (rc != 0) {
+            return rc;
+        }
+    }
+
+    if (!store->ready) {
+
+        rc = ngx_apigw_store_open_dbs(store, store->txn, 0);
+
+        if (rc != 0) {
+            mdb_txn_abort(store->txn);
+            store->txn = NULL;
+            return rc;
+        }
+
+        /* handles become the environment's when the transaction commits */
+
+        rc = mdb_txn_commit(store->txn);
+        store->txn = NULL;
+
+        if (rc == 0) {
+            rc = ngx_apigw_store_begin(store, MDB_RDONLY, &store->txn);
+        }
+
+        if (rc != 0) {
+            store->txn = NULL;
+            return rc;
+        }
+
+        store->ready = 1;
+    }
+
+    store->reading = 1;
+    *txn = store->txn;
+
+    return 0;
+}
+
+
+void
+ngx_apigw_store_read_end(ngx_apigw_store_t *store)
+{
+    store->reading = 0;
+    mdb_txn_reset(store->txn);
+}
+
+
+MDB_dbi
+ngx_apigw_store_db(ngx_apigw_store_t *store, ngx_uint_t n)
+{
+    return store->dbs[n];
+}
+
+
+int
+ngx_apigw_store_write(ngx_apigw_store_t *store, ngx_apigw_store_write_pt write,
+    void *data)
+{
+    int         rc;
+    MDB_txn    *txn;
+    ngx_uint_t  opened;
+
+    if (store->reading) {
+        return EBUSY;
+    }
+
+    for ( ;; ) {
+
+        rc = ngx_apigw_store_begin(store, 0, &txn);
+
+        if (rc != 0) {
+            return rc;
+        }
+
+        opened = 0;
+
+        if (!store->ready) {
+            rc = ngx_apigw_store_open_dbs(store, txn, MDB_CREATE);
+            opened = 1;
+        }
+
+        if (rc == 0) {
+            rc = write(store, txn, data);
+        }
+
+        if (rc == 0) {
+            rc = mdb_txn_commit(txn);
+
+        } else {
+            mdb_txn_abort(txn);
+        }
+
+        if (rc == 0) {
+            store->ready |= opened;
+            return 0;
+        }
+
+        if (rc != MDB_MAP_FULL) {
+            return rc;
+        }
+
+        rc = ngx_apigw_store_grow(store);
+
+        if (rc != 0) {
+            return rc;
+        }
+    }
+}
+
+
+static int
+ngx_apigw_store_grow(ngx_apigw_store_t *store)
+{
+    MDB_envinfo  info;
+
+    /* no transaction of this process may be open, not even a reset one */
+
+    if (store->txn) {
+        mdb_txn_abort(store->txn);
+        store->txn = NULL;
+    }
+
+    (void) mdb_env_info(store->env, &info);
+
+    if (info.me_mapsize >= NGX_APIGW_STORE_MAX) {
+        return MDB_MAP_FULL;
+    }
+
+    return mdb_env_set_mapsize(store->env, info.me_mapsize * 2);
+}
+
+
+uint64_t
+ngx_apigw_store_version(ngx_apigw_store_t *store)
+{
+    MDB_envinfo  info;
+
+    (void) mdb_env_info(store->env, &info);
+
+    return info.me_last_txnid;
+}
+
+
+int
+ngx_apigw_store_check_readers(ngx_apigw_store_t *store)
+{
+    int  dead;
+
+    dead = 0;
+
+    (void) mdb_reader_check(store->env, &dead);
+
+    return dead;
+}
+
+
+int
+ngx_apigw_store_become_owner(const char *directory)
+{
+    struct stat  sb;
+
+    if (geteuid() != 0) {
+        return 0;
+    }
+
+    if (stat(directory, &sb) == -1) {
+        return errno;
+    }
+
+    if (sb.st_uid == 0) {
+        return 0;
+    }
+
+    if (setgroups(0, NULL) == -1
+        || setgid(sb.st_gid) == -1
+        || setuid(sb.st_uid) == -1)
+    {
+        return errno;
+    }
+
+    return 0;
+}
+
+
+const char *
+ngx_apigw_store_strerror(int rc)
+{
+    switch (rc) {
+
+    case NGX_APIGW_STORE_EFORMAT:
+        return "this is a store of another kind or version";
+
+    case NGX_APIGW_STORE_EEMPTY:
+        return "the store is empty";
+
+    default:
+        return mdb_strerror(rc);
+    }
+}

@@ -1,0 +1,122 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_apigw_zone.h"
+
+
+#define NGX_APIGW_LOG_INTERVAL  60
+
+
+void
+ngx_apigw_zone_init(ngx_apigw_zone_t *zone, const char *module,
+    ngx_str_t *name, ngx_apigw_collect_pt collect)
+{
+    zone->magic = NGX_APIGW_ZONE_MAGIC;
+    zone->abi = NGX_APIGW_ZONE_ABI;
+    zone->reserved = 0;
+    zone->module.data = (u_char *) module;
+    zone->module.len = ngx_strlen(module);
+    zone->name = *name;
+    zone->collect = collect;
+}
+
+
+ngx_apigw_zone_t *
+ngx_apigw_zone_get(ngx_shm_zone_t *shm_zone)
+{
+    ngx_apigw_zone_t  *zone;
+
+    zone = shm_zone->data;
+
+    if (zone == NULL
+        || zone->magic != NGX_APIGW_ZONE_MAGIC
+        || zone->abi != NGX_APIGW_ZONE_ABI)
+    {
+        return NULL;
+    }
+
+    return zone;
+}
+
+
+ngx_int_t
+ngx_apigw_zone_emit(ngx_apigw_zone_t *zone, const ngx_apigw_metric_t *metric,
+    void *base, ngx_apigw_emit_pt emit, void *data)
+{
+    ngx_int_t      rc;
+    ngx_atomic_t  *value;
+
+    for ( /* void */ ; metric->name; metric++) {
+        value = (ngx_atomic_t *) ((u_char *) base + metric->offset);
+
+        rc = emit(data, zone, metric, *value);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_apigw_zone_parse(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *name,
+    ssize_t *size)
+{
+    u_char     *p;
+    ngx_str_t   s;
+
+    p = (u_char *) ngx_strlchr(value->data, value->data + value->len, ':');
+
+    if (p == NULL || p == value->data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid zone \"%V\", it must be \"name:size\"",
+                           value);
+        return NGX_ERROR;
+    }
+
+    name->data = value->data;
+    name->len = p - value->data;
+
+    s.data = p + 1;
+    s.len = value->data + value->len - s.data;
+
+    *size = ngx_parse_size(&s);
+
+    if (*size == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid zone size \"%V\"", value);
+        return NGX_ERROR;
+    }
+
+    if (*size < (ssize_t) (8 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "zone \"%V\" is too small, the least is %uzk",
+                           value, 8 * ngx_pagesize / 1024);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_apigw_log_due(ngx_atomic_t *last)
+{
+    ngx_atomic_uint_t  now, then;
+
+    now = (ngx_atomic_uint_t) (ngx_current_msec / 1000) + 1;
+    then = *last;
+
+    if (then != 0 && now - then < NGX_APIGW_LOG_INTERVAL) {
+        return 0;
+    }
+
+    return ngx_atomic_cmp_set(last, then, now);
+}

@@ -1,0 +1,344 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_apigw_request.h"
+
+
+#define NGX_HTTP_APIGW_PROBLEM_TYPE  "application/problem+json"
+
+
+typedef struct {
+    ngx_module_t            *module;
+    void                    *ctx;
+} ngx_http_apigw_anchor_t;
+
+
+static void ngx_http_apigw_anchor(void *data);
+static ngx_uint_t ngx_http_apigw_problem_shown(ngx_http_request_t *r,
+    ngx_http_apigw_problem_t *pr);
+static ngx_int_t ngx_http_apigw_problem_body_create(ngx_http_request_t *r,
+    ngx_http_apigw_problem_t *pr);
+static u_char *ngx_http_apigw_problem_member(u_char *p, const char *name,
+    ngx_str_t *value);
+
+
+static ngx_str_t  ngx_http_apigw_about_blank = ngx_string("about:blank");
+
+
+void *
+ngx_http_apigw_get_ctx(ngx_http_request_t *r, ngx_module_t *module)
+{
+    void                     *ctx;
+    ngx_pool_cleanup_t       *cln;
+    ngx_http_apigw_anchor_t  *anchor;
+
+    r = r->main;
+
+    ctx = r->ctx[module->ctx_index];
+
+    if (ctx || !(r->internal || r->filter_finalize)) {
+        return ctx;
+    }
+
+    /* an internal redirect has cleared the contexts, see realip */
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_http_apigw_anchor) {
+            continue;
+        }
+
+        anchor = cln->data;
+
+        if (anchor->module == module) {
+            r->ctx[module->ctx_index] = anchor->ctx;
+            return anchor->ctx;
+        }
+    }
+
+    return NULL;
+}
+
+
+void *
+ngx_http_apigw_create_ctx(ngx_http_request_t *r, ngx_module_t *module,
+    size_t size)
+{
+    void                     *ctx;
+    ngx_pool_cleanup_t       *cln;
+    ngx_http_apigw_anchor_t  *anchor;
+
+    r = r->main;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_apigw_anchor_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ctx = ngx_pcalloc(r->pool, size);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    anchor = cln->data;
+    anchor->module = module;
+    anchor->ctx = ctx;
+
+    cln->handler = ngx_http_apigw_anchor;
+
+    r->ctx[module->ctx_index] = ctx;
+
+    return ctx;
+}
+
+
+static void
+ngx_http_apigw_anchor(void *data)
+{
+    /* only marks where the context is */
+}
+
+
+ngx_int_t
+ngx_http_apigw_refuse(ngx_http_request_t *r, ngx_http_apigw_problem_t *pr)
+{
+    pr->uri_changes = r->uri_changes;
+    pr->active = 0;
+    pr->sent = 0;
+    pr->body.len = 0;
+
+    return pr->status;
+}
+
+
+/*
+ * Whether this is nginx's built-in page for the refused request itself: a
+ * page of error_page comes after a change of the URI.
+ */
+
+static ngx_uint_t
+ngx_http_apigw_problem_shown(ngx_http_request_t *r,
+    ngx_http_apigw_problem_t *pr)
+{
+    return r == r->main && r->uri_changes == pr->uri_changes;
+}
+
+
+ngx_int_t
+ngx_http_apigw_problem_header(ngx_http_request_t *r,
+    ngx_http_apigw_problem_t *pr)
+{
+    u_char     *p;
+    ngx_str_t   value;
+
+    /* a back end that answers with the same status sets no err_status */
+
+    if (r->err_status != pr->status || r->headers_out.status != pr->status) {
+        return NGX_OK;
+    }
+
+    if (pr->authenticate.len
+        && ngx_http_apigw_add_header(r, "WWW-Authenticate", &pr->authenticate)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (pr->retry_after > 0) {
+        p = ngx_pnalloc(r->pool, NGX_TIME_T_LEN);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        value.data = p;
+        value.len = ngx_sprintf(p, "%T", pr->retry_after) - p;
+
+        if (ngx_http_apigw_add_header(r, "Retry-After", &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (!ngx_http_apigw_problem_shown(r, pr)) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_apigw_problem_body_create(r, pr) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    pr->active = 1;
+
+    ngx_str_set(&r->headers_out.content_type, NGX_HTTP_APIGW_PROBLEM_TYPE);
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+    r->headers_out.charset.len = 0;
+
+    ngx_http_clear_content_length(r);
+    r->headers_out.content_length_n = pr->body.len;
+
+    return NGX_OK;
+}
+
+
+ngx_chain_t *
+ngx_http_apigw_problem_body(ngx_http_request_t *r,
+    ngx_http_apigw_problem_t *pr, ngx_chain_t *in)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    if (!pr->active || in == NULL || r != r->main) {
+        return in;
+    }
+
+    for (cl = in; cl; cl = cl->next) {
+        cl->buf->pos = cl->buf->last;
+    }
+
+    if (pr->sent) {
+        return NULL;
+    }
+
+    pr->sent = 1;
+
+    b = ngx_calloc_buf(r->pool);
+    cl = ngx_alloc_chain_link(r->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NGX_CHAIN_ERROR;
+    }
+
+    b->pos = pr->body.data;
+    b->last = b->pos + pr->body.len;
+    b->memory = 1;
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    return cl;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_problem_body_create(ngx_http_request_t *r,
+    ngx_http_apigw_problem_t *pr)
+{
+    size_t      len;
+    u_char     *p;
+    ngx_str_t  *type;
+
+    type = pr->type.len ? &pr->type : &ngx_http_apigw_about_blank;
+
+    len = sizeof("{\"type\":\"\",\"title\":\"\",\"status\":,\"detail\":\"\",}" CRLF)
+          + type->len + pr->title.len + NGX_INT_T_LEN
+          + pr->detail.len
+          + ngx_escape_json(NULL, pr->detail.data, pr->detail.len)
+          + pr->members.len;
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    pr->body.data = p;
+
+    *p++ = '{';
+    p = ngx_http_apigw_problem_member(p, "type", type);
+    *p++ = ',';
+    p = ngx_http_apigw_problem_member(p, "title", &pr->title);
+    p = ngx_sprintf(p, ",\"status\":%ui", pr->status);
+
+    if (pr->detail.len) {
+        *p++ = ',';
+        p = ngx_http_apigw_problem_member(p, "detail", &pr->detail);
+    }
+
+    if (pr->members.len) {
+        *p++ = ',';
+        p = ngx_cpymem(p, pr->members.data, pr->members.len);
+    }
+
+    *p++ = '}';
+    *p++ = LF;
+
+    pr->body.len = p - pr->body.data;
+
+    return NGX_OK;
+}
+
+
+static u_char *
+ngx_http_apigw_problem_member(u_char *p, const char *name, ngx_str_t *value)
+{
+    u_char  *start, *last;
+
+    p = ngx_sprintf(p, "\"%s\":\"", name);
+
+    start = p;
+    last = (u_char *) ngx_escape_json(p, value->data, value->len);
+
+    /* JSON is UTF-8, what came from a client may not be */
+
+    while (start < last) {
+        p = start;
+
+        if (*p >= 0x80 && ngx_utf8_decode(&start, last - p) > 0x10ffff) {
+            *p = '?';
+            start = p + 1;
+
+        } else if (start == p) {
+            start++;
+        }
+    }
+
+    *last++ = '"';
+
+    return last;
+}
+
+
+ngx_int_t
+ngx_http_apigw_add_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    ngx_http_apigw_header_single(h);
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value = *value;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_apigw_variable_set(ngx_http_variable_value_t *v, ngx_str_t *value)
+{
+    if (value->len == 0) {
+        v->valid = 0;
+        v->no_cacheable = 0;
+        v->not_found = 1;
+        return;
+    }
+
+    v->data = value->data;
+    v->len = value->len;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+}
