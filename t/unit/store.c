@@ -1,0 +1,287 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+/*
+ * The store: empty and filled, growth of the map in another process, writers
+ * and readers that are killed, other kinds of store, files of root.
+ */
+
+
+#include "../../modules/common/ngx_apigw_store.c"
+
+#include <sys/wait.h>
+#include <signal.h>
+
+
+#define VALUE  3000
+
+
+static const ngx_apigw_store_kind_t  kind = {
+    "test 1", { "one", "two", NULL }, 1024 * 1024
+};
+
+static const ngx_apigw_store_kind_t  other_kind = {
+    "test 2", { "one", "two", NULL }, 1024 * 1024
+};
+
+static char      directory[] = "/tmp/apigw-store-XXXXXX";
+static unsigned  count;
+
+
+static void
+check(int good, const char *what)
+{
+    printf("%s %u - %s\n", good ? "ok" : "not ok", ++count, what);
+    fflush(stdout);
+}
+
+
+/* Writes keys from range[0] up to range[1]. */
+
+static int
+put(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    int        rc;
+    u_char     value[VALUE];
+    uint32_t   i, *range;
+    MDB_val    k, v;
+
+    range = data;
+    memset(value, 'x', sizeof(value));
+
+    for (i = range[0]; i < range[1]; i++) {
+        k.mv_data = &i;
+        k.mv_size = sizeof(i);
+        v.mv_data = value;
+        v.mv_size = sizeof(value);
+
+        rc = mdb_put(txn, ngx_apigw_store_db(store, 1), &k, &v, 0);
+
+        if (rc != 0) {
+            return rc;
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+put_and_fail(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    int  rc;
+
+    rc = put(store, txn, data);
+
+    return rc ? rc : ECANCELED;
+}
+
+
+static int
+put_and_die(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    (void) put(store, txn, data);
+    (void) kill(getpid(), SIGKILL);
+
+    return 0;
+}
+
+
+/* How many keys a reader sees, or a negative error. */
+
+static long
+seen(ngx_apigw_store_t *store)
+{
+    int        rc;
+    MDB_txn   *txn;
+    MDB_stat   st;
+
+    rc = ngx_apigw_store_read(store, &txn);
+
+    if (rc != 0) {
+        return rc < 0 ? rc : -rc;
+    }
+
+    rc = mdb_stat(txn, ngx_apigw_store_db(store, 1), &st);
+
+    ngx_apigw_store_read_end(store);
+
+    return rc ? -1 : (long) st.ms_entries;
+}
+
+
+/* Runs fn in a child of its own; returns its exit status or -signal. */
+
+static int
+in_child(int (*fn)(void))
+{
+    int    status;
+    pid_t  pid;
+
+    pid = fork();
+
+    if (pid == 0) {
+        _exit(fn());
+    }
+
+    if (waitpid(pid, &status, 0) != pid) {
+        return -1000;
+    }
+
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+
+static int
+child_grows(void)
+{
+    uint32_t            range[2] = { 10, 1000 };
+    ngx_apigw_store_t  *store;
+
+    return ngx_apigw_store_open(&store, directory, &kind)
+           || ngx_apigw_store_write(store, put, range);
+}
+
+
+static int
+child_dies_writing(void)
+{
+    uint32_t            range[2] = { 1000, 1010 };
+    ngx_apigw_store_t  *store;
+
+    return ngx_apigw_store_open(&store, directory, &kind)
+           || ngx_apigw_store_write(store, put_and_die, range);
+}
+
+
+static int
+child_dies_reading(void)
+{
+    MDB_txn            *txn;
+    ngx_apigw_store_t  *store;
+
+    if (ngx_apigw_store_open(&store, directory, &kind)
+        || ngx_apigw_store_read(store, &txn))
+    {
+        return 1;
+    }
+
+    return kill(getpid(), SIGKILL);
+}
+
+
+static int
+child_is_owner(void)
+{
+    return !(ngx_apigw_store_become_owner(directory) == 0
+             && getuid() == 65534 && geteuid() == 65534
+             && getgid() == 65534
+             && child_grows() == 0);
+}
+
+
+int
+main(void)
+{
+    MDB_txn            *txn;
+    uint32_t            range[2];
+    uint64_t            version;
+    struct stat         sb;
+    ngx_apigw_store_t  *store, *again;
+    char                name[sizeof(directory) + 20];
+
+    if (mkdtemp(directory) == NULL) {
+        printf("Bail out! no temporary directory\n");
+        return 1;
+    }
+
+    check(ngx_apigw_store_open(&store, "/nonexistent", &kind) == ENOENT,
+          "no directory");
+    check(ngx_apigw_store_open(&store, "/dev/null", &kind) == ENOTDIR,
+          "not a directory");
+    check(ngx_apigw_store_open(&store, directory, &kind) == 0, "opened");
+    check(ngx_apigw_store_open(&again, directory, &kind) == 0
+          && again == store, "opened again, the same store");
+    check(ngx_apigw_store_open(&again, directory, &other_kind)
+          == NGX_APIGW_STORE_EFORMAT, "not as a store of another kind");
+    check(ngx_apigw_store_read(store, &txn) == NGX_APIGW_STORE_EEMPTY,
+          "empty at first");
+
+    range[0] = 0;
+    range[1] = 10;
+
+    check(ngx_apigw_store_write(store, put_and_fail, range) == ECANCELED
+          && ngx_apigw_store_read(store, &txn) == NGX_APIGW_STORE_EEMPTY,
+          "a failed first write leaves it empty");
+    check(ngx_apigw_store_write(store, put, range) == 0 && seen(store) == 10,
+          "ten keys written and read");
+
+    range[1] = 20;
+    version = ngx_apigw_store_version(store);
+
+    check(ngx_apigw_store_write(store, put_and_fail, range) == ECANCELED
+          && seen(store) == 10, "a failed write changes nothing");
+    check(ngx_apigw_store_version(store) == version, "nor the version");
+
+    check(ngx_apigw_store_read(store, &txn) == 0
+          && ngx_apigw_store_write(store, put, range) == EBUSY,
+          "no write while reading");
+    ngx_apigw_store_read_end(store);
+
+    check(in_child(child_grows) == 0, "another process grows the map");
+    check(ngx_apigw_store_version(store) > version, "which has a new version");
+    check(seen(store) == 1000, "and the reader follows");
+
+    check(in_child(child_dies_writing) == -SIGKILL && seen(store) == 1000,
+          "a writer killed in a transaction leaves nothing");
+
+    range[0] = 1000;
+    range[1] = 2000;
+
+    check(ngx_apigw_store_write(store, put, range) == 0
+          && seen(store) == 2000, "nor a lock, and this map grows as well");
+
+    check(in_child(child_dies_reading) == -SIGKILL
+          && ngx_apigw_store_check_readers(store) == 1
+          && ngx_apigw_store_check_readers(store) == 0,
+          "the slot of a killed reader is freed");
+
+    ngx_apigw_store_close(store);
+    check(seen(store) == 2000, "closed once of two times, still open");
+    ngx_apigw_store_close(store);
+
+    check(ngx_apigw_store_open(&again, directory, &other_kind)
+          == NGX_APIGW_STORE_EFORMAT, "the kind is kept in the file");
+
+    if (geteuid() == 0) {
+        snprintf(name, sizeof(name), "%s/data.mdb", directory);
+
+        check(chown(directory, 65534, 65534) == 0
+              && ngx_apigw_store_open(&store, directory, &kind) == 0
+              && stat(name, &sb) == 0 && sb.st_uid == 65534,
+              "root leaves the files to the owner of the directory");
+        ngx_apigw_store_close(store);
+
+        check(in_child(child_is_owner) == 0, "or becomes the owner");
+
+    } else {
+        check(1, "# SKIP not root");
+        check(1, "# SKIP not root");
+    }
+
+    snprintf(name, sizeof(name), "%s/data.mdb", directory);
+    check(truncate(name, 100) == 0
+          && ngx_apigw_store_open(&store, directory, &kind) != 0,
+          "a mutilated file is an error");
+
+    (void) unlink(name);
+    snprintf(name, sizeof(name), "%s/lock.mdb", directory);
+    (void) unlink(name);
+    (void) rmdir(directory);
+
+    printf("1..%u\n", count);
+
+    return 0;
+}
