@@ -188,3 +188,8 @@ run_apt() {
 
     return 1
 }
+
+
+install_for_static_checks() {
+    need "check the sources" clang:clang cppcheck:cppcheck gcc:gcc
+}
