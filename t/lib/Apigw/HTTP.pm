@@ -58,6 +58,13 @@ sub code {
 }
 
 
+sub status {
+    my ($self) = @_;
+
+    return $self->{code};
+}
+
+
 # All values under a name, in the order of arrival.
 
 sub header_list {

@@ -161,29 +161,26 @@ sub is_running {
 }
 
 
-# Ends whatever an earlier, aborted run left under this server root.
+# Ends whatever an earlier, aborted run left under this server root.  nginx's
+# error output goes to its log, so that tells whose a process is, also when its
+# master is gone.
 
 sub stop_stale {
     my ($self) = @_;
 
-    my $pid = slurp($self->{pid_file}) // return;
-    return if $pid !~ /^(\d+)\s*\z/;
-
-    $pid = $1;
-
     my $stale = sub {
-        grep { ($_->{session} == $pid || $_->{pid} == $pid)
-               && $_->{state} ne 'Z'
-               && $_->{pid} != $$
-               && command_line($_->{pid}) =~ /\Q$self->{root}\E\/|^nginx: / }
+        grep { (readlink "/proc/$_->{pid}/fd/2" // '') =~ m{^\Q$self->{root}/} }
+        grep { $_->{pid} != $$ && $_->{state} ne 'Z' }
         process_table();
     };
 
     for my $signal (qw(QUIT TERM KILL)) {
         my @pids = map { $_->{pid} } $stale->() or last;
+        my $master = slurp($self->{pid_file}) // '';
+        my ($first) = grep { $master =~ /^$_$/ } @pids;
 
-        kill $signal, $signal eq 'KILL' ? @pids
-                                        : grep { $_ == $pid } @pids;
+        # the master ends the others
+        kill $signal, $signal ne 'KILL' && $first ? $first : @pids;
 
         wait_for(sub { !$stale->() }, 1);
     }
@@ -197,9 +194,7 @@ sub stop_stale {
 sub start {
     my ($self) = @_;
 
-    $self->stop_stale;
     unlink $self->{pid_file};
-
     delete @$self{qw(pid session exit)};
 
     my $pid = fork;

@@ -23,7 +23,8 @@ package Apigw::Scenario;
 #
 # Run with "prove -I t/lib".  nginx is TEST_NGINX_BINARY, its server root lies
 # below TEST_NGINX_SERVROOT, its ports begin at TEST_NGINX_PORT; modules are
-# TEST_NGINX_LOAD_MODULES or else the newest build/*/load_modules.conf.
+# TEST_NGINX_LOAD_MODULES or else those in TEST_NGINX_BUILD or the newest
+# build/*.
 #
 # %%ROOT%%, %%PORT%% and %%PORT_n%% are replaced in configuration and files.
 #
@@ -36,10 +37,13 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
+use File::Basename qw(dirname);
+use File::Glob qw(bsd_glob);
 use File::Path qw(make_path remove_tree);
 use File::Spec;
 use File::Temp ();
 use IO::Socket::INET;
+use List::Util qw(max);
 use POSIX ();
 use Storable ();
 use Test::More ();
@@ -55,11 +59,12 @@ our @EXPORT = qw(cli wait_for);
 # How long nginx may take for a step.
 my $PATIENCE = 15;
 
-# Ports: ten for each gateway, and those of the upstreams from here.
-my $UPSTREAM_PORTS = 60;
+# A test has 60 ports: ten for each gateway, the others for upstreams.
+my $UPSTREAM_PORTS = 40;
+my $PORTS = 60;
 
 my (@gateways, @upstreams, @children, $base_port, $base_root);
-my ($gateway_count, $upstream_port) = (0, 0);
+my ($gateway_count, $upstream_port) = (0, $UPSTREAM_PORTS);
 my $owner = $$;
 
 for my $signal (qw(INT TERM HUP)) {
@@ -143,12 +148,18 @@ sub start {
         $self->conf(%args);
     }
 
+    my $offset = -s $self->{nginx}{log};
+
     $self->{nginx}->start
         or die "nginx does not start: "
                . Apigw::Nginx::describe_status($self->{nginx}{status} // 0)
                . "\n" . $self->{nginx}->stderr;
 
-    $self->wait_workers($self->{conf}{workers}) if $self->{conf}{master};
+    if ($self->{conf}{master}) {
+        $self->wait_workers($self->{conf}{workers});
+        $self->wait_helper($offset);
+    }
+
     $self->wait_port;
 
     return $self;
@@ -284,12 +295,31 @@ END
 sub load_modules {
     my $list = $ENV{TEST_NGINX_LOAD_MODULES};
 
-    return join '', map { "load_module $_;\n" } split ' ', $list
-        if defined $list;
+    if (!defined $list) {
+        my $path = built('load_modules.conf') // return '';
+        my $folder = dirname($path);
 
-    my ($newest) = sort { -M $a <=> -M $b } glob 'build/*/load_modules.conf';
+        # the paths in it may be those of the installed modules
+        $list = join ' ', map { "$folder/$_" }
+                          Apigw::Nginx::slurp($path)
+                          =~ m{^\s*load_module\s+"?(?:[^"\s;]*/)?([^"\s;/]+)}mg;
+    }
 
-    return defined $newest ? Apigw::Nginx::slurp($newest) : '';
+    return join '', map { "load_module $_;\n" } split ' ', $list;
+}
+
+
+# A file that scripts/build makes.
+
+sub built {
+    my ($name) = @_;
+
+    my $root = File::Spec->rel2abs(dirname(__FILE__) . '/../../..');
+    my @folders = $ENV{TEST_NGINX_BUILD} // bsd_glob("$root/build/*");
+    my ($newest) = sort { -M $a <=> -M $b } grep { -f } map { "$_/$name" }
+                                                        @folders;
+
+    return $newest;
 }
 
 
@@ -508,9 +538,8 @@ sub load_client {
 sub upstream {
     my ($class, %args) = @_;
 
-    for (1 .. 40) {
-        my $port = $args{port}
-                   // base_port() + $UPSTREAM_PORTS + $upstream_port++;
+    while ($upstream_port < $PORTS) {
+        my $port = $args{port} // base_port() + $upstream_port++;
 
         my $upstream = eval { Apigw::Upstream->new(%args, port => $port) };
 
@@ -564,9 +593,8 @@ sub workers {
 sub helper {
     my ($self) = @_;
 
-    my ($pid) = $self->children('cache manager process');
-
-    return $pid;
+    # an old one may still be at its last work
+    return max $self->children('cache manager process');
 }
 
 
@@ -639,7 +667,24 @@ sub reload {
 
     die "nginx did not reload: $failed\n" if defined $failed;
 
+    $self->wait_helper($offset);
+
     return $self;
+}
+
+
+# The helper is started after the workers; the log tells whether there is one.
+
+sub wait_helper {
+    my ($self, $offset) = @_;
+
+    $self->{nginx}->log_text($offset)
+        =~ /start cache manager process (\d+)/ or return;
+    my $pid = $1;
+
+    wait_for(sub {
+        Apigw::Nginx::command_line($pid) eq 'nginx: cache manager process'
+    }, $PATIENCE) or die "the helper did not come up\n";
 }
 
 
@@ -935,12 +980,8 @@ sub cli {
 
 
 sub cli_path {
-    return $ENV{APIGW_CLI} if $ENV{APIGW_CLI};
-
-    my ($newest) = sort { -M $a <=> -M $b } grep { -f && -x } glob
-                   'build/*/apigw';
-
-    return $newest // die "no build/*/apigw, and APIGW_CLI is not set\n";
+    return $ENV{APIGW_CLI} || built('apigw')
+           || die "the tool is not built, and APIGW_CLI is not set\n";
 }
 
 

@@ -5,8 +5,8 @@ package Test::Nginx::Checks;
 # original Test::Nginx::Socket, too.  Part of this suite's own
 # Test::Nginx::Socket.
 #
-# $at tells where the run is: { name, request (index), repeat (index), many
-# (whether expectations have to be arrays), settings }.
+# $at tells where the run is: { name, request (index), count (of requests),
+# pipelined (whether they are), repeat (index), settings }.
 
 use strict;
 use warnings;
@@ -31,14 +31,15 @@ our @body_checks;
 sub expected {
     my ($at, $value) = @_;
 
-    if ($at->{many}) {
-        die "several requests, so every expectation has to be an array\n"
-            if ref $value ne 'ARRAY';
+    return $value
+        if ref $value ne 'ARRAY' && $at->{count} == 1 && !$at->{pipelined};
 
-        return $value->[$at->{request}];
-    }
+    die "several requests, so every expectation has to be an array\n"
+        if ref $value ne 'ARRAY';
+    die "an expectation has " . @$value . " entries for $at->{count} "
+        . "requests\n" if @$value != $at->{count};
 
-    return ref $value eq 'ARRAY' ? $value->[0] : $value;
+    return $value->[$at->{request}];
 }
 
 
@@ -153,7 +154,7 @@ sub header_lines {
 
     for my $line (split /\n/, $text) {
         $line =~ s/^\s+|\s+$//g;
-        next if $line eq '';
+        die "a blank line among the expected headers\n" if $line eq '';
 
         my ($name, $value);
 

@@ -6,9 +6,8 @@ package Test::Nginx::Request;
 use strict;
 use warnings;
 
-use Errno qw(EAGAIN EINPROGRESS);
-use IO::Select;
 use IO::Socket::INET;
+use POSIX ();
 use Test::More ();
 use Time::HiRes qw(sleep time);
 
@@ -37,7 +36,7 @@ sub from_block {
         # comments and blank lines may stand before the request line
         1 while $request =~ s/\A\s+//s || $request =~ s/\A#[^\n]*(?:\n|\z)//;
 
-        return assemble($block, $settings, 0, 'close', $request);
+        return assemble($block, $settings, [0, 1], 'close', $request);
     }
 
     die "--- request is neither a string nor an array\n"
@@ -46,8 +45,8 @@ sub from_block {
     my @requests;
 
     for my $i (0 .. $#$request) {
-        push @requests, assemble($block, $settings, $i, 'close',
-                                 $request->[$i]);
+        push @requests, assemble($block, $settings, [$i, scalar @$request],
+                                 'close', $request->[$i]);
     }
 
     die "--- request is empty\n" if !@requests;
@@ -68,8 +67,8 @@ sub pipelined {
 
     for my $i (0 .. $#$requests) {
         my $connection = $i == $#$requests ? 'close' : 'keep-alive';
-        my $packets = assemble($block, $settings, $i, $connection,
-                               $requests->[$i]);
+        my $packets = assemble($block, $settings, [$i, scalar @$requests],
+                               $connection, $requests->[$i]);
 
         $all .= $_->{value} for @$packets;
     }
@@ -83,7 +82,7 @@ sub pipelined {
 # stay where the test has put them.
 
 sub assemble {
-    my ($block, $settings, $i, $connection, $request) = @_;
+    my ($block, $settings, $index, $connection, $request) = @_;
 
     my @packets = map { ref $_ eq 'HASH' ? { %$_ } : { value => $_ } }
                   ref $request eq 'ARRAY' ? @$request : $request;
@@ -99,7 +98,7 @@ sub assemble {
     my ($skipped, $method, $uri, $version) =
         ($1, $2, $3 // '/', $4 // 'HTTP/1.1');
 
-    my ($headers, $chunked) = more_headers($block, $i);
+    my ($headers, $chunked) = more_headers($block, @$index);
 
     my $body = $tail;
     my $length = '';
@@ -157,14 +156,15 @@ sub cut {
 # The section's headers for one request, and whether the body is chunked.
 
 sub more_headers {
-    my ($block, $i) = @_;
+    my ($block, $i, $count) = @_;
 
     my $text = $block->more_headers || '';
 
     if (ref $text eq 'ARRAY') {
-        $text = $text->[$i];
-        die "--- more_headers has nothing for request $i\n"
-            if !defined $text;
+        die "--- more_headers has " . @$text . " entries for $count requests\n"
+            if @$text != $count;
+
+        $text = $text->[$i] // die "--- more_headers has an undefined entry\n";
     }
 
     my ($headers, $chunked) = ('', 0);
@@ -182,6 +182,22 @@ sub more_headers {
     }
 
     return ($headers, $chunked);
+}
+
+
+# "50ms", "2s" or a number of seconds.
+
+sub seconds {
+    my ($time) = @_;
+
+    return undef if !defined $time;
+
+    $time =~ s/\s+\z//;
+
+    return $1 / 1000 if $time =~ /^([\d.]+)ms$/;
+    return $1 if $time =~ /^([\d.]+)s?$/;
+
+    die "bad time \"$time\"\n";
 }
 
 
@@ -368,9 +384,11 @@ sub curl_command {
     push @command, $method eq 'HEAD' ? '-I' : ('-X', $method);
     push @command, '-0' if $version ne '1.1';
 
-    # curl drops a header that ends with a colon, and keeps it with a semicolon
     for my $header (grep { !/^Connection\s*:/i } @headers) {
-        push @command, '-H', $header =~ s/:\s*\z/;/r;
+        die "curl would not send the empty header \"$header\"\n"
+            if $header =~ /:\s*\z/;
+
+        push @command, '-H', $header;
     }
 
     if ($body ne '') {

@@ -35,13 +35,9 @@ use warnings;
 
 use Test::Base -base;
 
-use Cwd qw(getcwd);
-use File::Glob qw(bsd_glob);
-use File::Path qw(make_path remove_tree);
+use File::Path qw(remove_tree);
 use File::Spec;
-use IO::Socket::INET;
 use List::Util qw(shuffle);
-use POSIX ();
 use Scalar::Util qw(looks_like_number);
 use Test::More ();
 use Time::HiRes qw(sleep);
@@ -49,6 +45,8 @@ use Time::HiRes qw(sleep);
 use Apigw::Nginx;
 use Test::Nginx::Checks;
 use Test::Nginx::Request;
+use Test::Nginx::Root;
+use Test::Nginx::Skip;
 use Test::Nginx::TcpServer;
 
 our @EXPORT = qw(
@@ -98,6 +96,7 @@ my @EXCLUSIVE = (
 
 my @UNSUPPORTED_ENV = map { "TEST_NGINX_$_" } qw(
     USE_HUP USE_STAP USE_RR USE_HTTP3 CHECK_LEAK BENCHMARK NO_NGINX_MANAGER
+    IGNORE_MISSING_DIRECTIVES
 );
 
 my $port = $ENV{TEST_NGINX_SERVER_PORT} || $ENV{TEST_NGINX_PORT} || 1984;
@@ -145,7 +144,7 @@ sub set_up {
            && $settings{user} !~ /^[\w-]+(?:\s+[\w-]+)?$/;
 
     if ($ENV{TEST_NGINX_RANDOMIZE}) {
-        $settings{port} = $settings{client_port} = random_port({})
+        $settings{port} = $settings{client_port} = Test::Nginx::Root::random_port(\%settings, {})
             or die "no free port found\n";
         $settings{root} = File::Spec->rel2abs("t/servroot_$settings{port}");
     }
@@ -230,7 +229,7 @@ sub bail_out {
 
 
 sub run_tests {
-    $settings{version} = nginx_version();
+    $settings{version} = Test::Nginx::Skip::nginx_version($settings{binary});
     $ENV{TEST_NGINX_SERVER_PORT} //= $settings{port};
 
     my @blocks = blocks();
@@ -260,7 +259,7 @@ sub run_block {
     return if defined $block->SKIP;
 
     check_sections($block);
-    return if is_skipped($block);
+    return if Test::Nginx::Skip::is_skipped($block, \%settings);
 
     my $builder = Test::More->builder;
     my $failed = grep { !$_ } $builder->summary;
@@ -270,14 +269,19 @@ sub run_block {
 
     $nginx = new_nginx(defined $block->must_die);
     local $settings{nginx} = $nginx;
+    local $settings{foreground} = @{$nginx->{wrapper}};
+    local $settings{uses_http2} = uses_http2($block);
 
-    set_up_root();
+    $nginx->stop_stale;
+    Test::Nginx::Root::set_up($settings{root});
 
     my $ports = {};
-    my $write_files = sub { write_user_files($block, $ports) };
+    my $write_files = sub {
+        Test::Nginx::Root::write_user_files($block, \%settings, $ports);
+    };
 
     $write_files->();
-    write_config($block, $ports);
+    Test::Nginx::Root::write_config($block, \%settings, $ports);
 
     if (defined $block->must_die) {
         run_to_die($block);
@@ -287,7 +291,7 @@ sub run_block {
                          . start_failure());
 
     } else {
-        sleep $settings{sleep} if @{$nginx->{wrapper}};
+        sleep $settings{sleep} if $settings{foreground};
         run_init($block);
         run_repeats($block, $write_files);
     }
@@ -299,12 +303,17 @@ sub run_block {
                                             { name     => $block->name,
                                               repeat   => 0,
                                               settings => \%settings });
-    check_problems($block);
 
-    Test::More::diag("error.log: $_") for
-        (grep { !$_ } $builder->summary) > $failed ? $nginx->log_tail(20) : ();
+    my $failures = grep { !$_ } $builder->summary;
+    check_problems($block);
+    show_log() if $failures > $failed;
 
     undef $nginx;
+}
+
+
+sub show_log {
+    Test::More::diag("error.log: $_") for $nginx->log_tail(20);
 }
 
 
@@ -340,19 +349,20 @@ sub run_requests {
     my ($block, $repeat) = @_;
 
     my @requests = Test::Nginx::Request::from_block($block, \%settings);
-    my $timeout = Test::Nginx::TcpServer::seconds(scalar $block->timeout)
+    my $timeout = Test::Nginx::Request::seconds(scalar $block->timeout)
                   // $settings{timeout};
-    my $send = uses_http2($block) ? \&Test::Nginx::Request::send_by_curl
+    my $send = $settings{uses_http2} ? \&Test::Nginx::Request::send_by_curl
                                   : \&Test::Nginx::Request::send_packets;
 
     my $pipelined = $block->pipelined_requests;
     my $count = $pipelined ? @$pipelined : @requests;
 
-    my $at = { name     => $block->name,
-               request  => 0,
-               repeat   => $repeat,
-               many     => $pipelined || @requests > 1,
-               settings => \%settings };
+    my $at = { name      => $block->name,
+               request   => 0,
+               count     => $count,
+               pipelined => $pipelined,
+               repeat    => $repeat,
+               settings  => \%settings };
 
     for my $packets (@requests) {
         my $raw = $send->($packets, $block, \%settings, $timeout);
@@ -501,106 +511,6 @@ sub check_section_text {
 }
 
 
-# skip_nginx and its kin: so many subtests are reported as skipped.
-
-sub is_skipped {
-    my ($block) = @_;
-
-    my ($count, $reason) = skip_rule($block);
-
-    if (defined $count) {
-        for (1 .. $settings{repeat}) {
-            SKIP: {
-                Test::More::skip($block->name . " - $reason", $count);
-            }
-        }
-        return 1;
-    }
-
-    my $todo = $block->todo // return 0;
-
-    $todo =~ /^\s*(\d+)\s*:\s*(.*)/s or die "bad --- todo \"$todo\"\n";
-    ($count, $reason) = ($1, $2);
-
-    for (1 .. $settings{repeat}) {
-        TODO: {
-            Test::More::todo_skip($block->name . " - $reason", $count);
-        }
-    }
-
-    return 1;
-}
-
-
-sub skip_rule {
-    my ($block) = @_;
-
-    my $compare = qr/([<>]=?)\s*(\d+\.\d+\.\d+[a-z]?)/;
-    my $because = qr/(?:\s*:\s*(.*?))?\s*\z/s;
-
-    if (defined(my $rule = $block->skip_eval)) {
-        $rule =~ /^\s*(\d+)\s*:\s*(.*)/s or die "bad --- skip_eval\n";
-
-        my ($count, $code) = ($1, $2);
-        my $skip = eval $code;
-        die "--- skip_eval: $@\n" if $@;
-
-        return ($count, 'skip_eval') if $skip;
-    }
-
-    if (defined(my $rule = $block->skip_nginx)) {
-        $rule =~ /^\s*(\d+)\s*:\s*$compare$because/
-            or die "bad --- skip_nginx \"$rule\"\n";
-
-        return ($1, $4 // "nginx version $2 $3")
-            if compare($settings{version}{nginx}, $2, $3);
-    }
-
-    if (defined(my $rule = $block->skip_nginx2)) {
-        $rule =~ /^\s*(\d+)\s*:\s*$compare\s*(or|and)\s*$compare$because/
-            or die "bad --- skip_nginx2 \"$rule\"\n";
-
-        my ($count, $junction, $reason) = ($1, $4, $7);
-        my $first = compare($settings{version}{nginx}, $2, $3);
-        my $second = compare($settings{version}{nginx}, $5, $6);
-
-        return ($count, $reason // 'nginx version')
-            if $junction eq 'or' ? $first || $second : $first && $second;
-    }
-
-    if (defined(my $rule = $block->skip_openssl)) {
-        $rule =~ /^\s*(\d+)\s*:\s*$compare$because/
-            or die "bad --- skip_openssl \"$rule\"\n";
-
-        return ($1, $4 // "OpenSSL version $2 $3")
-            if compare($settings{version}{openssl}, $2, $3);
-    }
-
-    return;
-}
-
-
-sub compare {
-    my ($have, $operator, $want) = @_;
-
-    return 1 if !defined $have;
-
-    my $number = sub {
-        my ($numbers, $letter) = $_[0] =~ /^([\d.]+)([a-z]?)/;
-        my ($major, $minor, $patch) = split /\./, $numbers;
-        return (($major * 1000 + $minor) * 1000 + $patch) * 100
-               + ($letter eq '' ? 0 : ord($letter) - ord('a') + 1);
-    };
-
-    my $order = $number->($have) <=> $number->($want);
-
-    return $operator eq '<'  ? $order < 0
-         : $operator eq '<=' ? $order <= 0
-         : $operator eq '>'  ? $order > 0
-         :                     $order >= 0;
-}
-
-
 sub uses_http2 {
     my ($block) = @_;
 
@@ -616,23 +526,6 @@ sub uses_http2 {
     return 0 if !$settings{http2} || !defined $block->request;
 
     return ref $block->request || $block->request !~ m{HTTP/1\.0};
-}
-
-
-sub nginx_version {
-    my ($status, $out, $err) =
-        Test::Nginx::Request::run_command($settings{binary}, '-V');
-
-    die "cannot run $settings{binary} -V: $err\n" if $status;
-
-    my ($nginx_version) = $err =~ m{^nginx version: \S+?/(\d+\.\d+\.\d+)}m
-        or die "cannot understand $settings{binary} -V: $err\n";
-    my ($openssl) = $err =~ m{built with OpenSSL (\d+\.\d+\.\d+[a-z]?)};
-
-    my %temp = $err =~ m{--http-([a-z-]+-temp-path)=(/\S+)}g;
-
-    return { nginx => $nginx_version, openssl => $openssl,
-             temp_paths => [map { tr/-/_/r } sort keys %temp] };
 }
 
 
@@ -657,226 +550,6 @@ sub new_nginx {
     return Apigw::Nginx->new(root    => $settings{root},
                              binary  => $settings{binary},
                              wrapper => \@wrapper);
-}
-
-
-# Only what nginx and this runner make is removed: whatever else is there was
-# not meant to go.
-
-sub set_up_root {
-    my $root = $settings{root};
-
-    $nginx->stop_stale;
-
-    if (-d $root) {
-        remove_tree(bsd_glob("$root/{conf,html,logs}"),
-                    bsd_glob("$root/*_{temp,cache}"));
-        rmdir $root or die "cannot remove $root: $!\n";
-    }
-
-    make_path("$root/conf", "$root/html", "$root/logs");
-
-    write_file("$root/html/index.html",
-               '<html><head><title>It works!</title></head>'
-               . '<body>It works!</body></html>');
-}
-
-
-sub write_file {
-    my ($path, $text) = @_;
-
-    open my $out, '>', $path or die "cannot write $path: $!\n";
-    binmode $out;
-    print $out $text;
-    close $out or die "cannot write $path: $!\n";
-}
-
-
-sub write_user_files {
-    my ($block, $ports) = @_;
-
-    my $files = $block->user_files // return;
-
-    $files = parse_user_files($files) if !ref $files;
-
-    for my $file (@$files) {
-        my ($name, $text, $date) = @$file;
-
-        my $path = $name =~ m{^/} ? $name : "$settings{root}/html/$name";
-        my ($directory) = $path =~ m{(.*)/};
-
-        make_path($directory);
-        write_file($path, expand($text // '', $ports));
-
-        if ($date) {
-            local $ENV{TZ} = 'GMT';
-            system('touch', '-t', $date, $path) == 0
-                or die "cannot set the time of $path to \"$date\"\n";
-        }
-    }
-}
-
-
-sub parse_user_files {
-    my ($text) = @_;
-
-    my @files;
-
-    for my $line (split /^/, $text) {
-        if ($line =~ /^>>> (\S+)(?:\s+(.+?))?\s*$/) {
-            push @files, [$1, '', $2];
-
-        } else {
-            die "--- user_files does not begin with \">>> name\"\n"
-                if !@files;
-            $files[-1][1] .= $line;
-        }
-    }
-
-    return \@files;
-}
-
-
-# $TEST_NGINX_NAME from the environment; RAND_PORT_n is a free port, the same
-# one all over the block.
-
-sub expand {
-    my ($text, $ports) = @_;
-
-    return '' if !defined $text;
-
-    $text =~ s{\$(TEST_NGINX_[_A-Z0-9]+)}{
-        my $name = $1;
-
-        $name =~ /^TEST_NGINX_RAND_PORT_\d+$/
-            ? $ports->{$name} //= random_port($ports)
-            : $ENV{$name} // die "no environment variable $name\n";
-    }ge;
-
-    return $text;
-}
-
-
-sub random_port {
-    my ($taken) = @_;
-
-    my %taken = map { $_ => 1 } values %$taken, $settings{port};
-
-    # below the range of outgoing connections
-    for (1 .. 1000) {
-        my $port = 10000 + int rand 22000;
-        next if $taken{$port};
-
-        return $port if IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-                                              LocalPort => $port,
-                                              Proto     => 'tcp',
-                                              Listen    => 1);
-    }
-
-    return;
-}
-
-
-sub write_config {
-    my ($block, $ports) = @_;
-
-    my %text = map { $_ => expand(scalar $block->$_, $ports) }
-               qw(config http_config main_config post_main_config);
-
-    $text{main_config} .= join ' ', map { "load_module $_;" }
-                                    split ' ', $settings{modules} // '';
-
-    my $server_name = $block->server_name // $settings{server_name};
-    $server_name =~ s/\s+\z//;
-    $server_name =~ s/([\\'])/\\$1/g;
-
-    my $root = $settings{root};
-    my $daemon = @{$nginx->{wrapper}} ? 'off' : 'on';
-    my $listen = "$settings{port}" . (uses_http2($block) ? ' http2' : '')
-                 . ($ENV{TEST_NGINX_REUSE_PORT} ? ' reuseport' : '');
-
-    my $env = join '', map { "env " . (/\s/ ? "'$_'" : $_) . ";\n" }
-              qw(MOCKEAGAIN_VERBOSE MOCKEAGAIN
-                 MOCKEAGAIN_WRITE_TIMEOUT_PATTERN
-                 LD_PRELOAD LD_LIBRARY_PATH ASAN_OPTIONS UBSAN_OPTIONS
-                 MOCKNOEAGAIN_VERBOSE MOCKNOEAGAIN),
-              @{$settings{env}};
-
-    my $root_location = $settings{no_root_location} ? '' : <<"END";
-        location / {
-            root $root/html;
-            index index.html index.htm;
-        }
-END
-
-    my $user = defined $settings{user} ? "user $settings{user};\n"
-             : $> == 0                 ? "user root;\n"
-             :                           '';
-
-    my $event_type = $ENV{TEST_NGINX_EVENT_TYPE}
-                     ? "    use $ENV{TEST_NGINX_EVENT_TYPE};\n" : '';
-
-    my $http_defaults = http_defaults(join ' ', @text{qw(http_config config)});
-
-    write_file("$root/conf/nginx.conf", <<"END");
-worker_processes  $settings{workers};
-daemon $daemon;
-master_process $settings{master};
-error_log $root/logs/error.log $settings{log_level};
-pid       $root/logs/nginx.pid;
-$env
-$text{main_config}
-
-http {
-    access_log $root/logs/access.log;
-    default_type text/plain;
-    keepalive_timeout  68;
-$http_defaults
-$text{http_config}
-
-    server {
-        listen          $listen;
-        server_name     '$server_name';
-
-        client_max_body_size 30M;
-
-$settings{preamble}
-
-$text{config}
-
-$root_location    }
-}
-
-$text{post_main_config}
-
-events {
-    accept_mutex off;
-    worker_connections  $settings{connections};
-$event_type}
-
-$user
-END
-}
-
-
-# A packaged nginx keeps its temporary files outside of the server root, where
-# tests would meet each other.
-
-sub http_defaults {
-    my ($config) = @_;
-
-    my $postpone = $ENV{TEST_NGINX_POSTPONE_OUTPUT};
-    my $text = '';
-
-    $text .= "    postpone_output $postpone;\n"
-        if defined $postpone && $config !~ /\bpostpone_output\b/;
-
-    for my $name (@{$settings{version}{temp_paths}}) {
-        $text .= "    $name $settings{root}/$name;\n" =~ s/_path;$/;/r
-            if $config !~ /\b$name\b/;
-    }
-
-    return $text;
 }
 
 

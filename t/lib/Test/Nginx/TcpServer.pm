@@ -16,6 +16,7 @@ use Time::HiRes qw(sleep);
 
 use Apigw::Nginx;
 use Test::Nginx::Checks;
+use Test::Nginx::Request;
 
 
 sub start {
@@ -100,7 +101,7 @@ sub serve {
     $query = $self->read_query($client)
         if !defined $shutdown || $shutdown == 1;
 
-    my $delay = seconds(scalar $block->tcp_reply_delay);
+    my $delay = Test::Nginx::Request::seconds(scalar $block->tcp_reply_delay);
     sleep $delay if $delay;
 
     if (!defined $shutdown || $shutdown == 0) {
@@ -136,22 +137,6 @@ sub read_query {
     }
 
     return $query;
-}
-
-
-# "50ms", "2s" or a number of seconds.
-
-sub seconds {
-    my ($time) = @_;
-
-    return undef if !defined $time;
-
-    $time =~ s/\s+\z//;
-
-    return $1 / 1000 if $time =~ /^([\d.]+)ms$/;
-    return $1 if $time =~ /^([\d.]+)s?$/;
-
-    die "bad time \"$time\"\n";
 }
 
 
