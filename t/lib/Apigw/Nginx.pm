@@ -536,7 +536,8 @@ sub problems {
 sub log_tail {
     my ($self, $count) = @_;
 
-    my @lines = grep { !/ \[(?:debug|info|notice)\] / }
+    my @lines = grep { /^[\d\/]+ [\d:]+ \[(?!debug|info|notice)\w+\] /
+                       || $_ =~ $BAD_LINE }
                 split /\n/, $self->log_text;
 
     splice @lines, 0, @lines - $count if @lines > $count;

@@ -13,15 +13,15 @@ use warnings;
 
 use Digest::MD5 ();
 use Digest::SHA ();
-use Encode ();
 use Test::More ();
 use Time::HiRes qw(sleep time);
 
 use Apigw::HTTP;
 use Apigw::Nginx;
 
-# How long a line that has to appear may take to get into a log.
-my $LOG_SECONDS = 1;
+# How long a line that has to appear may take to get into a log, in units of
+# TEST_NGINX_SLEEP.
+my $LOG_PATIENCE = 50;
 
 our @body_checks;
 
@@ -280,9 +280,6 @@ sub check_body {
     if (defined $block->response_body) {
         my $expected = expected($at, $block->response_body);
 
-        Encode::from_to($expected, 'UTF-8', $block->charset)
-            if $block->charset;
-
         is_str($body, with_ports($at, $expected),
                "$at->{name} - response_body $where");
 
@@ -345,7 +342,7 @@ sub log_lines {
 
     sleep $at->{settings}{sleep} if $must_settle;
 
-    Apigw::Nginx::wait_for($look, $LOG_SECONDS);
+    Apigw::Nginx::wait_for($look, $LOG_PATIENCE * $at->{settings}{sleep});
 
     return $lines;
 }

@@ -69,7 +69,7 @@ my @SECTIONS = qw(
     response_headers response_headers_like
     raw_response_headers_like raw_response_headers_unlike
     response_body response_body_like response_body_unlike
-    response_body_filters charset
+    response_body_filters
     error_log no_error_log grep_error_log grep_error_log_out
     shutdown_error_log no_shutdown_error_log access_log no_access_log
     skip_nginx skip_nginx2 skip_openssl skip_eval todo no_check_leak
@@ -79,7 +79,7 @@ my @SECTIONS = qw(
 
 # Known to the original, deprecated or of no use here.
 my @UNSUPPORTED = qw(
-    request_eval response_body_eval curl http09 error_log_file skip_slave
+    request_eval response_body_eval curl http09 error_log_file skip_slave charset
     todo_nginx reload_fails http3 quic_max_idle_timeout
     stap stap_out stap_out_like stap_out_unlike
     udp_listen udp_reply udp_reply_delay udp_query
