@@ -106,7 +106,7 @@ need() {
 
 
 install_packages() {
-    local why=$1 sudo= policy=/usr/sbin/policy-rc.d held= list
+    local why=$1 sudo= policy=/usr/sbin/policy-rc.d held= list nginx=
     shift
     list=$*
 
@@ -123,6 +123,7 @@ install_packages() {
     fi
 
     note "installing what is missing to $why: $list"
+    [ -x /usr/sbin/nginx ] || nginx=absent
 
     exec 8>/tmp/apigw-install.lock-$(id -u)
     flock 8
@@ -149,13 +150,11 @@ install_packages() {
 
     exec 8>&-
 
-    case " $list " in
-        *" nginx "* | *" nginx-dev "*)
-            note "Debian's nginx package is installed and not started;" \
-                 "where systemd runs it starts at the next boot unless" \
-                 "disabled (systemctl disable nginx)"
-        ;;
-    esac
+    if [ "$nginx" ] && [ -x /usr/sbin/nginx ]; then
+        note "Debian's nginx is installed and not started; under systemd" \
+             "it starts at the next boot unless disabled (systemctl" \
+             "disable nginx)"
+    fi
 }
 
 
