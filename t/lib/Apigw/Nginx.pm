@@ -30,6 +30,9 @@ my $BAD_LINE = qr{
     | \b runtime [ ] error:
 }x;
 
+# What a worker says that was ended while it waited for its connections.
+my $HURRIED = qr/\[alert\] \S+ (?:\*\d+ open socket #\d+ left in |aborting)/;
+
 # Files that a sanitizer or valgrind writes when it found something.
 my $REPORTS = '{sanitizer,asan,ubsan,lsan,msan,tsan,valgrind}.*';
 
@@ -448,7 +451,12 @@ sub stop {
     for my $step (@steps) {
         my ($signal, $seconds) = @$step;
 
-        $self->signal($signal) if $self->is_alive;
+        $self->{hurried} //= -s $self->{log} if $step == $steps[1];
+
+        # orphans have to be told themselves
+        $self->signal($signal, $_)
+            for $self->is_alive ? $self->pid
+                                : map { $_->{pid} } $self->processes;
 
         return $self->stopped if $self->wait_gone($seconds);
     }
@@ -512,8 +520,16 @@ sub problems {
     my @problems = @{$self->{faults}};
     $self->{faults} = [];
 
-    for my $line (split /\n/, $self->log_text($offset)) {
+    my $place = $offset // 0;
+
+    for my $line (split /^/, $self->log_text($offset)) {
+        $place += length $line;
+
         next if $line !~ $BAD_LINE || $announced->($line);
+        next if defined $self->{hurried} && $place > $self->{hurried}
+                && $line =~ $HURRIED;
+
+        chomp $line;
         push @problems, "error.log: $line";
     }
 

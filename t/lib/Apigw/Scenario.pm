@@ -64,7 +64,7 @@ my $UPSTREAM_PORTS = 40;
 my $PORTS = 60;
 
 my (@gateways, @upstreams, @children, $base_port, $base_root);
-my ($gateway_count, $upstream_port) = (0, $UPSTREAM_PORTS);
+my $upstream_port = $UPSTREAM_PORTS;
 my $owner = $$;
 
 for my $signal (qw(INT TERM HUP)) {
@@ -110,7 +110,7 @@ sub base_root {
 sub new {
     my ($class, %args) = @_;
 
-    my $number = $gateway_count++;
+    my $number = @gateways;
     die "too many gateways\n" if 10 * $number >= $UPSTREAM_PORTS;
 
     # "_temp", since the other runner clears such directories away
@@ -320,6 +320,13 @@ sub built {
                                                         @folders;
 
     return $newest;
+}
+
+
+# All gateways of this test, in the order of their making.
+
+sub gateways {
+    return @gateways;
 }
 
 
@@ -641,17 +648,13 @@ sub reload {
 
     $self->conf(%args) if %args;
 
+    # nginx cannot do it well without a master
+    die "reload needs master => 1\n" if !$self->{conf}{master};
+
     my $offset = -s $self->{nginx}{log};
     my %old = map { $_ => 1 } $self->workers;
 
     $self->{nginx}->signal('HUP');
-
-    if (!$self->{conf}{master}) {
-        wait_for(sub { $self->{nginx}->log_text($offset) =~ /reconfiguring/ },
-                 $PATIENCE) or die "nginx did not reload\n";
-        $self->wait_port;
-        return $self;
-    }
 
     my $failed;
 
@@ -688,7 +691,8 @@ sub wait_helper {
 }
 
 
-# A reload that has to be refused; returns the lines at emerg.
+# A reload that has to be refused; returns the lines at emerg and goes back to
+# the configuration before.
 
 sub reload_fails {
     my ($self, %args) = @_;
@@ -705,14 +709,16 @@ sub reload_fails {
 
     wait_for(sub {
         @lines = $self->{nginx}->log_text($offset) =~ /^(.*\[emerg\].*)$/mg;
-        return scalar @lines;
-    }, $PATIENCE) or die "nginx did not refuse to reload\n";
+        return @lines || "@old" ne join ' ', $self->workers;
+    }, $PATIENCE);
 
     $self->expect_log(map { qr/\A\Q$_\E\z/ } @lines);
 
-    die "the workers changed\n" if "@old" ne join ' ', $self->workers;
+    die "nginx did not refuse to reload\n"
+        if !@lines || "@old" ne join ' ', $self->workers;
 
     $self->{conf} = $conf;
+    $self->conf;
 
     return join "\n", @lines;
 }
