@@ -1,0 +1,227 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#ifndef _NGX_APIGW_COUNTER_H_INCLUDED_
+#define _NGX_APIGW_COUNTER_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_apigw_atomic.h"
+#include "ngx_apigw_hash.h"
+
+
+/*
+ * The quota counters of a zone: a table in shared memory, a write-back cache
+ * in front of the store.
+ *
+ * A counter is a pair {tag, own}: tag is a keyed hash of its name, own what
+ * this instance has counted, with the bit NGX_APIGW_COUNTER_DIRTY until the
+ * store has that very number.  A pair changes by compare-and-swap only:
+ *
+ *     charge    {tag, own}        ->  {tag, own + cost, dirty}
+ *     flushed   {tag, own, dirty} ->  {tag, own}
+ *     evict     {tag, own}        ->  {0, 0}
+ *     insert    {0, 0}            ->  {tag, own}
+ *
+ * so a charge cannot land in another counter, a charge that comes after the
+ * flush leaves the counter dirty, and an eviction cannot lose a charge.
+ *
+ * A counter may lie in any way of two sets.  Inserting and evicting, and
+ * changing "others", is done under the zone's mutex; whoever is killed there
+ * leaves a free or a complete slot, as the pair is written last.
+ *
+ * The value of a counter is own + others, where others is what the store has
+ * from other instances (earlier runs, the other master of a binary upgrade).
+ *
+ * Uses nothing of nginx but its types and inline functions.
+ */
+
+
+#define NGX_APIGW_COUNTER_WAYS    8
+#define NGX_APIGW_COUNTER_NAME    80
+
+#define NGX_APIGW_COUNTER_DIRTY   0x8000000000000000ULL
+#define NGX_APIGW_COUNTER_VALUE   0x7fffffffffffffffULL
+
+#define NGX_APIGW_COUNTER_MAX     ((uint64_t) 1 << 60)  /* of cost and limit */
+
+
+/* What is beside a pair; with it a counter takes 128 bytes. */
+
+typedef struct {
+    ngx_atomic_t                 others;   /* signed: may be below zero */
+    ngx_atomic_t                 grant;    /* signed: added to the limit */
+    uint32_t                     start;    /* of the window */
+    uint32_t                     end;
+    uint32_t                     check;    /* of all below and the tag */
+    u_char                       kind;     /* of the window */
+    u_char                       family;   /* length in name */
+    u_char                       consumer; /* length in name */
+    u_char                       flags;
+    u_char                       name[NGX_APIGW_COUNTER_NAME];
+} ngx_apigw_counter_info_t;
+
+
+#define NGX_APIGW_COUNTER_DIGEST  0x01    /* the consumer's name is shortened */
+
+
+/* A view of the table; the arrays lie in shared memory. */
+
+typedef struct {
+    volatile ngx_apigw_pair_t   *pairs;
+    ngx_apigw_counter_info_t    *infos;
+    ngx_atomic_t                *evictions;  /* of a set */
+    uint32_t                     sets;
+} ngx_apigw_counter_table_t;
+
+
+/* Where a counter is looked for. */
+
+typedef struct {
+    uint64_t                     tag;
+    uint32_t                     sets[2];
+} ngx_apigw_counter_id_t;
+
+
+/* What a process read before it asks to insert. */
+
+typedef struct {
+    ngx_atomic_uint_t            evictions[2];
+    uint64_t                     own;
+    int64_t                      others;
+    int64_t                      grant;
+} ngx_apigw_counter_load_t;
+
+
+#define NGX_APIGW_COUNTER_NONE    ((ngx_uint_t) -1)
+
+
+#pragma GCC visibility push(hidden)
+
+
+/* The size of a table with so many sets, and how many fit into a size. */
+
+size_t ngx_apigw_counter_size(uint32_t sets);
+uint32_t ngx_apigw_counter_sets(size_t size);
+
+/* Lays a view over zeroed or used memory, aligned to 16 bytes. */
+
+void ngx_apigw_counter_map(ngx_apigw_counter_table_t *table, void *memory,
+    uint32_t sets);
+
+
+/*
+ * The slot of a counter or NGX_APIGW_COUNTER_NONE.  Without a lock: it may be
+ * evicted at any time, which the compare-and-swaps find out.
+ */
+
+ngx_uint_t ngx_apigw_counter_find(ngx_apigw_counter_table_t *table,
+    const ngx_apigw_counter_id_t *id);
+
+
+/*
+ * Adds cost if the value stays within limit + grant; value is what was
+ * counted before, total the limit with the grant.  NGX_OK, NGX_DECLINED, or
+ * NGX_AGAIN if the slot is not this counter's any more.
+ */
+
+ngx_int_t ngx_apigw_counter_charge(ngx_apigw_counter_table_t *table,
+    ngx_uint_t slot, uint64_t tag, uint64_t cost, uint64_t limit,
+    uint64_t *value, uint64_t *total);
+
+/* Takes back what was charged.  NGX_OK or NGX_AGAIN. */
+
+ngx_int_t ngx_apigw_counter_refund(ngx_apigw_counter_table_t *table,
+    ngx_uint_t slot, uint64_t tag, uint64_t cost);
+
+/* The same without a change: NGX_OK means that cost would fit now. */
+
+ngx_int_t ngx_apigw_counter_peek(ngx_apigw_counter_table_t *table,
+    ngx_uint_t slot, uint64_t tag, uint64_t cost, uint64_t limit,
+    uint64_t *value, uint64_t *total);
+
+
+/* To be called before the counter is read from the store. */
+
+void ngx_apigw_counter_load_begin(ngx_apigw_counter_table_t *table,
+    const ngx_apigw_counter_id_t *id, ngx_apigw_counter_load_t *load);
+
+/*
+ * Puts a counter that was read from the store into the table, in place of one
+ * that is clean if need be; the caller holds the mutex.  Returns
+ *
+ *     NGX_OK        it is in *slot (perhaps somebody else's work)
+ *     NGX_AGAIN     what was read may be stale, read again
+ *     NGX_DECLINED  both sets are full of dirty counters
+ */
+
+ngx_int_t ngx_apigw_counter_insert(ngx_apigw_counter_table_t *table,
+    const ngx_apigw_counter_id_t *id, const ngx_apigw_counter_load_t *load,
+    ngx_apigw_counter_info_t *info, int64_t now, ngx_uint_t *slot,
+    ngx_uint_t *evicted);
+
+
+/*
+ * For the flush.  _dirty() copies a dirty counter: NGX_OK, or NGX_DECLINED if
+ * the slot is clean, free or just changing.  _flushed() marks it clean unless
+ * it was charged meanwhile.
+ */
+
+ngx_int_t ngx_apigw_counter_dirty(ngx_apigw_counter_table_t *table,
+    ngx_uint_t slot, ngx_apigw_pair_t *pair, ngx_apigw_counter_info_t *info);
+void ngx_apigw_counter_flushed(ngx_apigw_counter_table_t *table,
+    ngx_uint_t slot, const ngx_apigw_pair_t *pair);
+
+/* The same for any counter, clean or dirty. */
+
+ngx_int_t ngx_apigw_counter_copy(ngx_apigw_counter_table_t *table,
+    ngx_uint_t slot, ngx_apigw_pair_t *pair, ngx_apigw_counter_info_t *info);
+
+
+#pragma GCC visibility pop
+
+
+/* A bijection of 64-bit numbers that leaves no bit where it was. */
+
+static ngx_inline uint64_t
+ngx_apigw_counter_mix(uint64_t n)
+{
+    n ^= n >> 33;
+    n *= 0xff51afd7ed558ccdULL;
+    n ^= n >> 33;
+    n *= 0xc4ceb9fe1a85ec53ULL;
+    n ^= n >> 33;
+
+    return n;
+}
+
+
+/*
+ * The place of a counter: the keyed hash of the consumer's name, mixed with a
+ * number for the plan's family and the kind of the window, and the window.
+ */
+
+static ngx_inline void
+ngx_apigw_counter_place(ngx_apigw_counter_table_t *table,
+    const ngx_apigw_hash_t *consumer, uint64_t family, int64_t start,
+    ngx_apigw_counter_id_t *id)
+{
+    uint64_t  salt, place;
+
+    salt = ngx_apigw_counter_mix(family + (uint64_t) start);
+
+    id->tag = ngx_apigw_counter_mix(consumer->h[0] ^ salt);
+    id->tag += (id->tag == 0);
+
+    place = ngx_apigw_counter_mix(consumer->h[1] + salt);
+
+    id->sets[0] = (uint32_t) (((place & 0xffffffff) * table->sets) >> 32);
+    id->sets[1] = (uint32_t) (((place >> 32) * table->sets) >> 32);
+}
+
+
+#endif /* _NGX_APIGW_COUNTER_H_INCLUDED_ */

@@ -1,0 +1,577 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_apigw_usage_store.h"
+
+
+/*
+ * Who writes: the helper, an exiting worker, the exiting master, the command
+ * line, several of them at once.  A counter is read from the table inside the
+ * write transaction, so a later transaction never writes an older number.
+ */
+
+
+static int ngx_apigw_usage_flush_write(ngx_apigw_store_t *store, MDB_txn *txn,
+    void *data);
+static int ngx_apigw_usage_put(ngx_apigw_usage_flush_t *flush, MDB_txn *txn,
+    MDB_dbi dbi, const ngx_apigw_counter_info_t *info, uint64_t own);
+static void ngx_apigw_usage_merge(ngx_apigw_usage_flush_t *flush,
+    ngx_apigw_usage_record_t *record, uint64_t own);
+static void ngx_apigw_usage_sum(const ngx_apigw_usage_record_t *record,
+    uint64_t instance, ngx_apigw_counter_load_t *load);
+static int ngx_apigw_usage_get(MDB_txn *txn, MDB_dbi dbi,
+    const ngx_apigw_counter_info_t *info, ngx_apigw_usage_record_t *record);
+static int ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
+    ngx_apigw_usage_refresh_pt refresh, void *data);
+static int ngx_apigw_usage_reap_write(ngx_apigw_store_t *store, MDB_txn *txn,
+    void *data);
+static ngx_uint_t ngx_apigw_usage_expired(const MDB_val *key, int64_t time);
+
+
+typedef struct {
+    int64_t                      time;
+    ngx_uint_t                   more;
+} ngx_apigw_usage_reap_t;
+
+
+const ngx_apigw_store_kind_t  ngx_apigw_usage_kind = {
+    "apigw-usage 1", { "counters", NULL }, 0
+};
+
+
+size_t
+ngx_apigw_usage_key(u_char *key, const ngx_apigw_counter_info_t *info)
+{
+    u_char      *p;
+    uint64_t     end;
+    ngx_uint_t   i;
+
+    p = key;
+    end = info->end;
+
+    for (i = 0; i < 8; i++) {
+        *p++ = (u_char) (end >> (56 - 8 * i));
+    }
+
+    *p++ = info->kind;
+    *p++ = info->flags;
+    *p++ = info->family;
+
+    p = ngx_cpymem(p, info->name, (size_t) info->family + info->consumer);
+
+    return p - key;
+}
+
+
+int
+ngx_apigw_usage_decode(ngx_apigw_usage_record_t *record, const MDB_val *value)
+{
+    size_t  size;
+
+    if (value->mv_size < sizeof(ngx_apigw_usage_head_t)) {
+        return NGX_APIGW_STORE_EFORMAT;
+    }
+
+    ngx_memcpy(&record->head, value->mv_data, sizeof(ngx_apigw_usage_head_t));
+
+    if (record->head.version != NGX_APIGW_USAGE_VERSION
+        || record->head.parts > NGX_APIGW_USAGE_PARTS)
+    {
+        return NGX_APIGW_STORE_EFORMAT;
+    }
+
+    size = record->head.parts * sizeof(ngx_apigw_usage_part_t);
+
+    if (value->mv_size != sizeof(ngx_apigw_usage_head_t) + size) {
+        return NGX_APIGW_STORE_EFORMAT;
+    }
+
+    ngx_memcpy(record->parts,
+               (u_char *) value->mv_data + sizeof(ngx_apigw_usage_head_t),
+               size);
+
+    return 0;
+}
+
+
+/* What the store has under the name; an empty record if nothing. */
+
+static int
+ngx_apigw_usage_get(MDB_txn *txn, MDB_dbi dbi,
+    const ngx_apigw_counter_info_t *info, ngx_apigw_usage_record_t *record)
+{
+    int      rc;
+    u_char   name[NGX_APIGW_USAGE_KEY_MAX];
+    MDB_val  key, value;
+
+    key.mv_data = name;
+    key.mv_size = ngx_apigw_usage_key(name, info);
+
+    rc = mdb_get(txn, dbi, &key, &value);
+
+    if (rc == MDB_NOTFOUND) {
+        ngx_memzero(&record->head, sizeof(ngx_apigw_usage_head_t));
+        record->head.version = NGX_APIGW_USAGE_VERSION;
+        record->head.start = info->start;
+        return 0;
+    }
+
+    return rc == 0 ? ngx_apigw_usage_decode(record, &value) : rc;
+}
+
+
+static void
+ngx_apigw_usage_sum(const ngx_apigw_usage_record_t *record, uint64_t instance,
+    ngx_apigw_counter_load_t *load)
+{
+    ngx_uint_t  i;
+
+    load->own = 0;
+    load->others = record->head.adjust;
+    load->grant = record->head.grant;
+
+    for (i = 0; i < record->head.parts; i++) {
+
+        if (record->parts[i].id == instance) {
+            load->own = record->parts[i].value;
+
+        } else {
+            load->others += (int64_t) record->parts[i].value;
+        }
+    }
+}
+
+
+int
+ngx_apigw_usage_load(ngx_apigw_store_t *store, uint64_t instance,
+    const ngx_apigw_counter_info_t *info, ngx_apigw_counter_load_t *load)
+{
+    int                       rc;
+    MDB_txn                  *txn;
+    ngx_apigw_usage_record_t  record;
+
+    load->own = 0;
+    load->others = 0;
+    load->grant = 0;
+
+    rc = ngx_apigw_store_read(store, &txn);
+
+    if (rc != 0) {
+        return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
+    }
+
+    rc = ngx_apigw_usage_get(txn,
+                     ngx_apigw_store_db(store, NGX_APIGW_USAGE_COUNTERS),
+                     info, &record);
+
+    ngx_apigw_store_read_end(store);
+
+    if (rc == 0) {
+        ngx_apigw_usage_sum(&record, instance, load);
+    }
+
+    return rc;
+}
+
+
+int
+ngx_apigw_usage_flush(ngx_apigw_usage_flush_t *flush)
+{
+    int         rc;
+    ngx_uint_t  i, n, last;
+
+    if (flush->cursor == 0) {
+        flush->used = 0;
+        flush->dirty = 0;
+    }
+
+    n = (ngx_uint_t) flush->table->sets * NGX_APIGW_COUNTER_WAYS;
+    last = ngx_min(flush->cursor + NGX_APIGW_USAGE_SCAN, n);
+
+    /* no transaction for a clean table */
+
+    for (i = flush->cursor; i < last; i++) {
+
+        if (flush->table->pairs[i].value & NGX_APIGW_COUNTER_DIRTY) {
+            break;
+        }
+
+        flush->used += (flush->table->pairs[i].tag != 0);
+    }
+
+    flush->cursor = i;
+
+    if (i < last) {
+        rc = ngx_apigw_store_write(flush->store, ngx_apigw_usage_flush_write,
+                                   flush);
+
+        if (rc != 0) {
+            flush->cursor = 0;
+            return rc;
+        }
+
+        for (i = 0; i < flush->n; i++) {
+            ngx_apigw_counter_flushed(flush->table, flush->notes[i].slot,
+                                      &flush->notes[i].pair);
+        }
+
+        flush->used += flush->n;
+        flush->dirty += flush->n;
+        flush->written += flush->n;
+        flush->cursor = flush->next;
+
+        /* nobody else has written since "others" were read */
+
+        if (flush->committed == flush->seen + 1) {
+            flush->seen = flush->committed;
+        }
+    }
+
+    if (flush->cursor < n) {
+        return EAGAIN;
+    }
+
+    flush->cursor = 0;
+
+    return 0;
+}
+
+
+/* May be called again for a transaction that did not fit into the map. */
+
+static int
+ngx_apigw_usage_flush_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    ngx_apigw_usage_flush_t  *flush = data;
+
+    int                        rc;
+    MDB_dbi                    dbi;
+    ngx_uint_t                 i, n, last;
+    ngx_apigw_usage_note_t    *note;
+    ngx_apigw_counter_info_t   info;
+
+    dbi = ngx_apigw_store_db(store, NGX_APIGW_USAGE_COUNTERS);
+
+    n = (ngx_uint_t) flush->table->sets * NGX_APIGW_COUNTER_WAYS;
+    last = ngx_min(flush->cursor + NGX_APIGW_USAGE_SCAN, n);
+
+    flush->n = 0;
+
+    for (i = flush->cursor;
+         i < last && flush->n < NGX_APIGW_USAGE_BATCH;
+         i++)
+    {
+        note = &flush->notes[flush->n];
+
+        if (ngx_apigw_counter_dirty(flush->table, i, &note->pair, &info)
+            != NGX_OK)
+        {
+            continue;
+        }
+
+        rc = ngx_apigw_usage_put(flush, txn, dbi, &info,
+                                 note->pair.value & NGX_APIGW_COUNTER_VALUE);
+
+        if (rc != 0) {
+            return rc;
+        }
+
+        note->slot = i;
+        flush->n++;
+    }
+
+    flush->next = i;
+    flush->committed = mdb_txn_id(txn);
+
+    return 0;
+}
+
+
+static int
+ngx_apigw_usage_put(ngx_apigw_usage_flush_t *flush, MDB_txn *txn, MDB_dbi dbi,
+    const ngx_apigw_counter_info_t *info, uint64_t own)
+{
+    int                       rc;
+    u_char                    name[NGX_APIGW_USAGE_KEY_MAX];
+    MDB_val                   key, value;
+    ngx_apigw_usage_record_t  record;
+
+    rc = ngx_apigw_usage_get(txn, dbi, info, &record);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    ngx_apigw_usage_merge(flush, &record, own);
+
+    if (record.head.parts > NGX_APIGW_USAGE_PARTS) {
+        return NGX_APIGW_STORE_EFORMAT;
+    }
+
+    key.mv_data = name;
+    key.mv_size = ngx_apigw_usage_key(name, info);
+
+    value.mv_data = &record;
+    value.mv_size = sizeof(ngx_apigw_usage_head_t)
+                    + record.head.parts * sizeof(ngx_apigw_usage_part_t);
+
+    return mdb_put(txn, dbi, &key, &value, 0);
+}
+
+
+/*
+ * Sets this instance's part.  Those of dead instances become one, so a record
+ * has no more parts than there are instances alive, and two.
+ */
+
+static void
+ngx_apigw_usage_merge(ngx_apigw_usage_flush_t *flush,
+    ngx_apigw_usage_record_t *record, uint64_t own)
+{
+    uint64_t                 past;
+    ngx_uint_t               i, n;
+    ngx_apigw_usage_part_t  *part;
+
+    n = 0;
+    past = 0;
+
+    for (i = 0; i < record->head.parts; i++) {
+        part = &record->parts[i];
+
+        if (part->id == flush->instance) {
+            continue;
+        }
+
+        if (part->id == 0
+            || ngx_apigw_instance_dead(&flush->dead, flush->directory,
+                                       part->id))
+        {
+            past += part->value;
+            continue;
+        }
+
+        record->parts[n++] = *part;
+    }
+
+    if (n + 2 > NGX_APIGW_USAGE_PARTS) {
+        record->head.parts = NGX_APIGW_USAGE_PARTS + 1;
+        return;
+    }
+
+    if (past) {
+        record->parts[n].id = 0;
+        record->parts[n++].value = past;
+    }
+
+    record->parts[n].id = flush->instance;
+    record->parts[n++].value = own;
+
+    record->head.parts = n;
+}
+
+
+int
+ngx_apigw_usage_refresh(ngx_apigw_usage_flush_t *flush,
+    ngx_apigw_usage_refresh_pt refresh, void *data)
+{
+    int  rc;
+
+    if (flush->cursor == 0) {
+        flush->committed = ngx_apigw_store_version(flush->store);
+
+        if (flush->committed == flush->seen) {
+            return 0;
+        }
+
+        /* whoever has just inserted what he read before is done after this */
+
+        refresh(data, NGX_APIGW_COUNTER_NONE, 0, 0, 0);
+    }
+
+    rc = ngx_apigw_usage_refresh_slots(flush, refresh, data);
+
+    if (rc == 0) {
+        flush->seen = flush->committed;
+    }
+
+    if (rc != EAGAIN) {
+        flush->cursor = 0;
+    }
+
+    return rc;
+}
+
+
+static int
+ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
+    ngx_apigw_usage_refresh_pt refresh, void *data)
+{
+    int                        rc;
+    MDB_txn                   *txn;
+    MDB_dbi                    dbi;
+    ngx_uint_t                 i, n, last;
+    ngx_apigw_pair_t           pair;
+    ngx_apigw_counter_info_t   info;
+    ngx_apigw_counter_load_t   load;
+    ngx_apigw_usage_record_t   record;
+
+    rc = ngx_apigw_store_read(flush->store, &txn);
+
+    if (rc != 0) {
+        return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
+    }
+
+    dbi = ngx_apigw_store_db(flush->store, NGX_APIGW_USAGE_COUNTERS);
+
+    n = (ngx_uint_t) flush->table->sets * NGX_APIGW_COUNTER_WAYS;
+    last = ngx_min(flush->cursor + NGX_APIGW_USAGE_SCAN, n);
+
+    for (i = flush->cursor; i < last; i++) {
+
+        if (ngx_apigw_counter_copy(flush->table, i, &pair, &info) != NGX_OK) {
+            continue;
+        }
+
+        rc = ngx_apigw_usage_get(txn, dbi, &info, &record);
+
+        if (rc != 0) {
+            break;
+        }
+
+        ngx_apigw_usage_sum(&record, flush->instance, &load);
+
+        if ((int64_t) info.others != load.others
+            || (int64_t) info.grant != load.grant)
+        {
+            refresh(data, i, pair.tag, load.others, load.grant);
+        }
+    }
+
+    ngx_apigw_store_read_end(flush->store);
+
+    flush->cursor = i;
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    return i < n ? EAGAIN : 0;
+}
+
+
+int
+ngx_apigw_usage_reap(ngx_apigw_usage_flush_t *flush, int64_t time)
+{
+    int                      rc;
+    MDB_txn                 *txn;
+    MDB_val                  key, value;
+    MDB_cursor              *cursor;
+    ngx_apigw_usage_reap_t   reap;
+
+    rc = ngx_apigw_store_read(flush->store, &txn);
+
+    if (rc != 0) {
+        return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
+    }
+
+    rc = mdb_cursor_open(txn, ngx_apigw_store_db(flush->store,
+                                                 NGX_APIGW_USAGE_COUNTERS),
+                         &cursor);
+
+    if (rc == 0) {
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+
+        if (rc == 0 && !ngx_apigw_usage_expired(&key, time)) {
+            rc = MDB_NOTFOUND;
+        }
+
+        mdb_cursor_close(cursor);
+    }
+
+    ngx_apigw_store_read_end(flush->store);
+
+    if (rc != 0) {
+        return rc == MDB_NOTFOUND ? 0 : rc;
+    }
+
+    reap.time = time;
+
+    rc = ngx_apigw_store_write(flush->store, ngx_apigw_usage_reap_write,
+                               &reap);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    return reap.more ? EAGAIN : 0;
+}
+
+
+static int
+ngx_apigw_usage_reap_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    ngx_apigw_usage_reap_t  *reap = data;
+
+    int          rc;
+    MDB_val      key, value;
+    ngx_uint_t   n;
+    MDB_cursor  *cursor;
+
+    reap->more = 0;
+
+    rc = mdb_cursor_open(txn, ngx_apigw_store_db(store,
+                                                 NGX_APIGW_USAGE_COUNTERS),
+                         &cursor);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    for (n = 0; n < NGX_APIGW_USAGE_REAP; n++) {
+
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+
+        if (rc != 0 || !ngx_apigw_usage_expired(&key, reap->time)) {
+            break;
+        }
+
+        rc = mdb_cursor_del(cursor, 0);
+
+        if (rc != 0) {
+            break;
+        }
+    }
+
+    mdb_cursor_close(cursor);
+
+    reap->more = (n == NGX_APIGW_USAGE_REAP);
+
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+
+static ngx_uint_t
+ngx_apigw_usage_expired(const MDB_val *key, int64_t time)
+{
+    u_char      *p;
+    uint64_t     end;
+    ngx_uint_t   i;
+
+    if (key->mv_size < 8) {
+        return 1;
+    }
+
+    p = key->mv_data;
+    end = 0;
+
+    for (i = 0; i < 8; i++) {
+        end = end << 8 | p[i];
+    }
+
+    return (int64_t) end < time;
+}

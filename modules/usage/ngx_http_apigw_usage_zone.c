@@ -1,0 +1,921 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_apigw_usage.h"
+
+
+/*
+ * The zone: what lies in shared memory, how counters come from the store and
+ * go back.
+ *
+ * Shared memory holds a header, the buckets of the rates and the table of
+ * quota counters, all made when the zone is and freed with it; the slab
+ * allocator is not used after that.  The slab mutex, which nginx's master
+ * releases when its holder dies, guards inserting, evicting and refreshing;
+ * the work under it is bounded by the 16 slots of two sets.
+ *
+ * Survives reload: all of it, if name and size of the zone are unchanged.
+ * Survives restart and kill -9 of everything: what was flushed.  The helper
+ * flushes every interval, a worker and the master when they exit.
+ */
+
+
+#define NGX_HTTP_APIGW_USAGE_LAYOUT     0x0000000100000001ULL
+
+#define NGX_HTTP_APIGW_USAGE_FLUSH_MIN  100
+#define NGX_HTTP_APIGW_USAGE_FLUSH_MAX  60000
+#define NGX_HTTP_APIGW_USAGE_RETENTION  (400 * 86400)
+#define NGX_HTTP_APIGW_USAGE_TRIES      32
+#define NGX_HTTP_APIGW_USAGE_REAP       60
+#define NGX_HTTP_APIGW_USAGE_SWEEP      600
+#define NGX_HTTP_APIGW_USAGE_LAST       1000
+
+#define NGX_HTTP_APIGW_USAGE_FLUSH      0       /* phases of the helper */
+#define NGX_HTTP_APIGW_USAGE_REFRESH    1
+#define NGX_HTTP_APIGW_USAGE_TIDY       2
+
+
+static char *ngx_http_apigw_usage_zone_parameter(ngx_conf_t *cf,
+    ngx_http_apigw_usage_zone_t *ctx, ngx_str_t *value);
+static ngx_int_t ngx_http_apigw_usage_init_zone(ngx_shm_zone_t *shm_zone,
+    void *data);
+static ngx_int_t ngx_http_apigw_usage_keep_zone(
+    ngx_http_apigw_usage_zone_t *ctx, ngx_http_apigw_usage_zone_t *octx,
+    ngx_log_t *log);
+static ngx_int_t ngx_http_apigw_usage_new_zone(ngx_shm_zone_t *shm_zone,
+    ngx_http_apigw_usage_zone_t *ctx);
+static ngx_int_t ngx_http_apigw_usage_new_instance(
+    ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log);
+static void ngx_http_apigw_usage_cleanup(void *data);
+static ngx_int_t ngx_http_apigw_usage_collect(ngx_apigw_zone_t *zone,
+    ngx_apigw_emit_pt emit, void *data);
+
+static ngx_int_t ngx_http_apigw_usage_open(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_log_t *log);
+static void ngx_http_apigw_usage_store_error(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_log_t *log, const char *what, int rc);
+static ngx_int_t ngx_http_apigw_usage_insert(ngx_http_apigw_usage_zone_t *ctx,
+    const ngx_apigw_counter_id_t *id, const ngx_apigw_counter_load_t *load,
+    ngx_apigw_counter_info_t *info, uint64_t version, ngx_uint_t *slot);
+
+static ngx_int_t ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper,
+    ngx_log_t *log, ngx_uint_t last);
+static int ngx_http_apigw_usage_step(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_uint_t last);
+static void ngx_http_apigw_usage_refresh(void *data, ngx_uint_t slot,
+    uint64_t tag, int64_t others, int64_t grant);
+static int ngx_http_apigw_usage_tidy(ngx_http_apigw_usage_zone_t *ctx);
+
+
+static ngx_conf_enum_t  ngx_http_apigw_usage_on_full[] = {
+    { ngx_string("admit"), NGX_HTTP_APIGW_USAGE_ADMIT },
+    { ngx_string("refuse"), NGX_HTTP_APIGW_USAGE_REFUSE },
+    { ngx_null_string, 0 }
+};
+
+
+#define ngx_http_apigw_usage_metric(name, help, type)                         \
+    { #name, help, type, offsetof(ngx_http_apigw_usage_shctx_t, name) }
+
+
+static const ngx_apigw_metric_t  ngx_http_apigw_usage_metrics[] = {
+
+    ngx_http_apigw_usage_metric(admitted,
+        "Requests admitted and counted.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(uncounted,
+        "Requests admitted without being counted.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(refused_rate,
+        "Requests refused by the rate of a plan.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(refused_quota,
+        "Requests refused by a quota.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(refused_plan,
+        "Requests refused for an unknown plan.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(refused_consumer,
+        "Requests refused without a consumer.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(refused_store,
+        "Requests refused because they could not be counted.",
+        NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(loaded,
+        "Counters read from the store.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(evicted,
+        "Counters removed from memory for others.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(flushed,
+        "Counters written to the store.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(store_errors,
+        "Failed operations of the store.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(counters,
+        "Counters that fit into memory.", NGX_APIGW_GAUGE),
+
+    ngx_http_apigw_usage_metric(used,
+        "Counters in memory at the last flush.", NGX_APIGW_GAUGE),
+
+    ngx_http_apigw_usage_metric(dirty,
+        "Counters that the last flush had to write.", NGX_APIGW_GAUGE),
+
+    ngx_apigw_metric_end
+};
+
+
+char *
+ngx_http_apigw_usage_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_apigw_usage_main_conf_t *mcf = conf;
+
+    char                          *rv;
+    ssize_t                        size;
+    ngx_str_t                     *value, name, s;
+    ngx_uint_t                     i;
+    ngx_shm_zone_t                *shm_zone;
+    ngx_pool_cleanup_t            *cln;
+    ngx_apigw_helper_t           **hp;
+    ngx_http_apigw_usage_zone_t   *ctx, **zp;
+
+    value = cf->args->elts;
+    size = 0;
+    ngx_str_null(&name);
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    ctx = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_usage_zone_t));
+
+    if (ctx == NULL || cln == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = ngx_http_apigw_usage_cleanup;
+    cln->data = ctx;
+
+    ctx->helper.interval = NGX_CONF_UNSET_MSEC;
+    ctx->retention = NGX_CONF_UNSET;
+    ctx->on_full = NGX_CONF_UNSET_UINT;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "zone=", 5) == 0) {
+
+            if (name.len) {
+                goto duplicate;
+            }
+
+            s.data = value[i].data + 5;
+            s.len = value[i].len - 5;
+
+            if (ngx_apigw_zone_parse(cf, &s, &name, &size) != NGX_OK) {
+                return NGX_CONF_ERROR;
+            }
+
+            continue;
+        }
+
+        rv = ngx_http_apigw_usage_zone_parameter(cf, ctx, &value[i]);
+
+        if (rv == NGX_CONF_ERROR) {
+            return rv;
+        }
+
+        if (rv != NGX_CONF_OK) {
+            goto duplicate;
+        }
+    }
+
+    if (name.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must have \"zone\" parameter", &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ctx->helper.directory.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must have \"store\" parameter", &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_conf_init_msec_value(ctx->helper.interval, 1000);
+    ngx_conf_init_value(ctx->retention, NGX_HTTP_APIGW_USAGE_RETENTION);
+    ngx_conf_init_uint_value(ctx->on_full, NGX_HTTP_APIGW_USAGE_REFUSE);
+
+    shm_zone = ngx_shared_memory_add(cf, &name, size,
+                                     &ngx_http_apigw_usage_module);
+    if (shm_zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (shm_zone->data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "zone \"%V\" is already bound to store \"%V\"",
+                           &name, &((ngx_http_apigw_usage_zone_t *)
+                                    shm_zone->data)->helper.directory);
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_str_set(&ctx->helper.name, "usage");
+    ctx->helper.run = ngx_http_apigw_usage_run;
+    ctx->helper.data = ctx;
+
+    if (ngx_apigw_helper_add(cf, &ctx->helper) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_apigw_zone_init(&ctx->zone, "usage", &shm_zone->shm.name,
+                        ngx_http_apigw_usage_collect);
+
+    shm_zone->init = ngx_http_apigw_usage_init_zone;
+    shm_zone->data = ctx;
+
+    zp = ngx_array_push(&mcf->zones);
+    hp = ngx_array_push(&mcf->helpers);
+
+    if (zp == NULL || hp == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *zp = ctx;
+    *hp = &ctx->helper;
+
+    return NGX_CONF_OK;
+
+duplicate:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "duplicate parameter \"%V\"", &value[i]);
+    return NGX_CONF_ERROR;
+}
+
+
+/* Any parameter but "zone="; returns "" for one that was there before. */
+
+static char *
+ngx_http_apigw_usage_zone_parameter(ngx_conf_t *cf,
+    ngx_http_apigw_usage_zone_t *ctx, ngx_str_t *value)
+{
+    ngx_int_t   n;
+    ngx_str_t   s;
+    ngx_uint_t  i;
+
+    if (ngx_strncmp(value->data, "store=", 6) == 0) {
+
+        if (ctx->helper.directory.len) {
+            return "";
+        }
+
+        ctx->helper.directory.data = value->data + 6;
+        ctx->helper.directory.len = value->len - 6;
+
+        if (ctx->helper.directory.len == 0) {
+            goto invalid;
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value->data, "flush=", 6) == 0) {
+
+        if (ctx->helper.interval != NGX_CONF_UNSET_MSEC) {
+            return "";
+        }
+
+        s.data = value->data + 6;
+        s.len = value->len - 6;
+
+        n = ngx_parse_time(&s, 0);
+
+        if (n < NGX_HTTP_APIGW_USAGE_FLUSH_MIN
+            || n > NGX_HTTP_APIGW_USAGE_FLUSH_MAX)
+        {
+            goto invalid;
+        }
+
+        ctx->helper.interval = (ngx_msec_t) n;
+
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value->data, "retention=", 10) == 0) {
+
+        if (ctx->retention != NGX_CONF_UNSET) {
+            return "";
+        }
+
+        s.data = value->data + 10;
+        s.len = value->len - 10;
+
+        n = ngx_parse_time(&s, 1);
+
+        if (n < 86400 || n > (ngx_int_t) NGX_APIGW_WINDOW_NEVER) {
+            goto invalid;
+        }
+
+        ctx->retention = n;
+
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value->data, "on_full=", 8) == 0) {
+
+        if (ctx->on_full != NGX_CONF_UNSET_UINT) {
+            return "";
+        }
+
+        for (i = 0; ngx_http_apigw_usage_on_full[i].name.len; i++) {
+
+            if (ngx_strcmp(ngx_http_apigw_usage_on_full[i].name.data,
+                           value->data + 8)
+                == 0)
+            {
+                ctx->on_full = ngx_http_apigw_usage_on_full[i].value;
+                return NGX_CONF_OK;
+            }
+        }
+    }
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\"", value);
+    return NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_init_zone(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_http_apigw_usage_zone_t  *octx = data;
+
+    ngx_http_apigw_usage_zone_t  *ctx;
+
+    ctx = shm_zone->data;
+
+    if (octx) {
+        return ngx_http_apigw_usage_keep_zone(ctx, octx, shm_zone->shm.log);
+    }
+
+    ctx->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (shm_zone->shm.exists) {
+        ctx->sh = ctx->shpool->data;
+
+        if (ctx->sh == NULL || ctx->sh->layout != NGX_HTTP_APIGW_USAGE_LAYOUT)
+        {
+            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                          "api_usage_zone \"%V\" has another layout, stop "
+                          "nginx and start it again", &shm_zone->shm.name);
+            return NGX_ERROR;
+        }
+
+    } else if (ngx_http_apigw_usage_new_zone(shm_zone, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->buckets = ctx->sh->buckets;
+    ctx->helper.guard = &ctx->sh->guard;
+    ngx_apigw_counter_map(&ctx->table, ctx->sh->table, ctx->sh->sets);
+
+    return NGX_OK;
+}
+
+
+/* On live data, and the reload may still fail: nothing is changed there. */
+
+static ngx_int_t
+ngx_http_apigw_usage_keep_zone(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_http_apigw_usage_zone_t *octx, ngx_log_t *log)
+{
+    if (ctx->helper.directory.len != octx->helper.directory.len
+        || ngx_memcmp(ctx->helper.directory.data, octx->helper.directory.data,
+                      octx->helper.directory.len)
+           != 0)
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "api_usage_zone \"%V\" uses the store \"%V\" while "
+                      "previously it used \"%V\"; give the zone another name "
+                      "as well", &ctx->zone.name, &ctx->helper.directory,
+                      &octx->helper.directory);
+        return NGX_ERROR;
+    }
+
+    ctx->sh = octx->sh;
+    ctx->shpool = octx->shpool;
+    ctx->buckets = octx->buckets;
+    ctx->table = octx->table;
+    ctx->helper.guard = &ctx->sh->guard;
+
+    ctx->instance = octx->instance;
+
+    if (ctx->instance) {
+        ctx->instance->refs++;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_new_zone(ngx_shm_zone_t *shm_zone,
+    ngx_http_apigw_usage_zone_t *ctx)
+{
+    size_t                         size, room;
+    uint32_t                       sets;
+    ngx_http_apigw_usage_shctx_t  *sh;
+
+    sh = ngx_slab_calloc(ctx->shpool, sizeof(ngx_http_apigw_usage_shctx_t));
+    if (sh == NULL) {
+        return NGX_ERROR;
+    }
+
+    room = ctx->shpool->pfree * ngx_pagesize;
+
+    /* an eighth for the buckets, and whole pages for both */
+
+    size = ngx_align(room / 8, ngx_pagesize);
+
+    sh->buckets = ngx_slab_calloc(ctx->shpool, size);
+    sh->buckets_size = size;
+
+    room = ctx->shpool->pfree * ngx_pagesize;
+    sets = ngx_apigw_counter_sets(room);
+
+    sh->table = ngx_slab_calloc(ctx->shpool, ngx_apigw_counter_size(sets));
+    sh->sets = sets;
+
+    if (sh->buckets == NULL || sh->table == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_apigw_buckets_create(sh->buckets, size) == NULL
+        || ngx_apigw_hash_new_key(&sh->key) != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, ngx_errno,
+                      "api_usage_zone \"%V\" cannot be initialized",
+                      &shm_zone->shm.name);
+        return NGX_ERROR;
+    }
+
+    sh->counters = (ngx_atomic_uint_t) sets * NGX_APIGW_COUNTER_WAYS;
+
+    if (ngx_http_apigw_usage_new_instance(ctx, shm_zone->shm.log) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->instance) {
+        sh->instance = ctx->instance->id;
+    }
+
+    sh->layout = NGX_HTTP_APIGW_USAGE_LAYOUT;
+
+    ctx->shpool->log_nomem = 0;
+    ctx->shpool->data = sh;
+    ctx->sh = sh;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_new_instance(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_log_t *log)
+{
+    int  rc;
+
+    if (ngx_test_config) {
+        return NGX_OK;
+    }
+
+    ctx->instance = ngx_alloc(sizeof(ngx_apigw_instance_t), log);
+    if (ctx->instance == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_apigw_instance_create(ctx->instance,
+                                   (char *) ctx->helper.directory.data);
+
+    if (rc != 0) {
+        ngx_free(ctx->instance);
+        ctx->instance = NULL;
+
+        ngx_log_error(NGX_LOG_EMERG, log, rc,
+                      "cannot create a file in the store \"%V\"",
+                      &ctx->helper.directory);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* When a cycle ends; the processes that go on have the file open as well. */
+
+static void
+ngx_http_apigw_usage_cleanup(void *data)
+{
+    ngx_http_apigw_usage_zone_t  *ctx = data;
+
+    if (ctx->store && ctx->store_pid == ngx_pid) {
+        ngx_apigw_store_close(ctx->store);
+        ctx->store = NULL;
+    }
+
+    if (ctx->flush.notes) {
+        ngx_free(ctx->flush.notes);
+        ctx->flush.notes = NULL;
+    }
+
+    if (ctx->instance && --ctx->instance->refs == 0) {
+        (void) close(ctx->instance->fd);
+        ngx_free(ctx->instance);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_collect(ngx_apigw_zone_t *zone, ngx_apigw_emit_pt emit,
+    void *data)
+{
+    ngx_http_apigw_usage_zone_t  *ctx;
+
+    ctx = (ngx_http_apigw_usage_zone_t *) zone;
+
+    return ngx_apigw_zone_emit(zone, ngx_http_apigw_usage_metrics, ctx->sh,
+                               emit, data);
+}
+
+
+/* The store as this process has it open, which is done at the first use. */
+
+static ngx_int_t
+ngx_http_apigw_usage_open(ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log)
+{
+    int  rc;
+
+    if (ctx->store && ctx->store_pid == ngx_pid) {
+        return NGX_OK;
+    }
+
+    ctx->store = NULL;
+
+    rc = ngx_apigw_store_open(&ctx->store,
+                              (char *) ctx->helper.directory.data,
+                              &ngx_apigw_usage_kind);
+
+    if (rc != 0) {
+        ctx->store = NULL;
+        ngx_http_apigw_usage_store_error(ctx, log, "opened", rc);
+        return NGX_ERROR;
+    }
+
+    ctx->store_pid = ngx_pid;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_apigw_usage_store_error(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_log_t *log, const char *what, int rc)
+{
+    (void) ngx_atomic_fetch_add(&ctx->sh->store_errors, 1);
+
+    if (ngx_apigw_log_due(&ctx->sh->log_store)) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "api_usage_zone \"%V\": the store \"%V\" cannot be %s: "
+                      "%s", &ctx->zone.name, &ctx->helper.directory, what,
+                      ngx_apigw_store_strerror(rc));
+    }
+}
+
+
+ngx_int_t
+ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
+    const ngx_apigw_plan_t *plan, const ngx_apigw_quota_t *quota,
+    const ngx_apigw_window_span_t *span, const ngx_str_t *consumer,
+    const ngx_apigw_counter_id_t *id, ngx_log_t *log, ngx_uint_t *slot)
+{
+    int                        rc;
+    uint64_t                   version;
+    ngx_int_t                  inserted;
+    ngx_uint_t                 n;
+    ngx_apigw_counter_info_t   info;
+    ngx_apigw_counter_load_t   load;
+
+    *slot = ngx_apigw_counter_find(&ctx->table, id);
+
+    if (*slot != NGX_APIGW_COUNTER_NONE) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_apigw_usage_open(ctx, log) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_apigw_plan_counter(plan, quota, span, consumer, &info);
+
+    for (n = 0; n < NGX_HTTP_APIGW_USAGE_TRIES; n++) {
+
+        ngx_apigw_counter_load_begin(&ctx->table, id, &load);
+        version = ngx_apigw_store_version(ctx->store);
+
+        rc = ngx_apigw_usage_load(ctx->store, ctx->sh->instance, &info,
+                                  &load);
+
+        if (rc != 0) {
+            ngx_http_apigw_usage_store_error(ctx, log, "read", rc);
+            return NGX_ERROR;
+        }
+
+        inserted = ngx_http_apigw_usage_insert(ctx, id, &load, &info, version,
+                                               slot);
+
+        if (inserted == NGX_OK) {
+            (void) ngx_atomic_fetch_add(&ctx->sh->loaded, 1);
+            return NGX_OK;
+        }
+
+        if (inserted == NGX_DECLINED) {
+            break;
+        }
+    }
+
+    if (ngx_apigw_log_due(&ctx->sh->log_full)) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "api_usage_zone \"%V\" has no room: its counters wait "
+                      "for the store", &ctx->zone.name);
+    }
+
+    return NGX_BUSY;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_insert(ngx_http_apigw_usage_zone_t *ctx,
+    const ngx_apigw_counter_id_t *id, const ngx_apigw_counter_load_t *load,
+    ngx_apigw_counter_info_t *info, uint64_t version, ngx_uint_t *slot)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  evicted;
+
+    evicted = 0;
+
+    ngx_shmtx_lock(&ctx->shpool->mutex);
+
+    /* somebody has written what "others" should have */
+
+    rc = NGX_AGAIN;
+
+    if (version == ngx_apigw_store_version(ctx->store)) {
+        rc = ngx_apigw_counter_insert(&ctx->table, id, load, info, ngx_time(),
+                                      slot, &evicted);
+    }
+
+    ngx_shmtx_unlock(&ctx->shpool->mutex);
+
+    if (evicted) {
+        (void) ngx_atomic_fetch_add(&ctx->sh->evicted, 1);
+    }
+
+    return rc;
+}
+
+
+ngx_array_t *
+ngx_http_apigw_usage_helpers(ngx_cycle_t *cycle)
+{
+    ngx_http_apigw_usage_main_conf_t  *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                              ngx_http_apigw_usage_module);
+
+    return mcf ? &mcf->helpers : NULL;
+}
+
+
+ngx_int_t
+ngx_http_apigw_usage_init_process(ngx_cycle_t *cycle)
+{
+    return ngx_apigw_helper_init_process(cycle, ngx_http_apigw_usage_helpers);
+}
+
+
+void
+ngx_http_apigw_usage_exit_master(ngx_cycle_t *cycle)
+{
+    ngx_apigw_helper_exit_master(cycle, ngx_http_apigw_usage_helpers);
+}
+
+
+/*
+ * A worker whose zone was resized or removed by a reload is the last one to
+ * have it: the new helper knows nothing of it.  Nobody else is kept out, as
+ * writing twice is harmless.
+ */
+
+void
+ngx_http_apigw_usage_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_int_t             rc;
+    ngx_msec_t            start;
+    ngx_uint_t            i;
+    ngx_array_t          *list;
+    ngx_apigw_helper_t  **helper;
+
+    if (ngx_process != NGX_PROCESS_WORKER) {
+        return;
+    }
+
+    list = ngx_http_apigw_usage_helpers(cycle);
+
+    if (list == NULL) {
+        return;
+    }
+
+    helper = list->elts;
+
+    ngx_time_update();
+    start = ngx_current_msec;
+
+    for (i = 0; i < list->nelts; i++) {
+        do {
+            rc = ngx_http_apigw_usage_run(helper[i], cycle->log, 1);
+
+            ngx_time_update();
+
+        } while (rc == NGX_AGAIN
+                 && ngx_current_msec - start < NGX_HTTP_APIGW_USAGE_LAST);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
+    ngx_uint_t last)
+{
+    int                           rc;
+    ngx_apigw_usage_flush_t      *flush;
+    ngx_http_apigw_usage_zone_t  *ctx;
+
+    ctx = helper->data;
+    flush = &ctx->flush;
+
+    if (ngx_http_apigw_usage_open(ctx, log) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (flush->notes == NULL) {
+        flush->notes = ngx_alloc(NGX_APIGW_USAGE_BATCH
+                                 * sizeof(ngx_apigw_usage_note_t), log);
+        if (flush->notes == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    flush->store = ctx->store;
+    flush->directory = (char *) ctx->helper.directory.data;
+    flush->instance = ctx->sh->instance;
+    flush->table = &ctx->table;
+
+    if (last && !ctx->last) {
+
+        /* whatever this process was at, now all of the table counts */
+
+        ctx->last = 1;
+        ctx->phase = NGX_HTTP_APIGW_USAGE_FLUSH;
+        flush->cursor = 0;
+    }
+
+    rc = ngx_http_apigw_usage_step(ctx, last);
+
+    if (rc == 0 || rc == EAGAIN) {
+        return rc == 0 ? NGX_OK : NGX_AGAIN;
+    }
+
+    ctx->phase = NGX_HTTP_APIGW_USAGE_FLUSH;
+    flush->cursor = 0;
+
+    ngx_http_apigw_usage_store_error(ctx, log, "written", rc);
+
+    return NGX_ERROR;
+}
+
+
+static int
+ngx_http_apigw_usage_step(ngx_http_apigw_usage_zone_t *ctx, ngx_uint_t last)
+{
+    int                       rc;
+    ngx_apigw_usage_flush_t  *flush;
+
+    flush = &ctx->flush;
+
+    switch (ctx->phase) {
+
+    case NGX_HTTP_APIGW_USAGE_FLUSH:
+        flush->written = 0;
+
+        rc = ngx_apigw_usage_flush(flush);
+
+        (void) ngx_atomic_fetch_add(&ctx->sh->flushed, flush->written);
+
+        if (rc != 0) {
+            return rc;
+        }
+
+        ctx->sh->used = flush->used;
+        ctx->sh->dirty = flush->dirty;
+
+        break;
+
+    case NGX_HTTP_APIGW_USAGE_REFRESH:
+        rc = ngx_apigw_usage_refresh(flush, ngx_http_apigw_usage_refresh, ctx);
+
+        if (rc != 0) {
+            return rc;
+        }
+
+        break;
+
+    default: /* NGX_HTTP_APIGW_USAGE_TIDY */
+        rc = ngx_http_apigw_usage_tidy(ctx);
+
+        if (rc == 0) {
+            ctx->phase = NGX_HTTP_APIGW_USAGE_FLUSH;
+        }
+
+        return rc;
+    }
+
+    if (last) {
+        return 0;
+    }
+
+    ctx->phase++;
+
+    return EAGAIN;
+}
+
+
+static void
+ngx_http_apigw_usage_refresh(void *data, ngx_uint_t slot, uint64_t tag,
+    int64_t others, int64_t grant)
+{
+    ngx_http_apigw_usage_zone_t *ctx = data;
+
+    ngx_apigw_counter_info_t  *info;
+
+    ngx_shmtx_lock(&ctx->shpool->mutex);
+
+    if (slot != NGX_APIGW_COUNTER_NONE && ctx->table.pairs[slot].tag == tag) {
+        info = &ctx->table.infos[slot];
+
+        info->others = (ngx_atomic_uint_t) others;
+        info->grant = (ngx_atomic_uint_t) grant;
+    }
+
+    ngx_shmtx_unlock(&ctx->shpool->mutex);
+}
+
+
+/* What need not be done at every flush. */
+
+static int
+ngx_http_apigw_usage_tidy(ngx_http_apigw_usage_zone_t *ctx)
+{
+    int     rc;
+    time_t  now;
+
+    now = ngx_time();
+
+    if (now >= ctx->reaped && now < ctx->reaped + NGX_HTTP_APIGW_USAGE_REAP) {
+        return 0;
+    }
+
+    rc = ngx_apigw_usage_reap(&ctx->flush, now - ctx->retention);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    ctx->reaped = now;
+
+    (void) ngx_apigw_store_check_readers(ctx->store);
+
+    if (now < ctx->swept || now >= ctx->swept + NGX_HTTP_APIGW_USAGE_SWEEP) {
+        ctx->swept = now;
+        (void) ngx_apigw_instance_sweep(
+                                       (char *) ctx->helper.directory.data);
+    }
+
+    return 0;
+}
