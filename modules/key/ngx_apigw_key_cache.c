@@ -1,0 +1,300 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_apigw_key_cache.h"
+
+
+static int ngx_apigw_key_cache_stat(const char *directory, struct stat *sb);
+static int ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache,
+    const ngx_str_t *key, uint64_t *version, ngx_apigw_key_entry_t **entry);
+static int ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache,
+    MDB_txn *txn, const u_char *digest, ngx_apigw_key_entry_t **entry);
+static ngx_apigw_key_place_t *ngx_apigw_key_cache_place(
+    ngx_apigw_key_cache_t *cache, ngx_apigw_key_place_t *set,
+    uint64_t version);
+static int ngx_apigw_key_entry_create(ngx_apigw_key_found_t *found,
+    ngx_apigw_key_entry_t **entry);
+
+
+int
+ngx_apigw_key_cache_open(ngx_apigw_key_cache_t **cp, const char *directory)
+{
+    int                     rc;
+    struct stat             sb;
+    ngx_apigw_key_cache_t  *cache;
+
+    cache = calloc(1, sizeof(ngx_apigw_key_cache_t));
+    if (cache == NULL) {
+        return ENOMEM;
+    }
+
+    rc = ngx_apigw_store_open(&cache->store, directory,
+                              &ngx_apigw_key_store_kind);
+    if (rc != 0) {
+        free(cache);
+        return rc;
+    }
+
+    rc = ngx_apigw_key_cache_stat(directory, &sb);
+    if (rc != 0) {
+        goto failed;
+    }
+
+    cache->device = sb.st_dev;
+    cache->inode = sb.st_ino;
+
+    rc = ngx_apigw_key_cache_check(cache, directory);
+    if (rc != 0) {
+        goto failed;
+    }
+
+    if (ngx_apigw_hash_new_key(&cache->secret) != NGX_OK) {
+        rc = errno;
+        goto failed;
+    }
+
+    if (ngx_apigw_key_hasher_init(&cache->hasher) != NGX_OK) {
+        rc = ENOMEM;
+        goto failed;
+    }
+
+    *cp = cache;
+
+    return 0;
+
+failed:
+
+    ngx_apigw_store_close(cache->store);
+    free(cache);
+
+    return rc;
+}
+
+
+void
+ngx_apigw_key_cache_close(ngx_apigw_key_cache_t *cache)
+{
+    ngx_uint_t              i, n;
+    ngx_apigw_key_entry_t  *entry;
+
+    for (i = 0; i < NGX_APIGW_KEY_CACHE_SETS; i++) {
+        for (n = 0; n < NGX_APIGW_KEY_CACHE_WAYS; n++) {
+
+            entry = cache->place[i][n].entry;
+
+            if (entry) {
+                ngx_apigw_key_entry_release(entry);
+            }
+        }
+    }
+
+    ngx_apigw_key_hasher_free(&cache->hasher);
+    ngx_apigw_store_close(cache->store);
+
+    OPENSSL_cleanse(&cache->secret, sizeof(ngx_apigw_hash_key_t));
+
+    free(cache);
+}
+
+
+static int
+ngx_apigw_key_cache_stat(const char *directory, struct stat *sb)
+{
+    int   n;
+    char  name[NGX_MAX_PATH];
+
+    n = snprintf(name, sizeof(name), "%s/data.mdb", directory);
+
+    if (n < 0 || n >= (int) sizeof(name)) {
+        return ENAMETOOLONG;
+    }
+
+    return (stat(name, sb) == -1) ? errno : 0;
+}
+
+
+int
+ngx_apigw_key_cache_check(ngx_apigw_key_cache_t *cache, const char *directory)
+{
+    int          rc;
+    struct stat  sb;
+
+    rc = ngx_apigw_key_cache_stat(directory, &sb);
+    if (rc != 0) {
+        return rc;
+    }
+
+    if (sb.st_dev != cache->device || sb.st_ino != cache->inode) {
+        return ESTALE;
+    }
+
+    return 0;
+}
+
+
+int
+ngx_apigw_key_cache_get(ngx_apigw_key_cache_t *cache, const ngx_str_t *key,
+    const ngx_str_t *prefix, ngx_apigw_key_entry_t **entry)
+{
+    int                     rc;
+    uint64_t                version;
+    ngx_uint_t              n;
+    ngx_apigw_hash_t        hash;
+    ngx_apigw_key_place_t  *set, *place;
+
+    version = ngx_apigw_store_version(cache->store);
+
+    ngx_apigw_hash(&hash, &cache->secret, key->data, key->len);
+
+    set = cache->place[hash.h[0] % NGX_APIGW_KEY_CACHE_SETS];
+
+    for (n = 0; n < NGX_APIGW_KEY_CACHE_WAYS; n++) {
+        place = &set[n];
+
+        if (((place->hash.h[0] ^ hash.h[0]) | (place->hash.h[1] ^ hash.h[1])
+             | (place->version ^ version)) == 0
+            && place->entry)
+        {
+            place->entry->refs++;
+            *entry = place->entry;
+            return 0;
+        }
+    }
+
+    if (ngx_apigw_key_check(key->data, key->len, prefix->data, prefix->len)
+        != NGX_OK)
+    {
+        return NGX_APIGW_KEY_CACHE_EMALFORMED;
+    }
+
+    rc = ngx_apigw_key_cache_find(cache, key, &version, entry);
+    if (rc != 0) {
+        return rc;
+    }
+
+    place = ngx_apigw_key_cache_place(cache, set, version);
+
+    if (place->entry) {
+        ngx_apigw_key_entry_release(place->entry);
+    }
+
+    (*entry)->refs++;
+
+    place->hash = hash;
+    place->version = version;
+    place->entry = *entry;
+
+    return 0;
+}
+
+
+static int
+ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache, const ngx_str_t *key,
+    uint64_t *version, ngx_apigw_key_entry_t **entry)
+{
+    int       rc;
+    u_char    digest[NGX_APIGW_KEY_DIGEST];
+    MDB_txn  *txn;
+
+    if (ngx_apigw_key_digest(&cache->hasher, digest, key->data, key->len)
+        != NGX_OK)
+    {
+        return ENOMEM;
+    }
+
+    rc = ngx_apigw_store_read(cache->store, &txn);
+
+    if (rc == 0) {
+        *version = mdb_txn_id(txn);
+
+        rc = ngx_apigw_key_cache_read(cache, txn, digest, entry);
+
+        ngx_apigw_store_read_end(cache->store);
+    }
+
+    OPENSSL_cleanse(digest, sizeof(digest));
+
+    /* no key was ever written */
+
+    return (rc == NGX_APIGW_STORE_EEMPTY) ? MDB_NOTFOUND : rc;
+}
+
+
+static int
+ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache, MDB_txn *txn,
+    const u_char *digest, ngx_apigw_key_entry_t **entry)
+{
+    int                    rc;
+    ngx_apigw_key_found_t  found;
+
+    rc = ngx_apigw_key_store_get(cache->store, txn, digest, &found);
+
+    return (rc == 0) ? ngx_apigw_key_entry_create(&found, entry) : rc;
+}
+
+
+static ngx_apigw_key_place_t *
+ngx_apigw_key_cache_place(ngx_apigw_key_cache_t *cache,
+    ngx_apigw_key_place_t *set, uint64_t version)
+{
+    ngx_uint_t  n;
+
+    for (n = 0; n < NGX_APIGW_KEY_CACHE_WAYS; n++) {
+        if (set[n].version != version) {
+            return &set[n];
+        }
+    }
+
+    return &set[cache->turn++ % NGX_APIGW_KEY_CACHE_WAYS];
+}
+
+
+static int
+ngx_apigw_key_entry_create(ngx_apigw_key_found_t *found,
+    ngx_apigw_key_entry_t **ep)
+{
+    int                     rc;
+    u_char                 *p;
+    ngx_apigw_key_entry_t  *entry;
+
+    /* the entry outlives the transaction: decode a copy */
+
+    entry = malloc(sizeof(ngx_apigw_key_entry_t) + found->encoded.len);
+    if (entry == NULL) {
+        return ENOMEM;
+    }
+
+    p = (u_char *) entry + sizeof(ngx_apigw_key_entry_t);
+    ngx_memcpy(p, found->encoded.data, found->encoded.len);
+
+    found->encoded.data = p;
+
+    rc = ngx_apigw_key_store_record(found, &entry->record);
+    if (rc != 0) {
+        free(entry);
+        return rc;
+    }
+
+    entry->refs = 1;
+    entry->slot = 0;
+    entry->hash.h[0] = 0;
+    entry->hash.h[1] = 0;
+
+    *ep = entry;
+
+    return 0;
+}
+
+
+void
+ngx_apigw_key_entry_release(ngx_apigw_key_entry_t *entry)
+{
+    if (--entry->refs == 0) {
+        free(entry);
+    }
+}
