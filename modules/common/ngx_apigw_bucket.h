@@ -12,6 +12,7 @@
 
 #include "ngx_apigw_atomic.h"
 #include "ngx_apigw_hash.h"
+#include "ngx_apigw_rate.h"
 
 
 /*
@@ -21,41 +22,11 @@
  * is the moment at which it is full again (the theoretical arrival time of
  * the generic cell rate algorithm), so a full bucket need not be kept at all.
  *
- * A moment is a number of milliseconds in the upper 40 bits and a fraction of
- * one in the lower 24.  The fraction counts in units of which the rate has a
- * whole number to the token and to the millisecond: nothing is ever rounded,
- * so nothing drifts.
- *
  * Uses nothing of nginx but its types and macros.
  */
 
 
-#define NGX_APIGW_RATE_MAX      1000000      /* per second */
 #define NGX_APIGW_BUCKET_NEVER  ((uint64_t) -1)
-
-
-/* "tokens" in each "msec", in lowest terms; msec of 0: unlimited */
-
-typedef struct {
-    uint64_t                   tokens;
-    uint64_t                   msec;
-} ngx_apigw_rate_t;
-
-
-#define ngx_apigw_rate_unlimited(rate)  ((rate)->msec == 0)
-
-
-/* a rate and a burst, prepared for use; of one process, not shared */
-
-typedef struct {
-    ngx_apigw_rate_t           rate;
-    uint64_t                   burst;
-    uint64_t                   interval;     /* span of one token */
-    uint64_t                   depth;        /* span of the whole burst */
-    uint32_t                   scale;        /* units to a rate.tokens-th */
-    uint32_t                   modulus;      /* units to a millisecond */
-    uint32_t                   code;         /* the rate, in 20 bits */
-} ngx_apigw_limit_t;
 
 
 typedef struct ngx_apigw_buckets_s  ngx_apigw_buckets_t;
@@ -92,26 +63,6 @@ typedef struct {
 
 
 /*
- * Reads "5r/s", "90r/m", "1000r/h", "10000r/d", "0.5r/s" (up to six decimal
- * places) or "unlimited".  NGX_ERROR for anything else, for more than
- * NGX_APIGW_RATE_MAX a second and less than one in a thousand days.
- */
-
-ngx_int_t ngx_apigw_rate_parse(ngx_apigw_rate_t *rate, const ngx_str_t *text);
-
-
-/*
- * Prepares a limit.  A burst of 0 means the smallest that lets the rate be
- * reached with a clock of milliseconds: what comes in one, at least 1.
- * NGX_ERROR if the rate is unlimited or such a bucket takes more than ten
- * years to fill.
- */
-
-ngx_int_t ngx_apigw_limit_init(ngx_apigw_limit_t *limit,
-    const ngx_apigw_rate_t *rate, uint64_t burst);
-
-
-/*
  * Makes a table in a block of zeroed shared memory, aligned to 64 bytes, and
  * draws its hash key.  NULL if the block is too small (below 4096 bytes) or,
  * with errno set, if there are no random bytes.
@@ -130,9 +81,11 @@ const ngx_apigw_hash_key_t *ngx_apigw_buckets_key(
 
 
 /*
- * Converts all buckets to another rate (NULL: each keeps its own) and takes
- * tokens owed beyond the burst off them.  For a reload that changed a limit;
- * a bucket met before it is converted in passing.  Work grows with the table.
+ * Converts all buckets to a limit: as many tokens are missing from each as
+ * before, but not more than the burst.  Without a limit each keeps its own
+ * rate, only the burst is applied.  For a reload that changed a limit; a
+ * bucket whose rate differs from that of a charge is converted in passing as
+ * well.  Work grows with the table.
  */
 
 void ngx_apigw_buckets_convert(ngx_apigw_buckets_t *buckets,

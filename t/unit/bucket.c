@@ -4,8 +4,8 @@
 
 
 /*
- * Token buckets: rates are read exactly, single buckets equal an oracle of
- * rational numbers, processes that race admit exactly the limit.
+ * Token buckets: rates are read exactly, a bucket equals an oracle of rational
+ * numbers, a full table loses what matters least.
  */
 
 
@@ -13,47 +13,13 @@
 #include <ngx_core.h>
 
 #include <sys/mman.h>
-#include <sys/wait.h>
 
-#include "ngx_apigw_atomic.h"
-
-
-/* In a race every change may come late, so that others come in between. */
-
-static ngx_uint_t  racing;
-static uint64_t    seed = 88172645463325252ULL;
-
-
-static uint64_t
-random64(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-
-    return seed * 0x2545f4914f6cdd1dULL;
-}
-
-
-static ngx_uint_t
-late_cas(volatile ngx_apigw_pair_t *pair, ngx_apigw_pair_t *expect,
-    ngx_apigw_pair_t set)
-{
-    if (racing && random64() >> 61 == 0) {
-        sched_yield();
-    }
-
-    return ngx_apigw_pair_cas(pair, expect, set);
-}
-
-
-#define ngx_apigw_pair_cas  late_cas
-
+#include "ngx_apigw_rate.c"
 #include "ngx_apigw_bucket.c"
+#include "bucket.h"
 
 
-#define DAY        86400000ULL
-#define PROCESSES  4
+#define DAY  86400000ULL
 
 
 /* an exact bucket: what is missing, in parts of which a token has rate.msec */
@@ -63,34 +29,6 @@ typedef struct {
     uint64_t           last;
 } oracle_t;
 
-
-typedef struct {
-    volatile uint64_t  round;
-    volatile uint64_t  ready;
-    volatile uint64_t  now;
-    volatile uint64_t  stop;
-    volatile uint64_t  admitted[64];
-    volatile uint64_t  calls[PROCESSES];
-} board_t;
-
-
-typedef void (*racer_pt)(ngx_apigw_buckets_t *buckets, board_t *board,
-    uint64_t me);
-
-
-static void ok(ngx_uint_t good, const char *name);
-static ngx_apigw_buckets_t *table(size_t size);
-static void limit_of(ngx_apigw_limit_t *limit, const char *rate,
-    uint64_t burst);
-static ngx_uint_t parse(ngx_apigw_rate_t *rate, const char *text);
-static ngx_uint_t take(ngx_apigw_buckets_t *buckets, ngx_apigw_limit_t *limit,
-    uint64_t key, uint64_t cost, uint64_t now);
-static uint64_t take_many(ngx_apigw_buckets_t *buckets,
-    ngx_apigw_limit_t *limit, uint64_t key, uint64_t n, uint64_t from,
-    uint64_t to);
-static void race(ngx_apigw_buckets_t *buckets, board_t *board,
-    racer_pt racer);
-static board_t *board_create(void);
 
 static void test_parse(void);
 static void test_lower(void);
@@ -105,13 +43,6 @@ static void test_take_all(void);
 static void test_full(void);
 static void test_create(void);
 static void test_clock(void);
-static void test_race_insert(void);
-static void test_race_pressure(void);
-static void test_race_all(void);
-static void test_race_killed(void);
-
-
-static ngx_uint_t  tests;
 
 
 int
@@ -130,116 +61,10 @@ main(void)
     test_full();
     test_create();
     test_clock();
-    test_race_insert();
-    test_race_pressure();
-    test_race_all();
-    test_race_killed();
 
     printf("1..%u\n", (unsigned) tests);
 
     return 0;
-}
-
-
-static void
-ok(ngx_uint_t good, const char *name)
-{
-    printf("%s %u - %s\n", good ? "ok" : "not ok", (unsigned) ++tests, name);
-    fflush(stdout);
-}
-
-
-static ngx_apigw_buckets_t *
-table(size_t size)
-{
-    void                 *block;
-    ngx_apigw_buckets_t  *buckets;
-
-    block = mmap(NULL, size, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS,
-                 -1, 0);
-
-    if (block == MAP_FAILED) {
-        printf("Bail out! mmap() failed\n");
-        exit(1);
-    }
-
-    buckets = ngx_apigw_buckets_create(block, size);
-
-    if (buckets == NULL) {
-        printf("Bail out! no table\n");
-        exit(1);
-    }
-
-    return buckets;
-}
-
-
-static ngx_uint_t
-parse(ngx_apigw_rate_t *rate, const char *text)
-{
-    ngx_str_t  s;
-
-    s.data = (u_char *) text;
-    s.len = strlen(text);
-
-    return ngx_apigw_rate_parse(rate, &s) == NGX_OK;
-}
-
-
-static void
-limit_of(ngx_apigw_limit_t *limit, const char *text, uint64_t burst)
-{
-    ngx_apigw_rate_t  rate;
-
-    if (!parse(&rate, text)
-        || ngx_apigw_limit_init(limit, &rate, burst) != NGX_OK)
-    {
-        printf("Bail out! bad limit %s\n", text);
-        exit(1);
-    }
-}
-
-
-static void
-charge_set(ngx_apigw_charge_t *charge, ngx_apigw_buckets_t *buckets,
-    ngx_apigw_limit_t *limit, uint64_t key, uint64_t cost)
-{
-    charge->buckets = buckets;
-    charge->limit = limit;
-    charge->cost = cost;
-
-    ngx_apigw_hash(&charge->hash, ngx_apigw_buckets_key(buckets),
-                   (u_char *) &key, sizeof(key));
-}
-
-
-static ngx_uint_t
-take(ngx_apigw_buckets_t *buckets, ngx_apigw_limit_t *limit, uint64_t key,
-    uint64_t cost, uint64_t now)
-{
-    ngx_apigw_charge_t  charge;
-
-    charge_set(&charge, buckets, limit, key, cost);
-
-    return ngx_apigw_bucket_take(&charge, now);
-}
-
-
-/* n requests spread evenly from one moment to before another */
-
-static uint64_t
-take_many(ngx_apigw_buckets_t *buckets, ngx_apigw_limit_t *limit, uint64_t key,
-    uint64_t n, uint64_t from, uint64_t to)
-{
-    uint64_t  i, admitted;
-
-    admitted = 0;
-
-    for (i = 0; i < n; i++) {
-        admitted += take(buckets, limit, key, 1, from + i * (to - from) / n);
-    }
-
-    return admitted;
 }
 
 
@@ -529,7 +354,7 @@ test_oracle(void)
 }
 
 
-/* what a greedy client gets over a long time is burst + rate * time, exactly */
+/* what a greedy client gets over a long time: burst + rate * time, exactly */
 
 static void
 test_drift(void)
@@ -683,7 +508,8 @@ test_convert(void)
        "a raised rate leaves the tokens");
 
     ok(take(buckets, &fast, 1, 4, 1000) && !take(buckets, &fast, 1, 1, 1000)
-       && !take(buckets, &fast, 1, 1, 1099) && take(buckets, &fast, 1, 1, 1100),
+       && !take(buckets, &fast, 1, 1, 1099)
+       && take(buckets, &fast, 1, 1, 1100),
        "and fills the bucket faster from then on");
 
     ok(!take(buckets, &slow, 1, 1, 1100) && !take(buckets, &slow, 1, 1, 60000)
@@ -994,7 +820,8 @@ test_create(void)
     static u_char         block[8192] __attribute__((aligned(64)));
     ngx_apigw_buckets_t  *buckets;
 
-    ok(ngx_apigw_buckets_create(block, 4095) == NULL, "4095 bytes are too few");
+    ok(ngx_apigw_buckets_create(block, 4095) == NULL,
+       "4095 bytes are too few");
     ok(!ngx_apigw_buckets_valid(block, sizeof(block)), "zeroes are no table");
 
     buckets = ngx_apigw_buckets_create(block, sizeof(block));
@@ -1036,388 +863,4 @@ test_clock(void)
        "a time far ahead is not believed");
 
     munmap(buckets, 4096);
-}
-
-
-static board_t *
-board_create(void)
-{
-    board_t  *board;
-
-    board = mmap(NULL, sizeof(board_t), PROT_READ|PROT_WRITE,
-                 MAP_SHARED|MAP_ANONYMOUS, -1, 0);
-
-    if (board == MAP_FAILED) {
-        printf("Bail out! mmap() failed\n");
-        exit(1);
-    }
-
-    return board;
-}
-
-
-static void
-race(ngx_apigw_buckets_t *buckets, board_t *board, racer_pt racer)
-{
-    int       status;
-    pid_t     pid[PROCESSES];
-    uint64_t  i, bad;
-
-    fflush(stdout);
-
-    for (i = 0; i < PROCESSES; i++) {
-        pid[i] = fork();
-
-        if (pid[i] == -1) {
-            printf("Bail out! fork() failed\n");
-            exit(1);
-        }
-
-        if (pid[i] == 0) {
-            seed += i * 0x9e3779b97f4a7c15ULL;
-            racing = 1;
-            racer(buckets, board, i);
-            _exit(0);
-        }
-    }
-
-    bad = 0;
-
-    for (i = 0; i < PROCESSES; i++) {
-        (void) waitpid(pid[i], &status, 0);
-        bad += (status != 0);
-    }
-
-    if (bad) {
-        ok(0, "a process of a race died");
-    }
-}
-
-
-/* all start a round together; the first sets the time of it */
-
-static void
-barrier(board_t *board, uint64_t me, uint64_t round, uint64_t now)
-{
-    if (__atomic_add_fetch(&board->ready, 1, __ATOMIC_SEQ_CST)
-        == PROCESSES * round)
-    {
-        board->now = now;
-        __atomic_store_n(&board->round, round, __ATOMIC_SEQ_CST);
-        return;
-    }
-
-    while (__atomic_load_n(&board->round, __ATOMIC_SEQ_CST) < round) {
-        sched_yield();
-    }
-}
-
-
-#define INSERT_ROUNDS  20000
-#define INSERT_LIMIT   3
-
-
-/*
- * Every round all processes charge the same new key, in sets that are full of
- * used-up cells of former rounds.
- */
-
-static void
-race_insert(ngx_apigw_buckets_t *buckets, board_t *board, uint64_t me)
-{
-    uint64_t            round, n, got;
-    ngx_apigw_limit_t   limit;
-    ngx_apigw_charge_t  charge;
-
-    limit_of(&limit, "1r/s", INSERT_LIMIT);
-
-    for (round = 1; round <= INSERT_ROUNDS; round++) {
-
-        barrier(board, me, round, round * 10000);
-
-        charge_set(&charge, buckets, &limit, round, 1);
-
-        got = 0;
-
-        for (n = 0; n < INSERT_LIMIT + 1; n++) {
-            got += ngx_apigw_bucket_take(&charge, board->now);
-        }
-
-        (void) __atomic_add_fetch(&board->admitted[0], got, __ATOMIC_SEQ_CST);
-
-        if (got > 0 && got < INSERT_LIMIT) {
-            board->calls[me]++;
-        }
-    }
-}
-
-
-static void
-test_race_insert(void)
-{
-    board_t              *board;
-    ngx_apigw_buckets_t  *buckets;
-
-    buckets = table(4096);
-    board = board_create();
-
-    race(buckets, board, race_insert);
-
-    printf("# %lu rounds were won by more than one\n",
-           (unsigned long) (board->calls[0] + board->calls[1] + board->calls[2]
-                            + board->calls[3]) / 2);
-
-    ok(board->admitted[0] == INSERT_ROUNDS * INSERT_LIMIT,
-       "20,000 new keys raced for by four processes: the limit each");
-    ok(buckets->evicted == 0, "nothing was lost");
-}
-
-
-#define PRESSURE_ROUNDS  3000
-#define PRESSURE_KEYS    4
-#define PRESSURE_LIMIT   40
-
-
-/*
- * All keys of this race share their two sets.  Four of them last, each process
- * adds others that are used up a millisecond later: 4 + 4 * 2 at a time.
- */
-
-static void
-race_pressure(ngx_apigw_buckets_t *buckets, board_t *board, uint64_t me)
-{
-    uint64_t            round, n, last;
-    ngx_apigw_limit_t   limit, brief;
-    ngx_apigw_charge_t  charge;
-
-    limit_of(&limit, "1r/d", PRESSURE_LIMIT);
-    limit_of(&brief, "1000r/s", 1);
-
-    charge.buckets = buckets;
-    charge.cost = 1;
-
-    for (round = 1; round <= PRESSURE_ROUNDS; round++) {
-
-        barrier(board, me, round, 1000 + round);
-
-        for (n = 0; n < 6; n++) {
-            last = random64() % 3;
-
-            charge.hash.h[0] = 0x10000000f0000000ULL;
-
-            if (last) {
-                charge.limit = &limit;
-                charge.hash.h[1] = (random64() % PRESSURE_KEYS + 1) << 40;
-
-                /* not before the sets have been under pressure for a while */
-
-                if (board->now < 2000) {
-                    continue;
-                }
-
-            } else {
-                charge.limit = &brief;
-                charge.hash.h[1] = (round * 8 + me * 2 + n % 2) << 20 | n;
-            }
-
-            if (ngx_apigw_bucket_take(&charge, board->now) && last) {
-                (void) __atomic_add_fetch(&board->admitted[charge.hash.h[1]
-                                                           >> 40],
-                                          1, __ATOMIC_SEQ_CST);
-            }
-        }
-    }
-}
-
-
-static void
-test_race_pressure(void)
-{
-    uint64_t              i, bad;
-    board_t              *board;
-    ngx_apigw_buckets_t  *buckets;
-
-    buckets = table(4096);
-    board = board_create();
-
-    race(buckets, board, race_pressure);
-
-    bad = 0;
-
-    for (i = 1; i <= PRESSURE_KEYS; i++) {
-        bad += (board->admitted[i] != PRESSURE_LIMIT);
-    }
-
-    printf("# admitted: %lu %lu %lu %lu, lost: %lu\n",
-           (unsigned long) board->admitted[1],
-           (unsigned long) board->admitted[2],
-           (unsigned long) board->admitted[3],
-           (unsigned long) board->admitted[4],
-           (unsigned long) buckets->evicted);
-
-    ok(bad == 0, "two sets with sixteen cells, fought for: the limit each");
-    ok(buckets->evicted == 0, "nothing was lost");
-}
-
-
-#define ALL_CALLS  100000
-
-
-/* two buckets each, in both orders, at the edge of what they hold */
-
-static void
-race_all(ngx_apigw_buckets_t *buckets, board_t *board, uint64_t me)
-{
-    uint64_t            n, a, b;
-    ngx_apigw_limit_t   limit;
-    ngx_apigw_charge_t  charges[2];
-
-    limit_of(&limit, "1r/d", 500);
-
-    for (n = 0; n < ALL_CALLS; n++) {
-        a = random64() % 16;
-        b = (a + 1 + random64() % 15) % 16;
-
-        charge_set(&charges[0], buckets, &limit, a, 1);
-        charge_set(&charges[1], buckets, &limit, b, 1);
-
-        if (ngx_apigw_bucket_take_all(charges, 2, 1000)) {
-            (void) __atomic_add_fetch(&board->admitted[a], 1,
-                                      __ATOMIC_SEQ_CST);
-            (void) __atomic_add_fetch(&board->admitted[b], 1,
-                                      __ATOMIC_SEQ_CST);
-        }
-    }
-}
-
-
-static void
-test_race_all(void)
-{
-    uint64_t              i, bad;
-    board_t              *board;
-    ngx_apigw_limit_t     limit;
-    ngx_apigw_charge_t    charge;
-    ngx_apigw_buckets_t  *buckets;
-
-    buckets = table(4096);
-    board = board_create();
-
-    race(buckets, board, race_all);
-
-    bad = 0;
-    limit_of(&limit, "1r/d", 500);
-
-    for (i = 0; i < 16; i++) {
-        charge_set(&charge, buckets, &limit, i, 0);
-        (void) ngx_apigw_bucket_take(&charge, 1000);
-
-        bad += (board->admitted[i] + ngx_apigw_bucket_remaining(&charge)
-                != 500);
-    }
-
-    ok(bad == 0, "pairs of buckets: what is missing is what was admitted");
-}
-
-
-/* until it is killed */
-
-static void
-race_killed(ngx_apigw_buckets_t *buckets, board_t *board, uint64_t me)
-{
-    uint64_t            key;
-    ngx_apigw_limit_t   limit, brief;
-    ngx_apigw_charge_t  charge;
-
-    limit_of(&limit, "1r/d", 1000);
-    limit_of(&brief, "1000r/s", 1);
-
-    charge.buckets = buckets;
-    charge.cost = 1;
-    charge.hash.h[0] = 0x10000000f0000000ULL;
-
-    for ( ;; ) {
-        key = random64();
-
-        if (key % 8) {
-            charge.limit = &brief;
-            charge.hash.h[1] = key | 1ULL << 63;
-
-        } else {
-            charge.limit = &limit;
-            charge.hash.h[1] = 1ULL << 40;
-        }
-
-        if (ngx_apigw_bucket_take(&charge, board->now)
-            && charge.limit == &limit)
-        {
-            (void) __atomic_add_fetch(&board->admitted[0], 1,
-                                      __ATOMIC_SEQ_CST);
-        }
-    }
-}
-
-
-static void
-test_race_killed(void)
-{
-    int                   status;
-    pid_t                 pid;
-    uint64_t              i, n, lost;
-    board_t              *board;
-    ngx_apigw_limit_t     limit;
-    ngx_apigw_charge_t    charge;
-    ngx_apigw_buckets_t  *buckets;
-
-    buckets = table(4096);
-    board = board_create();
-    board->now = 1000;
-
-    limit_of(&limit, "1r/d", 1000);
-
-    /* killed anywhere, also between a reservation and a bucket */
-
-    for (i = 0; i < 300; i++) {
-        fflush(stdout);
-        pid = fork();
-
-        if (pid == 0) {
-            seed += i * 0x9e3779b97f4a7c15ULL;
-            racing = 1;
-            race_killed(buckets, board, 0);
-        }
-
-        usleep(200 + random64() % 1500);
-        board->now++;
-
-        (void) kill(pid, SIGKILL);
-        (void) waitpid(pid, &status, 0);
-    }
-
-    board->now += 10;
-
-    charge.buckets = buckets;
-    charge.limit = &limit;
-    charge.cost = 1;
-    charge.hash.h[0] = 0x10000000f0000000ULL;
-
-    /* the key lost its bucket now and then, as the sets overflow */
-
-    lost = buckets->evicted;
-    n = board->admitted[0];
-
-    ok(n >= 1000 - 1 && n <= 1000 * (lost + 1) + 1,
-       "300 killed processes: the limit still holds");
-
-    for (i = 0; i < 32; i++) {
-        charge.hash.h[1] = (i + 77) << 40;
-
-        if (take_many(buckets, &limit, i, 1, board->now, board->now + 1) != 1
-            || !ngx_apigw_bucket_take(&charge, board->now))
-        {
-            break;
-        }
-    }
-
-    ok(i == 32, "and nothing is left reserved");
 }
