@@ -671,7 +671,7 @@ END
 
 my $signal = <<'END';
 --- init
-open my $in, '<', "$ENV{TEST_NGINX_SERVER_ROOT}/logs/nginx.pid"; kill 'SIGNAL', <$in>; sleep 0.05;
+my $pid = Apigw::Nginx::slurp("$ENV{TEST_NGINX_SERVER_ROOT}/logs/nginx.pid"); kill 'SIGNAL', $pid; Apigw::Nginx::wait_for(sub { !Apigw::Nginx::is_running(0 + $pid) }, 5);
 END
 
 case 'killed', 'xxx', get('empty_gif;', $signal =~ s/SIGNAL/KILL/r);

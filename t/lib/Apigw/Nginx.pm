@@ -200,14 +200,22 @@ sub start {
     unlink $self->{pid_file};
     delete @$self{qw(pid session exit)};
 
-    my $pid = fork;
+    my $pid = $self->{starting} = fork;
     die "fork() failed: $!" if !defined $pid;
 
     $self->exec_nginx if $pid == 0;
 
-    if (@{$self->{wrapper}}) {
-        return $self->start_foreground($pid);
-    }
+    my $runs = @{$self->{wrapper}} ? $self->start_foreground($pid)
+                                   : $self->start_daemon($pid);
+
+    delete $self->{starting};
+
+    return $runs;
+}
+
+
+sub start_daemon {
+    my ($self, $pid) = @_;
 
     # nginx itself tries for 2.5 s to bind a busy port
     my $status = $self->reap_child($pid, 60);
@@ -443,6 +451,8 @@ sub is_alive {
 sub stop {
     my ($self, %args) = @_;
 
+    $self->stop_starting if $self->{starting};
+
     return if !$self->{session};
 
     my $first = $args{signal} // 'QUIT';
@@ -470,6 +480,21 @@ sub stop {
     $self->wait_gone(5) or $self->fault("nginx survived being killed");
 
     return $self->stopped;
+}
+
+
+# The test was interrupted while nginx started: what there is of it is not
+# known but by its error output.
+
+sub stop_starting {
+    my ($self) = @_;
+
+    my $pid = delete $self->{starting};
+
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+
+    $self->stop_stale;
 }
 
 

@@ -510,7 +510,7 @@ sub load_client {
     my (%status, %error, $client);
 
     for my $i (0 .. $count - 1) {
-        last if defined $end && time >= $end;
+        last if defined $end && time >= $end || getppid() != $owner;
 
         my ($uri, $headers, $body) = map {
             ref $args{$_} eq 'CODE' ? $args{$_}->($number, $i) : $args{$_}
