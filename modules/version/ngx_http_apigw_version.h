@@ -1,0 +1,264 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#ifndef _NGX_HTTP_APIGW_VERSION_H_INCLUDED_
+#define _NGX_HTTP_APIGW_VERSION_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_apigw_request.h"
+#include "ngx_apigw_label.h"
+
+
+#define NGX_HTTP_APIGW_VERSION_API_CONF  0x00200000     /* inside api {} */
+
+#define NGX_HTTP_APIGW_VERSION_SOURCES   8
+#define NGX_HTTP_APIGW_VERSION_VARS      6
+
+
+/* The places of a request, and what $api_version_source can say. */
+
+typedef enum {
+    NGX_HTTP_APIGW_VERSION_NONE = 0,
+    NGX_HTTP_APIGW_VERSION_PATH,
+    NGX_HTTP_APIGW_VERSION_PACKAGE,
+    NGX_HTTP_APIGW_VERSION_HEADER,
+    NGX_HTTP_APIGW_VERSION_ACCEPT,
+    NGX_HTTP_APIGW_VERSION_QUERY,
+    NGX_HTTP_APIGW_VERSION_HOST,
+    NGX_HTTP_APIGW_VERSION_VARIABLE,
+    NGX_HTTP_APIGW_VERSION_DEFAULT,
+    NGX_HTTP_APIGW_VERSION_NEAREST,
+    NGX_HTTP_APIGW_VERSION_CANARY
+} ngx_http_apigw_version_source_e;
+
+
+typedef enum {
+    NGX_HTTP_APIGW_VERSION_STRICT = 0,  /* default for none, 404 if unknown */
+    NGX_HTTP_APIGW_VERSION_TO_DEFAULT,
+    NGX_HTTP_APIGW_VERSION_TO_NEAREST,
+    NGX_HTTP_APIGW_VERSION_REJECT
+} ngx_http_apigw_version_fallback_e;
+
+
+typedef struct ngx_http_apigw_version_s      ngx_http_apigw_version_t;
+typedef struct ngx_http_apigw_version_api_s  ngx_http_apigw_version_api_t;
+
+
+typedef struct {
+    ngx_http_apigw_version_source_e  type;
+    ngx_uint_t                       position;  /* path */
+    ngx_str_t                        name;      /* header: as written */
+    ngx_str_t                        lowcase;   /* header */
+    ngx_uint_t                       hash;      /* header */
+    ngx_int_t                        index;     /* variable */
+    ngx_str_t                        vary;      /* if this one decided */
+} ngx_http_apigw_version_source_t;
+
+
+typedef struct {
+    ngx_http_apigw_version_t        *version;   /* NULL: all that retire */
+    time_t                           from;
+    ngx_uint_t                       share;
+    ngx_uint_t                       minutes;   /* of an hour; 0: always */
+    ngx_int_t                        by;        /* variable or NGX_ERROR */
+    ngx_int_t                        exempt;    /* the same */
+    ngx_str_t                        label;
+} ngx_http_apigw_version_brownout_t;
+
+
+struct ngx_http_apigw_version_s {
+    ngx_str_t                        label;
+    ngx_apigw_number_t               number;
+    ngx_str_t                        upstream;
+    ngx_str_t                        uri;       /* without "/" at the end */
+    ngx_str_t                        link;
+    ngx_str_t                        next;      /* label of the successor */
+    ngx_http_apigw_version_t        *successor;
+
+    time_t                           since;     /* dates; 0: none */
+    time_t                           deprecated;
+    time_t                           sunset;
+
+    ngx_uint_t                       share;     /* of the canary */
+    uint64_t                         limit;     /* its place ends here */
+    ngx_apigw_hash_key_t             salt;
+    ngx_int_t                        by;        /* variable or NGX_ERROR */
+    ngx_http_apigw_version_brownout_t  *brownout;
+
+    ngx_str_t                        deprecation_field;
+    ngx_str_t                        sunset_field;
+    ngx_str_t                        link_field;
+
+    u_char                          *file;
+    ngx_uint_t                       line;
+
+    unsigned                         is_default:1;
+    unsigned                         preview:1;
+    unsigned                         canary:1;
+    unsigned                         optin:1;
+    unsigned                         has_uri:1;
+    unsigned                         scheme:1;
+    unsigned                         block:1;   /* upstream is a name */
+};
+
+
+struct ngx_http_apigw_version_api_s {
+    ngx_str_t                        name;
+    ngx_array_t                      versions;  /* of pointers */
+    ngx_array_t                      sources;
+    ngx_array_t                      brownouts;
+    ngx_http_apigw_version_t        *current;   /* the default */
+
+    ngx_uint_t                       fallback;
+    ngx_uint_t                       shapes;    /* of its labels */
+    ngx_str_t                        base;      /* without "/" at the end */
+    ngx_flag_t                       strip;
+    ngx_str_t                        field;     /* "X-API-Version" or empty */
+    ngx_str_t                        vary;      /* if no source decided */
+    ngx_http_apigw_version_source_t  optin;
+
+    u_char                          *file;
+    ngx_uint_t                       line;
+
+    unsigned                         defined:1;
+    unsigned                         published:1;
+    unsigned                         has_base:1;
+    unsigned                         has_field:1;
+    unsigned                         has_fallback:1;
+    unsigned                         has_canary:1;
+    unsigned                         first:1;   /* on_conflict=first */
+};
+
+
+/* One api_publish. */
+
+typedef struct {
+    ngx_http_apigw_version_api_t    *api;
+    ngx_str_t                        base;      /* without "/" at the end */
+    ngx_http_core_srv_conf_t        *cscf;
+    u_char                          *file;
+    ngx_uint_t                       line;
+    ngx_uint_t                       again;     /* the same once more */
+} ngx_http_apigw_version_publish_t;
+
+
+typedef struct {
+    ngx_array_t                      apis;      /* of pointers */
+    ngx_array_t                      publish;   /* of pointers */
+    ngx_http_apigw_version_api_t    *api;       /* the block being read */
+    ngx_int_t                        index[NGX_HTTP_APIGW_VERSION_VARS];
+} ngx_http_apigw_version_main_conf_t;
+
+
+typedef struct {
+    ngx_http_apigw_version_publish_t  *publish; /* NULL: off */
+} ngx_http_apigw_version_loc_conf_t;
+
+
+typedef struct {
+    ngx_http_apigw_version_publish_t  *publish;
+    ngx_http_apigw_version_t        *version;   /* NULL: none was found */
+    ngx_http_apigw_version_source_e  source;
+    ngx_str_t                       *vary;
+
+    ngx_str_t                        seen;      /* r->uri as it came */
+    ngx_str_t                        segment;   /* the version in seen */
+    ngx_str_t                        path;      /* seen without it */
+    ngx_str_t                        asked;     /* an unknown version */
+
+    ngx_http_apigw_problem_t         problem;
+
+    unsigned                         deciding:1;
+    unsigned                         applied:1;
+    unsigned                         sub:1;     /* a subrequest's */
+} ngx_http_apigw_version_ctx_t;
+
+
+extern ngx_module_t  ngx_http_apigw_version_module;
+
+
+#pragma GCC visibility push(hidden)
+
+
+/* ngx_http_apigw_version_conf.c */
+
+char *ngx_http_apigw_version_api(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_apigw_version_version(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_apigw_version_select(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_apigw_version_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_apigw_version_base(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_apigw_version_strip(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_apigw_version_brownout(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_apigw_version_field(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_apigw_version_publish(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+ngx_int_t ngx_http_apigw_version_check(ngx_conf_t *cf,
+    ngx_http_apigw_version_main_conf_t *amcf);
+
+
+/* ngx_http_apigw_version_select.c */
+
+ngx_int_t ngx_http_apigw_version_decide(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_publish_t *publish);
+
+
+/* ngx_http_apigw_version_refuse.c */
+
+ngx_int_t ngx_http_apigw_version_missing(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+ngx_int_t ngx_http_apigw_version_unknown(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+ngx_int_t ngx_http_apigw_version_conflict(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+ngx_int_t ngx_http_apigw_version_retired(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+ngx_int_t ngx_http_apigw_version_browned(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx, time_t retry_after);
+
+/*
+ * The text of $api_version_status for now.
+ */
+
+ngx_str_t *ngx_http_apigw_version_status(ngx_http_apigw_version_t *version,
+    time_t now);
+
+/*
+ * Writes the URI of the requested resource in the version's successor,
+ * escaped; a p of NULL only returns the length needed.
+ */
+
+size_t ngx_http_apigw_version_successor(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx, u_char *p);
+
+/* Escapes a path: nothing that could end it in a header or in JSON is left. */
+
+u_char *ngx_http_apigw_version_escape(u_char *p, const u_char *src,
+    size_t len);
+
+
+/* ngx_http_apigw_version_catalog.c */
+
+char *ngx_http_apigw_version_catalog(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_HTTP_APIGW_VERSION_H_INCLUDED_ */

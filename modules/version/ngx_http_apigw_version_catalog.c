@@ -1,0 +1,365 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_apigw_date.h"
+#include "ngx_http_apigw_version.h"
+
+
+/*
+ * The catalogue of RFC 9727 in the JSON of RFC 9264: one object for the list
+ * of versions, one for each version with what is known of it.  The dates are
+ * target attributes of the items.
+ */
+
+#define NGX_HTTP_APIGW_CATALOG_TYPE                                           \
+    "application/linkset+json; "                                              \
+    "profile=\"https://www.rfc-editor.org/info/rfc9727\""
+
+
+typedef struct {
+    u_char                            *pos;     /* NULL: only measure */
+    size_t                             len;
+    ngx_uint_t                         n;       /* of list elements */
+} ngx_http_apigw_catalog_t;
+
+
+static ngx_int_t ngx_http_apigw_version_catalog_handler(
+    ngx_http_request_t *r);
+static void ngx_http_apigw_catalog_render(ngx_http_request_t *r,
+    ngx_http_apigw_catalog_t *c);
+static void ngx_http_apigw_catalog_item(ngx_http_apigw_catalog_t *c,
+    ngx_http_apigw_version_publish_t *publish,
+    ngx_http_apigw_version_t *version);
+static void ngx_http_apigw_catalog_links(ngx_http_apigw_catalog_t *c,
+    ngx_http_apigw_version_publish_t *publish,
+    ngx_http_apigw_version_t *version);
+static void ngx_http_apigw_catalog_href(ngx_http_apigw_catalog_t *c,
+    ngx_http_apigw_version_publish_t *publish,
+    ngx_http_apigw_version_t *version);
+static void ngx_http_apigw_catalog_date(ngx_http_apigw_catalog_t *c,
+    const char *name, time_t date);
+static void ngx_http_apigw_catalog_put(ngx_http_apigw_catalog_t *c,
+    const u_char *data, size_t len);
+static void ngx_http_apigw_catalog_path(ngx_http_apigw_catalog_t *c,
+    ngx_str_t *path);
+
+#define ngx_http_apigw_catalog_text(c, text)                                  \
+    ngx_http_apigw_catalog_put(c, (u_char *) text, sizeof(text) - 1)
+#define ngx_http_apigw_catalog_str(c, str)                                    \
+    ngx_http_apigw_catalog_put(c, (str)->data, (str)->len)
+
+
+char *
+ngx_http_apigw_version_catalog(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler == ngx_http_apigw_version_catalog_handler) {
+        return "is duplicate";
+    }
+
+    clcf->handler = ngx_http_apigw_version_catalog_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_catalog_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                  rc;
+    ngx_str_t                  link;
+    ngx_buf_t                 *b;
+    ngx_chain_t                out;
+    ngx_http_apigw_catalog_t   c;
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return NGX_HTTP_NOT_ALLOWED;
+    }
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ngx_memzero(&c, sizeof(ngx_http_apigw_catalog_t));
+
+    ngx_http_apigw_catalog_render(r, &c);
+
+    b = ngx_create_temp_buf(r->pool, c.len);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_memzero(&c, sizeof(ngx_http_apigw_catalog_t));
+    c.pos = b->pos;
+
+    ngx_http_apigw_catalog_render(r, &c);
+
+    b->last = b->pos + c.len;
+    b->last_buf = (r == r->main) ? 1 : 0;
+    b->last_in_chain = 1;
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = c.len;
+
+    ngx_str_set(&r->headers_out.content_type, NGX_HTTP_APIGW_CATALOG_TYPE);
+    r->headers_out.content_type_len = sizeof("application/linkset+json") - 1;
+    r->headers_out.content_type_lowcase = NULL;
+
+    ngx_str_set(&link, "</.well-known/api-catalog>; rel=\"api-catalog\"");
+
+    if (ngx_http_apigw_add_header(r, "Link", &link) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+static void
+ngx_http_apigw_catalog_render(ngx_http_request_t *r,
+    ngx_http_apigw_catalog_t *c)
+{
+    ngx_uint_t                            i, k;
+    ngx_http_core_srv_conf_t             *cscf;
+    ngx_http_apigw_version_t            **version;
+    ngx_http_apigw_version_publish_t    **publish;
+    ngx_http_apigw_version_main_conf_t   *amcf;
+
+    amcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_version_module);
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+
+    publish = amcf->publish.elts;
+
+    ngx_http_apigw_catalog_text(c,
+             "{\"linkset\":[{\"anchor\":\"/.well-known/api-catalog\","
+             "\"item\":[");
+
+    for (i = 0; i < amcf->publish.nelts; i++) {
+
+        if (publish[i]->cscf != cscf || publish[i]->again) {
+            continue;
+        }
+
+        version = publish[i]->api->versions.elts;
+
+        for (k = 0; k < publish[i]->api->versions.nelts; k++) {
+            ngx_http_apigw_catalog_item(c, publish[i], version[k]);
+        }
+    }
+
+    ngx_http_apigw_catalog_text(c, "]}");
+
+    for (i = 0; i < amcf->publish.nelts; i++) {
+
+        if (publish[i]->cscf != cscf || publish[i]->again) {
+            continue;
+        }
+
+        version = publish[i]->api->versions.elts;
+
+        for (k = 0; k < publish[i]->api->versions.nelts; k++) {
+            ngx_http_apigw_catalog_links(c, publish[i], version[k]);
+        }
+    }
+
+    ngx_http_apigw_catalog_text(c, "]}\n");
+}
+
+
+static void
+ngx_http_apigw_catalog_item(ngx_http_apigw_catalog_t *c,
+    ngx_http_apigw_version_publish_t *publish,
+    ngx_http_apigw_version_t *version)
+{
+    if (c->n++) {
+        ngx_http_apigw_catalog_text(c, ",");
+    }
+
+    ngx_http_apigw_catalog_text(c, "{\"href\":\"");
+    ngx_http_apigw_catalog_href(c, publish, version);
+    ngx_http_apigw_catalog_text(c, "\",\"title\":\"");
+    ngx_http_apigw_catalog_str(c, &publish->api->name);
+    ngx_http_apigw_catalog_text(c, " ");
+    ngx_http_apigw_catalog_str(c, &version->label);
+    ngx_http_apigw_catalog_text(c, "\",\"api\":[\"");
+    ngx_http_apigw_catalog_str(c, &publish->api->name);
+    ngx_http_apigw_catalog_text(c, "\"],\"version\":[\"");
+    ngx_http_apigw_catalog_str(c, &version->label);
+    ngx_http_apigw_catalog_text(c, "\"],\"status\":[\"");
+    ngx_http_apigw_catalog_str(c,
+                          ngx_http_apigw_version_status(version, ngx_time()));
+    ngx_http_apigw_catalog_text(c, "\"]");
+
+    ngx_http_apigw_catalog_date(c, "since", version->since);
+    ngx_http_apigw_catalog_date(c, "deprecation", version->deprecated);
+    ngx_http_apigw_catalog_date(c, "sunset", version->sunset);
+
+    ngx_http_apigw_catalog_text(c, "}");
+}
+
+
+/* The context object of a version, if there are links to put into it. */
+
+static void
+ngx_http_apigw_catalog_links(ngx_http_apigw_catalog_t *c,
+    ngx_http_apigw_version_publish_t *publish,
+    ngx_http_apigw_version_t *version)
+{
+    if (version->link.len == 0 && version->successor == NULL) {
+        return;
+    }
+
+    ngx_http_apigw_catalog_text(c, ",{\"anchor\":\"");
+    ngx_http_apigw_catalog_href(c, publish, version);
+    ngx_http_apigw_catalog_text(c, "\"");
+
+    if (version->link.len) {
+        ngx_http_apigw_catalog_text(c, ",\"service-doc\":[{\"href\":\"");
+        ngx_http_apigw_catalog_str(c, &version->link);
+        ngx_http_apigw_catalog_text(c, "\"}]");
+    }
+
+    if (version->link.len && version->deprecated) {
+        ngx_http_apigw_catalog_text(c, ",\"deprecation\":[{\"href\":\"");
+        ngx_http_apigw_catalog_str(c, &version->link);
+        ngx_http_apigw_catalog_text(c, "\"}]");
+    }
+
+    if (version->link.len && version->sunset) {
+        ngx_http_apigw_catalog_text(c, ",\"sunset\":[{\"href\":\"");
+        ngx_http_apigw_catalog_str(c, &version->link);
+        ngx_http_apigw_catalog_text(c, "\"}]");
+    }
+
+    if (version->successor) {
+        ngx_http_apigw_catalog_text(c,
+                                    ",\"successor-version\":[{\"href\":\"");
+        ngx_http_apigw_catalog_href(c, publish, version->successor);
+        ngx_http_apigw_catalog_text(c, "\"}]");
+    }
+
+    ngx_http_apigw_catalog_text(c, "}");
+}
+
+
+/* Where a version begins, by the first place that a URI can carry. */
+
+static void
+ngx_http_apigw_catalog_href(ngx_http_apigw_catalog_t *c,
+    ngx_http_apigw_version_publish_t *publish,
+    ngx_http_apigw_version_t *version)
+{
+    size_t                            n;
+    ngx_uint_t                        i;
+    ngx_http_apigw_version_source_t  *source;
+
+    source = publish->api->sources.elts;
+
+    for (i = 0; i < publish->api->sources.nelts; i++) {
+
+        if (source[i].type == NGX_HTTP_APIGW_VERSION_PATH
+            && source[i].position == 1)
+        {
+            ngx_http_apigw_catalog_path(c, &publish->base);
+            ngx_http_apigw_catalog_text(c, "/");
+            ngx_http_apigw_catalog_str(c, &version->label);
+            ngx_http_apigw_catalog_text(c, "/");
+            return;
+        }
+
+        if (source[i].type == NGX_HTTP_APIGW_VERSION_QUERY) {
+            ngx_http_apigw_catalog_path(c, &publish->base);
+            ngx_http_apigw_catalog_text(c, "/?");
+            ngx_http_apigw_catalog_str(c, &source[i].name);
+            ngx_http_apigw_catalog_text(c, "=");
+            ngx_http_apigw_catalog_str(c, &version->label);
+            return;
+        }
+
+        if (source[i].type == NGX_HTTP_APIGW_VERSION_HOST) {
+            n = ngx_strlchr(source[i].name.data,
+                            source[i].name.data + source[i].name.len, '*')
+                - source[i].name.data;
+
+            ngx_http_apigw_catalog_text(c, "//");
+            ngx_http_apigw_catalog_put(c, source[i].name.data, n);
+            ngx_http_apigw_catalog_str(c, &version->label);
+            ngx_http_apigw_catalog_put(c, source[i].name.data + n + 1,
+                                       source[i].name.len - n - 1);
+            break;
+        }
+    }
+
+    ngx_http_apigw_catalog_path(c, &publish->base);
+    ngx_http_apigw_catalog_text(c, "/");
+}
+
+
+static void
+ngx_http_apigw_catalog_date(ngx_http_apigw_catalog_t *c, const char *name,
+    time_t date)
+{
+    u_char  text[NGX_APIGW_DATE_ISO_LEN];
+
+    if (date == 0) {
+        return;
+    }
+
+    ngx_http_apigw_catalog_text(c, ",\"");
+    ngx_http_apigw_catalog_put(c, (u_char *) name, ngx_strlen(name));
+    ngx_http_apigw_catalog_text(c, "\":[\"");
+
+    (void) ngx_apigw_date_iso(text, date);
+
+    ngx_http_apigw_catalog_put(c, text, NGX_APIGW_DATE_ISO_LEN);
+    ngx_http_apigw_catalog_text(c, "\"]");
+}
+
+
+static void
+ngx_http_apigw_catalog_put(ngx_http_apigw_catalog_t *c, const u_char *data,
+    size_t len)
+{
+    if (c->pos) {
+        c->pos = ngx_cpymem(c->pos, data, len);
+    }
+
+    c->len += len;
+}
+
+
+static void
+ngx_http_apigw_catalog_path(ngx_http_apigw_catalog_t *c, ngx_str_t *path)
+{
+    u_char  *p;
+
+    if (c->pos == NULL) {
+        c->len += 3 * path->len;
+        return;
+    }
+
+    p = ngx_http_apigw_version_escape(c->pos, path->data, path->len);
+
+    c->len += p - c->pos;
+    c->pos = p;
+}

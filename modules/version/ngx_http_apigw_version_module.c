@@ -1,0 +1,826 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_apigw_version.h"
+
+
+typedef enum {
+    NGX_HTTP_APIGW_VERSION_V_NAME = 0,
+    NGX_HTTP_APIGW_VERSION_V_VERSION,
+    NGX_HTTP_APIGW_VERSION_V_UPSTREAM,
+    NGX_HTTP_APIGW_VERSION_V_SOURCE,
+    NGX_HTTP_APIGW_VERSION_V_STATUS,
+    NGX_HTTP_APIGW_VERSION_V_PATH
+} ngx_http_apigw_version_variable_e;
+
+
+static ngx_int_t ngx_http_apigw_version_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_apigw_version_rewrite(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+static ngx_http_apigw_version_ctx_t *ngx_http_apigw_version_enter(
+    ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_publish_t *publish);
+static ngx_int_t ngx_http_apigw_version_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_apigw_version_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_int_t ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+static ngx_int_t ngx_http_apigw_version_add_link(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+static ngx_int_t ngx_http_apigw_version_add(ngx_http_request_t *r,
+    ngx_str_t *name, ngx_str_t *value);
+static void ngx_http_apigw_version_hide(ngx_http_request_t *r,
+    ngx_str_t *name);
+static ngx_int_t ngx_http_apigw_version_get_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_str_t *ngx_http_apigw_version_text(
+    ngx_http_apigw_version_ctx_t *ctx, uintptr_t data);
+static ngx_int_t ngx_http_apigw_version_add_variables(ngx_conf_t *cf);
+static ngx_int_t ngx_http_apigw_version_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_apigw_version_filter_init(ngx_conf_t *cf);
+static void *ngx_http_apigw_version_create_main_conf(ngx_conf_t *cf);
+static void *ngx_http_apigw_version_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_apigw_version_merge_loc_conf(ngx_conf_t *cf,
+    void *parent, void *child);
+
+
+static ngx_command_t  ngx_http_apigw_version_commands[] = {
+
+    { ngx_string("api"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_apigw_version_api,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("version"),
+      NGX_HTTP_APIGW_VERSION_API_CONF|NGX_CONF_2MORE,
+      ngx_http_apigw_version_version,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("select"),
+      NGX_HTTP_APIGW_VERSION_API_CONF|NGX_CONF_1MORE,
+      ngx_http_apigw_version_select,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("fallback"),
+      NGX_HTTP_APIGW_VERSION_API_CONF|NGX_CONF_TAKE1,
+      ngx_http_apigw_version_fallback,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("base"),
+      NGX_HTTP_APIGW_VERSION_API_CONF|NGX_CONF_TAKE1,
+      ngx_http_apigw_version_base,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("strip"),
+      NGX_HTTP_APIGW_VERSION_API_CONF|NGX_CONF_FLAG,
+      ngx_http_apigw_version_strip,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("version_header"),
+      NGX_HTTP_APIGW_VERSION_API_CONF|NGX_CONF_TAKE1,
+      ngx_http_apigw_version_field,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("brownout"),
+      NGX_HTTP_APIGW_VERSION_API_CONF|NGX_CONF_1MORE,
+      ngx_http_apigw_version_brownout,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("api_publish"),
+      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_apigw_version_publish,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("api_catalog"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_apigw_version_catalog,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_apigw_version_module_ctx = {
+    ngx_http_apigw_version_add_variables,  /* preconfiguration */
+    ngx_http_apigw_version_init,           /* postconfiguration */
+
+    ngx_http_apigw_version_create_main_conf,  /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_apigw_version_create_loc_conf,  /* create location configuration */
+    ngx_http_apigw_version_merge_loc_conf  /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_apigw_version_module = {
+    NGX_MODULE_V1,
+    &ngx_http_apigw_version_module_ctx,    /* module context */
+    ngx_http_apigw_version_commands,       /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_http_module_t  ngx_http_apigw_version_filter_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    ngx_http_apigw_version_filter_init,    /* postconfiguration */
+
+    NULL,                                  /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    NULL,                                  /* create location configuration */
+    NULL                                   /* merge location configuration */
+};
+
+
+#pragma GCC visibility push(hidden)
+
+ngx_module_t  ngx_http_apigw_version_filter_module = {
+    NGX_MODULE_V1,
+    &ngx_http_apigw_version_filter_module_ctx,  /* module context */
+    NULL,                                  /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+#pragma GCC visibility pop
+
+
+static ngx_http_variable_t  ngx_http_apigw_version_vars[] = {
+
+    { ngx_string("api_name"), NULL, ngx_http_apigw_version_get_variable,
+      NGX_HTTP_APIGW_VERSION_V_NAME, 0, 0 },
+
+    { ngx_string("api_version"), NULL, ngx_http_apigw_version_get_variable,
+      NGX_HTTP_APIGW_VERSION_V_VERSION, 0, 0 },
+
+    { ngx_string("api_upstream"), NULL, ngx_http_apigw_version_get_variable,
+      NGX_HTTP_APIGW_VERSION_V_UPSTREAM, 0, 0 },
+
+    { ngx_string("api_version_source"), NULL,
+      ngx_http_apigw_version_get_variable,
+      NGX_HTTP_APIGW_VERSION_V_SOURCE, 0, 0 },
+
+    { ngx_string("api_version_status"), NULL,
+      ngx_http_apigw_version_get_variable,
+      NGX_HTTP_APIGW_VERSION_V_STATUS, 0, 0 },
+
+    { ngx_string("api_path"), NULL, ngx_http_apigw_version_get_variable,
+      NGX_HTTP_APIGW_VERSION_V_PATH, 0, 0 },
+
+      ngx_http_null_variable
+};
+
+
+/* in the order of ngx_http_apigw_version_source_e */
+
+static ngx_str_t  ngx_http_apigw_version_sources[] = {
+    ngx_null_string,
+    ngx_string("path"),
+    ngx_string("package"),
+    ngx_string("header"),
+    ngx_string("accept"),
+    ngx_string("query"),
+    ngx_string("host"),
+    ngx_string("variable"),
+    ngx_string("default"),
+    ngx_string("nearest"),
+    ngx_string("canary")
+};
+
+
+static ngx_str_t  ngx_http_apigw_version_deprecation =
+    ngx_string("Deprecation");
+static ngx_str_t  ngx_http_apigw_version_sunset = ngx_string("Sunset");
+static ngx_str_t  ngx_http_apigw_version_link = ngx_string("Link");
+static ngx_str_t  ngx_http_apigw_version_vary = ngx_string("Vary");
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+static ngx_int_t
+ngx_http_apigw_version_handler(ngx_http_request_t *r)
+{
+    ngx_http_apigw_version_ctx_t       *ctx;
+    ngx_http_apigw_version_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_apigw_version_module);
+
+    if (lcf->publish == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
+
+    if (r != r->main && ctx && !ctx->sub) {
+
+        /* a subrequest follows its main request */
+
+        return NGX_DECLINED;
+    }
+
+    if (ctx == NULL
+        || ctx->sub
+        || ctx->publish->api != lcf->publish->api
+        || (!ctx->applied && ctx->seen.data != r->uri.data))
+    {
+        /*
+         * A decision that a variable wanted early holds if nothing has
+         * rewritten the URI since, one made for a subrequest never.
+         */
+
+        ctx = ngx_http_apigw_version_enter(r, ctx, lcf->publish);
+        if (ctx == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    /* after an internal redirect the first decision holds */
+
+    if (ctx->applied) {
+        return NGX_DECLINED;
+    }
+
+    ctx->applied = 1;
+
+    if (ctx->problem.status) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "api \"%V\": %V", &ctx->publish->api->name,
+                      &ctx->problem.detail);
+
+        return ngx_http_apigw_refuse(r, &ctx->problem);
+    }
+
+    return ngx_http_apigw_version_rewrite(r, ctx);
+}
+
+
+/*
+ * What the upstream will see.  The location stays the same, as after a
+ * "rewrite ... break".
+ */
+
+static ngx_int_t
+ngx_http_apigw_version_rewrite(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx)
+{
+    u_char                        *p;
+    size_t                         skip;
+    ngx_str_t                      uri, *base, *path, *prefix;
+    ngx_http_apigw_version_api_t  *api;
+
+    api = ctx->publish->api;
+
+    path = api->strip ? &ctx->path : &ctx->seen;
+    uri = *path;
+
+    if (ctx->version->has_uri) {
+
+        base = &ctx->publish->base;
+        prefix = &ctx->version->uri;
+        skip = base->len;
+
+        if (path->len >= skip
+            && ngx_memcmp(path->data, base->data, skip) == 0
+            && (path->len == skip || path->data[skip] == '/'))
+        {
+            uri.len = prefix->len + path->len - skip;
+
+            uri.data = ngx_pnalloc(r->pool, uri.len + 1);
+            if (uri.data == NULL) {
+                return NGX_HTTP_INTERNAL_SERVER_ERROR;
+            }
+
+            p = ngx_cpymem(uri.data, prefix->data, prefix->len);
+            ngx_memcpy(p, path->data + skip, path->len - skip);
+
+            if (uri.len == 0) {
+                *p = '/';
+                uri.len = 1;
+            }
+        }
+    }
+
+    if (uri.data == r->uri.data && uri.len == r->uri.len) {
+        return NGX_DECLINED;
+    }
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "api version: uri \"%V\"", &uri);
+
+    r->uri = uri;
+    r->valid_unparsed_uri = 0;
+    r->valid_location = 0;
+
+    ngx_http_set_exten(r);
+
+    return NGX_DECLINED;
+}
+
+
+/* Decides anew; a context that is there is used again. */
+
+static ngx_http_apigw_version_ctx_t *
+ngx_http_apigw_version_enter(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_publish_t *publish)
+{
+    ngx_int_t                            rc;
+    ngx_uint_t                           i;
+    ngx_http_apigw_version_main_conf_t  *amcf;
+
+    if (ctx == NULL) {
+        ctx = ngx_http_apigw_create_ctx(r, &ngx_http_apigw_version_module,
+                                        sizeof(ngx_http_apigw_version_ctx_t));
+        if (ctx == NULL) {
+            return NULL;
+        }
+
+    } else {
+        ngx_memzero(ctx, sizeof(ngx_http_apigw_version_ctx_t));
+
+        /* what the variables said before does not hold any more */
+
+        amcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_version_module);
+
+        for (i = 0; i < NGX_HTTP_APIGW_VERSION_VARS; i++) {
+            r->variables[amcf->index[i]].valid = 0;
+            r->variables[amcf->index[i]].not_found = 0;
+        }
+    }
+
+    ctx->publish = publish;
+    ctx->sub = (r != r->main);
+    ctx->deciding = 1;
+
+    rc = ngx_http_apigw_version_decide(r, ctx, publish);
+
+    ctx->deciding = 0;
+
+    return rc == NGX_OK ? ctx : NULL;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_header_filter(ngx_http_request_t *r)
+{
+    ngx_http_apigw_version_ctx_t  *ctx;
+
+    if (r != r->main) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
+
+    if (ctx == NULL || ctx->sub) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (ngx_http_apigw_version_add_fields(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->problem.status
+        && ngx_http_apigw_problem_header(r, &ctx->problem) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_http_apigw_version_ctx_t  *ctx;
+
+    if (r != r->main) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
+
+    if (ctx && ctx->problem.status) {
+        in = ngx_http_apigw_problem_body(r, &ctx->problem, in);
+
+        if (in == NGX_CHAIN_ERROR) {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_next_body_filter(r, in);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx)
+{
+    ngx_http_apigw_version_t      *version;
+    ngx_http_apigw_version_api_t  *api;
+
+    api = ctx->publish->api;
+    version = ctx->version;
+
+    if (ctx->vary->len
+        && ngx_http_apigw_version_add(r, &ngx_http_apigw_version_vary,
+                                      ctx->vary)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (version == NULL) {
+        return NGX_OK;
+    }
+
+    if (api->field.len
+        && ngx_http_apigw_version_add(r, &api->field, &version->label)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (version->deprecated
+        && ngx_http_apigw_version_add(r, &ngx_http_apigw_version_deprecation,
+                                      &version->deprecation_field)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (version->sunset
+        && ngx_http_apigw_version_add(r, &ngx_http_apigw_version_sunset,
+                                      &version->sunset_field)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (version->successor) {
+        return ngx_http_apigw_version_add_link(r, ctx);
+    }
+
+    if (version->link_field.len == 0) {
+        return NGX_OK;
+    }
+
+    return ngx_http_apigw_version_add(r, &ngx_http_apigw_version_link,
+                                      &version->link_field);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_add_link(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx)
+{
+    size_t      len;
+    u_char     *p;
+    ngx_str_t   value, *field;
+
+    field = &ctx->version->link_field;
+
+    len = field->len
+          + sizeof(", <>; rel=\"successor-version\"") - 1
+          + ngx_http_apigw_version_successor(r, ctx, NULL);
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+
+    if (field->len) {
+        p = ngx_cpymem(p, field->data, field->len);
+        *p++ = ',';
+        *p++ = ' ';
+    }
+
+    *p++ = '<';
+    p += ngx_http_apigw_version_successor(r, ctx, p);
+    p = ngx_cpymem(p, ">; rel=\"successor-version\"",
+                   sizeof(">; rel=\"successor-version\"") - 1);
+
+    value.len = p - value.data;
+
+    return ngx_http_apigw_version_add(r, &ngx_http_apigw_version_link, &value);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_add(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    if (r->upstream
+        && name != &ngx_http_apigw_version_link
+        && name != &ngx_http_apigw_version_vary)
+    {
+        ngx_http_apigw_version_hide(r, name);
+    }
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    ngx_http_apigw_header_single(h);
+    h->key = *name;
+    h->value = *value;
+
+    return NGX_OK;
+}
+
+
+/* What the back end says of its own version gives way to the gateway's. */
+
+static void
+ngx_http_apigw_version_hide(ngx_http_request_t *r, ngx_str_t *name)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len == name->len
+                && ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
+            {
+                h[i].hash = 0;
+            }
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_get_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                          *text;
+    ngx_http_apigw_version_ctx_t       *ctx;
+    ngx_http_apigw_version_loc_conf_t  *lcf;
+
+    r = r->main;
+
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
+
+    if (ctx == NULL) {
+        lcf = ngx_http_get_module_loc_conf(r, ngx_http_apigw_version_module);
+
+        if (lcf->publish && r->uri.len) {
+            ctx = ngx_http_apigw_version_enter(r, NULL, lcf->publish);
+            if (ctx == NULL) {
+                return NGX_ERROR;
+            }
+        }
+    }
+
+    text = ctx ? ngx_http_apigw_version_text(ctx, data) : NULL;
+
+    if (text == NULL || text->len == 0) {
+        v->valid = 0;
+        v->not_found = 1;
+
+        /* the location that publishes the API may be yet to come */
+
+        v->no_cacheable = 1;
+
+        return NGX_OK;
+    }
+
+    ngx_http_apigw_variable_set(v, text);
+
+    return NGX_OK;
+}
+
+
+static ngx_str_t *
+ngx_http_apigw_version_text(ngx_http_apigw_version_ctx_t *ctx, uintptr_t data)
+{
+    if (ctx->deciding) {
+        return NULL;
+    }
+
+    switch (data) {
+
+    case NGX_HTTP_APIGW_VERSION_V_NAME:
+        return &ctx->publish->api->name;
+
+    case NGX_HTTP_APIGW_VERSION_V_PATH:
+        return &ctx->path;
+
+    case NGX_HTTP_APIGW_VERSION_V_SOURCE:
+        return &ngx_http_apigw_version_sources[ctx->source];
+    }
+
+    if (ctx->version == NULL) {
+        return NULL;
+    }
+
+    switch (data) {
+
+    case NGX_HTTP_APIGW_VERSION_V_VERSION:
+        return &ctx->version->label;
+
+    case NGX_HTTP_APIGW_VERSION_V_STATUS:
+        return ngx_http_apigw_version_status(ctx->version, ngx_time());
+
+    default: /* NGX_HTTP_APIGW_VERSION_V_UPSTREAM */
+
+        /* what was refused reaches no upstream, not even from error_page */
+
+        return ctx->problem.status ? NULL : &ctx->version->upstream;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = ngx_http_apigw_version_vars; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_http_apigw_version_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_apigw_version_main_conf_t  *amcf;
+
+    amcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_version_main_conf_t));
+    if (amcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&amcf->apis, cf->pool, 4,
+                       sizeof(ngx_http_apigw_version_api_t *))
+        != NGX_OK
+        || ngx_array_init(&amcf->publish, cf->pool, 4,
+                          sizeof(ngx_http_apigw_version_publish_t *))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return amcf;
+}
+
+
+static void *
+ngx_http_apigw_version_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_apigw_version_loc_conf_t  *lcf;
+
+    lcf = ngx_palloc(cf->pool, sizeof(ngx_http_apigw_version_loc_conf_t));
+    if (lcf == NULL) {
+        return NULL;
+    }
+
+    lcf->publish = NGX_CONF_UNSET_PTR;
+
+    return lcf;
+}
+
+
+static char *
+ngx_http_apigw_version_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child)
+{
+    ngx_http_apigw_version_loc_conf_t *prev = parent;
+    ngx_http_apigw_version_loc_conf_t *conf = child;
+
+    ngx_conf_merge_ptr_value(conf->publish, prev->publish, NULL);
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_init(ngx_conf_t *cf)
+{
+    ngx_uint_t                           i;
+    ngx_http_apigw_version_main_conf_t  *amcf;
+
+    amcf = ngx_http_conf_get_module_main_conf(cf,
+                                              ngx_http_apigw_version_module);
+
+    if (ngx_http_apigw_version_check(cf, amcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (amcf->publish.nelts == 0) {
+        return NGX_OK;
+    }
+
+    for (i = 0; i < NGX_HTTP_APIGW_VERSION_VARS; i++) {
+        amcf->index[i] = ngx_http_get_variable_index(cf,
+                                       &ngx_http_apigw_version_vars[i].name);
+
+        if (amcf->index[i] == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_filter_init(ngx_conf_t *cf)
+{
+    ngx_http_handler_pt                 *h;
+    ngx_http_core_main_conf_t           *cmcf;
+    ngx_http_apigw_version_main_conf_t  *amcf;
+
+    amcf = ngx_http_conf_get_module_main_conf(cf,
+                                              ngx_http_apigw_version_module);
+
+    if (amcf->publish.nelts == 0) {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_REWRITE_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_apigw_version_handler;
+
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_apigw_version_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_apigw_version_body_filter;
+
+    return NGX_OK;
+}

@@ -1,0 +1,877 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_apigw_accept.h"
+#include "ngx_http_apigw_version.h"
+
+
+/* What one source says. */
+
+typedef struct {
+    ngx_http_apigw_version_t  *version;     /* NULL: unknown */
+    ngx_str_t                  text;        /* as written */
+    unsigned                   found:1;
+    unsigned                   clash:1;     /* with itself */
+} ngx_http_apigw_version_find_t;
+
+
+/* How a text may name a version. */
+
+typedef enum {
+    NGX_HTTP_APIGW_VERSION_EXACT = 0,       /* a label, or something like it */
+    NGX_HTTP_APIGW_VERSION_LOOSE,           /* the same in any case */
+    NGX_HTTP_APIGW_VERSION_NAMED            /* whatever it is, it names one */
+} ngx_http_apigw_version_how_e;
+
+
+static ngx_int_t ngx_http_apigw_version_find(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find);
+static void ngx_http_apigw_version_find_path(ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find);
+static void ngx_http_apigw_version_find_package(
+    ngx_http_apigw_version_ctx_t *ctx, ngx_http_apigw_version_find_t *find);
+static void ngx_http_apigw_version_find_header(ngx_http_request_t *r,
+    ngx_http_apigw_version_api_t *api,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find);
+static void ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
+    ngx_http_apigw_version_api_t *api,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find);
+static ngx_int_t ngx_http_apigw_version_find_query(ngx_http_request_t *r,
+    ngx_http_apigw_version_api_t *api,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find);
+static ngx_int_t ngx_http_apigw_version_find_variable(ngx_http_request_t *r,
+    ngx_http_apigw_version_api_t *api,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find);
+static void ngx_http_apigw_version_name(ngx_http_apigw_version_api_t *api,
+    ngx_str_t *text, ngx_http_apigw_version_how_e how,
+    ngx_http_apigw_version_find_t *find);
+static ngx_table_elt_t *ngx_http_apigw_version_header(
+    ngx_http_apigw_version_source_t *source, ngx_list_part_t **part,
+    ngx_uint_t *i);
+static ngx_int_t ngx_http_apigw_version_path(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+static ngx_int_t ngx_http_apigw_version_fall_back(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+static ngx_http_apigw_version_t *ngx_http_apigw_version_nearest(
+    ngx_http_apigw_version_api_t *api, ngx_str_t *asked);
+static ngx_int_t ngx_http_apigw_version_unnamed(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+static ngx_int_t ngx_http_apigw_version_canary(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+static ngx_int_t ngx_http_apigw_version_retire(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+static ngx_int_t ngx_http_apigw_version_brown_out(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx, time_t now);
+static ngx_int_t ngx_http_apigw_version_caller(ngx_http_request_t *r,
+    ngx_int_t by, ngx_str_t *caller);
+
+
+/*
+ * Decides which version a request is for.  What is refused is found in
+ * ctx->problem; NGX_ERROR is for no memory only.
+ */
+
+ngx_int_t
+ngx_http_apigw_version_decide(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_publish_t *publish)
+{
+    ngx_uint_t                        i;
+    ngx_uint_t                        conflict;
+    ngx_http_apigw_version_api_t     *api;
+    ngx_http_apigw_version_find_t     find, first;
+    ngx_http_apigw_version_source_t  *source;
+
+    api = publish->api;
+
+    ctx->publish = publish;
+    ctx->seen = r->uri;
+    ctx->vary = &api->vary;
+
+    conflict = 0;
+    ngx_memzero(&first, sizeof(ngx_http_apigw_version_find_t));
+
+    source = api->sources.elts;
+
+    for (i = 0; i < api->sources.nelts; i++) {
+
+        if (ngx_http_apigw_version_find(r, ctx, &source[i], &find) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (!find.found) {
+            continue;
+        }
+
+        conflict |= find.clash;
+
+        if (first.found) {
+            conflict |= (find.version != first.version);
+            continue;
+        }
+
+        first = find;
+        ctx->source = source[i].type;
+        ctx->vary = &source[i].vary;
+    }
+
+    if (ngx_http_apigw_version_path(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (conflict && !api->first) {
+        ctx->vary = &api->vary;
+        ctx->source = NGX_HTTP_APIGW_VERSION_NONE;
+
+        return ngx_http_apigw_version_conflict(r, ctx);
+    }
+
+    if (first.found && first.version) {
+        ctx->version = first.version;
+
+    } else {
+        if (first.found) {
+            ctx->asked = first.text;
+        }
+
+        if (ngx_http_apigw_version_fall_back(r, ctx) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ctx->version == NULL) {
+        return NGX_OK;
+    }
+
+    return ngx_http_apigw_version_retire(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_find(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find)
+{
+    ngx_str_t                      text;
+    ngx_http_apigw_version_api_t  *api;
+
+    api = ctx->publish->api;
+
+    find->version = NULL;
+    find->found = 0;
+    find->clash = 0;
+
+    switch (source->type) {
+
+    case NGX_HTTP_APIGW_VERSION_PATH:
+        ngx_http_apigw_version_find_path(ctx, source, find);
+        return NGX_OK;
+
+    case NGX_HTTP_APIGW_VERSION_PACKAGE:
+        ngx_http_apigw_version_find_package(ctx, find);
+        return NGX_OK;
+
+    case NGX_HTTP_APIGW_VERSION_HEADER:
+        ngx_http_apigw_version_find_header(r, api, source, find);
+        return NGX_OK;
+
+    case NGX_HTTP_APIGW_VERSION_ACCEPT:
+        ngx_http_apigw_version_find_accept(r, api, source, find);
+        return NGX_OK;
+
+    case NGX_HTTP_APIGW_VERSION_QUERY:
+        return ngx_http_apigw_version_find_query(r, api, source, find);
+
+    case NGX_HTTP_APIGW_VERSION_HOST:
+        if (ngx_apigw_host_value(&r->headers_in.server, &source->name, &text)
+            == NGX_OK)
+        {
+            ngx_http_apigw_version_name(api, &text,
+                                        NGX_HTTP_APIGW_VERSION_LOOSE, find);
+        }
+
+        return NGX_OK;
+
+    default: /* NGX_HTTP_APIGW_VERSION_VARIABLE */
+        return ngx_http_apigw_version_find_variable(r, api, source, find);
+    }
+}
+
+
+static void
+ngx_http_apigw_version_find_path(ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find)
+{
+    ngx_str_t  segment;
+
+    if (ngx_apigw_path_segment(&ctx->seen, &ctx->publish->base,
+                               source->position, &segment)
+        != NGX_OK)
+    {
+        return;
+    }
+
+    ngx_http_apigw_version_name(ctx->publish->api, &segment,
+                                NGX_HTTP_APIGW_VERSION_EXACT, find);
+
+    if (find->found) {
+        ctx->segment = segment;
+    }
+}
+
+
+/* gRPC: the package is a part of the service's name, "/acme.v1.Orders/Get" */
+
+static void
+ngx_http_apigw_version_find_package(ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_find_t *find)
+{
+    ngx_str_t  segment, text;
+
+    if (ngx_apigw_path_segment(&ctx->seen, &ctx->publish->base, 1, &segment)
+        != NGX_OK)
+    {
+        return;
+    }
+
+    text.len = 0;
+
+    while (!find->found && ngx_apigw_dotted_next(&segment, &text) == NGX_OK) {
+
+        /* the name of the service itself is not a version */
+
+        if (text.data + text.len == segment.data + segment.len) {
+            return;
+        }
+
+        ngx_http_apigw_version_name(ctx->publish->api, &text,
+                                    NGX_HTTP_APIGW_VERSION_EXACT, find);
+    }
+}
+
+
+static void
+ngx_http_apigw_version_find_header(ngx_http_request_t *r,
+    ngx_http_apigw_version_api_t *api,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find)
+{
+    ngx_uint_t                      i;
+    ngx_list_part_t                *part;
+    ngx_table_elt_t                *h;
+    ngx_http_apigw_version_find_t   again;
+
+    part = &r->headers_in.headers.part;
+    i = 0;
+
+    while ((h = ngx_http_apigw_version_header(source, &part, &i)) != NULL) {
+
+        if (!find->found) {
+            ngx_http_apigw_version_name(api, &h->value,
+                                        NGX_HTTP_APIGW_VERSION_NAMED, find);
+            continue;
+        }
+
+        again.found = 0;
+        again.version = NULL;
+
+        ngx_http_apigw_version_name(api, &h->value,
+                                    NGX_HTTP_APIGW_VERSION_NAMED, &again);
+
+        if (again.found && again.version != find->version) {
+            find->clash = 1;
+        }
+    }
+}
+
+
+static void
+ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
+    ngx_http_apigw_version_api_t *api,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find)
+{
+    ngx_uint_t                      i, best, plain;
+    const u_char                   *p;
+    ngx_list_part_t                *part;
+    ngx_table_elt_t                *h;
+    ngx_apigw_accept_t              accept;
+    ngx_http_apigw_version_how_e    how;
+    ngx_http_apigw_version_find_t   each;
+
+    best = 0;
+    plain = 0;
+
+    part = &r->headers_in.headers.part;
+    i = 0;
+
+    while ((h = ngx_http_apigw_version_header(source, &part, &i)) != NULL) {
+
+        p = h->value.data;
+
+        while (ngx_apigw_accept_next(&p, h->value.data + h->value.len,
+                                     &source->name, &accept)
+               == NGX_OK)
+        {
+            if (accept.quality == 0) {
+                continue;
+            }
+
+            if (accept.version.len == 0) {
+                plain = ngx_max(plain, accept.quality);
+                continue;
+            }
+
+            how = accept.dotted ? NGX_HTTP_APIGW_VERSION_LOOSE
+                                : NGX_HTTP_APIGW_VERSION_NAMED;
+
+            each.found = 0;
+            each.version = NULL;
+
+            ngx_http_apigw_version_name(api, &accept.version, how, &each);
+
+            if (!each.found) {
+                continue;
+            }
+
+            find->clash |= accept.twice;
+
+            /* a version that exists is better than any that does not */
+
+            if (each.version == NULL) {
+                if (!find->found) {
+                    find->found = 1;
+                    find->text = each.text;
+                }
+
+                continue;
+            }
+
+            if (accept.quality > best) {
+                best = accept.quality;
+                find->found = 1;
+                find->version = each.version;
+                find->text = each.text;
+            }
+        }
+    }
+
+    if (plain > best) {
+
+        /* the type without a version is preferred, or else acceptable */
+
+        find->found = 0;
+        find->version = NULL;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_find_query(ngx_http_request_t *r,
+    ngx_http_apigw_version_api_t *api,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find)
+{
+    u_char     buf[NGX_APIGW_LABEL_LEN + 1];
+    ngx_int_t  rc;
+    ngx_str_t  text;
+
+    if (r->args.len == 0) {
+        return NGX_OK;
+    }
+
+    rc = ngx_apigw_query_value(&r->args, &source->name, buf, &text);
+
+    if (rc == NGX_DECLINED) {
+        return NGX_OK;
+    }
+
+    ngx_http_apigw_version_name(api, &text, NGX_HTTP_APIGW_VERSION_NAMED,
+                                find);
+
+    find->clash = (rc == NGX_ABORT);
+
+    if (find->version == NULL) {
+        find->text.data = ngx_pstrdup(r->pool, &text);
+        if (find->text.data == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_find_variable(ngx_http_request_t *r,
+    ngx_http_apigw_version_api_t *api,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find)
+{
+    ngx_str_t                   text;
+    ngx_http_variable_value_t  *vv;
+
+    vv = ngx_http_get_flushed_variable(r, source->index);
+
+    if (vv == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (vv->not_found || vv->len == 0) {
+        return NGX_OK;
+    }
+
+    text.data = vv->data;
+    text.len = vv->len;
+
+    ngx_http_apigw_version_name(api, &text, NGX_HTTP_APIGW_VERSION_NAMED,
+                                find);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_apigw_version_name(ngx_http_apigw_version_api_t *api,
+    ngx_str_t *text, ngx_http_apigw_version_how_e how,
+    ngx_http_apigw_version_find_t *find)
+{
+    ngx_uint_t                  i;
+    ngx_apigw_number_t          number;
+    ngx_http_apigw_version_t  **version;
+
+    if (text->len == 0) {
+        return;
+    }
+
+    find->text = *text;
+
+    version = api->versions.elts;
+
+    for (i = 0; i < api->versions.nelts; i++) {
+
+        if (version[i]->label.len == text->len
+            && ngx_memcmp(version[i]->label.data, text->data, text->len) == 0)
+        {
+            find->found = 1;
+            find->version = version[i];
+            return;
+        }
+    }
+
+    if (how == NGX_HTTP_APIGW_VERSION_LOOSE) {
+
+        for (i = 0; i < api->versions.nelts; i++) {
+
+            if (version[i]->label.len == text->len
+                && ngx_strncasecmp(version[i]->label.data, text->data,
+                                   text->len)
+                   == 0)
+            {
+                find->found = 1;
+                find->version = version[i];
+                return;
+            }
+        }
+
+    } else if (how == NGX_HTTP_APIGW_VERSION_NAMED) {
+
+        find->found = 1;
+
+        for (i = 0; i < api->versions.nelts; i++) {
+
+            if (ngx_apigw_label_named(&version[i]->label, text->data,
+                                      text->len))
+            {
+                find->version = version[i];
+                return;
+            }
+        }
+
+        return;
+    }
+
+    /* "v9" among v1 and v2 is an unknown version, "items" is none */
+
+    if (ngx_apigw_label_number(text->data, text->len, &number) & api->shapes) {
+        find->found = 1;
+    }
+}
+
+
+/* Returns the next line of the source's header, from part and i on. */
+
+static ngx_table_elt_t *
+ngx_http_apigw_version_header(ngx_http_apigw_version_source_t *source,
+    ngx_list_part_t **part, ngx_uint_t *i)
+{
+    ngx_uint_t        n;
+    ngx_table_elt_t  *h;
+
+    n = *i;
+
+    for ( ;; ) {
+
+        h = (*part)->elts;
+
+        for ( /* void */ ; n < (*part)->nelts; n++) {
+
+            if (h[n].hash == source->hash
+                && h[n].key.len == source->lowcase.len
+                && ngx_memcmp(h[n].lowcase_key, source->lowcase.data,
+                              source->lowcase.len)
+                   == 0)
+            {
+                *i = n + 1;
+                return &h[n];
+            }
+        }
+
+        if ((*part)->next == NULL) {
+            *i = n;
+            return NULL;
+        }
+
+        *part = (*part)->next;
+        n = 0;
+    }
+}
+
+
+/* The path without the version. */
+
+static ngx_int_t
+ngx_http_apigw_version_path(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx)
+{
+    u_char  *p, *cut, *rest, *last;
+
+    if (ctx->segment.len == 0) {
+        ctx->path = ctx->seen;
+        return NGX_OK;
+    }
+
+    cut = ctx->segment.data - 1;
+    rest = ctx->segment.data + ctx->segment.len;
+    last = ctx->seen.data + ctx->seen.len;
+
+    ctx->path.len = ctx->seen.len - ctx->segment.len - 1;
+
+    if (cut == ctx->seen.data) {
+
+        if (ctx->path.len == 0) {
+            ngx_str_set(&ctx->path, "/");
+            return NGX_OK;
+        }
+
+        ctx->path.data = rest;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, ctx->path.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->path.data = p;
+
+    p = ngx_cpymem(p, ctx->seen.data, cut - ctx->seen.data);
+    ngx_memcpy(p, rest, last - rest);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_fall_back(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx)
+{
+    ngx_http_apigw_version_api_t  *api;
+
+    api = ctx->publish->api;
+
+    if (ctx->asked.len == 0) {
+
+        if (api->current == NULL
+            || api->fallback == NGX_HTTP_APIGW_VERSION_REJECT)
+        {
+            return ngx_http_apigw_version_missing(r, ctx);
+        }
+
+        return ngx_http_apigw_version_unnamed(r, ctx);
+    }
+
+    switch (api->fallback) {
+
+    case NGX_HTTP_APIGW_VERSION_TO_DEFAULT:
+        return ngx_http_apigw_version_unnamed(r, ctx);
+
+    case NGX_HTTP_APIGW_VERSION_TO_NEAREST:
+        ctx->version = ngx_http_apigw_version_nearest(api, &ctx->asked);
+
+        if (ctx->version) {
+            ctx->source = NGX_HTTP_APIGW_VERSION_NEAREST;
+            return NGX_OK;
+        }
+    }
+
+    return ngx_http_apigw_version_unknown(r, ctx);
+}
+
+
+/* The highest version not above the asked one that is generally available. */
+
+static ngx_http_apigw_version_t *
+ngx_http_apigw_version_nearest(ngx_http_apigw_version_api_t *api,
+    ngx_str_t *asked)
+{
+    ngx_uint_t                  i, shape;
+    ngx_apigw_number_t          number;
+    ngx_http_apigw_version_t   *nearest, **version;
+
+    shape = ngx_apigw_label_number(asked->data, asked->len, &number);
+
+    if (shape == NGX_APIGW_SHAPE_NONE
+        || (shape == NGX_APIGW_SHAPE_DATE)
+           != (api->shapes == NGX_APIGW_SHAPE_DATE))
+    {
+        return NULL;
+    }
+
+    nearest = NULL;
+    version = api->versions.elts;
+
+    for (i = 0; i < api->versions.nelts; i++) {
+
+        if (version[i]->preview
+            || version[i]->canary
+            || version[i]->since > ngx_time()
+            || ngx_apigw_number_cmp(&version[i]->number, &number) > 0)
+        {
+            continue;
+        }
+
+        if (nearest == NULL
+            || ngx_apigw_number_cmp(&version[i]->number, &nearest->number) > 0)
+        {
+            nearest = version[i];
+        }
+    }
+
+    return nearest;
+}
+
+
+/* A request that leaves the choice to us: the default or a canary. */
+
+static ngx_int_t
+ngx_http_apigw_version_unnamed(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx)
+{
+    ngx_http_apigw_version_api_t  *api;
+
+    api = ctx->publish->api;
+
+    ctx->version = api->current;
+    ctx->source = NGX_HTTP_APIGW_VERSION_DEFAULT;
+
+    if (!api->has_canary) {
+        return NGX_OK;
+    }
+
+    return ngx_http_apigw_version_canary(r, ctx);
+}
+
+
+/*
+ * Each canary has a hash of its own and takes its share of those that no
+ * earlier canary took, so a share that grows takes nobody out of its canary.
+ */
+
+static ngx_int_t
+ngx_http_apigw_version_canary(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx)
+{
+    ngx_str_t                        caller;
+    ngx_uint_t                       i;
+    ngx_http_apigw_version_t       **version;
+    ngx_http_apigw_version_api_t    *api;
+    ngx_http_apigw_version_find_t    asked;
+
+    api = ctx->publish->api;
+    asked.found = 0;
+    asked.version = NULL;
+
+    if (api->optin.lowcase.len) {
+        ngx_http_apigw_version_find_header(r, api, &api->optin, &asked);
+    }
+
+    version = api->versions.elts;
+
+    for (i = 0; i < api->versions.nelts; i++) {
+
+        if (!version[i]->canary
+            || (version[i]->sunset && version[i]->sunset <= ngx_time()))
+        {
+            continue;
+        }
+
+        if (version[i]->optin && asked.found) {
+
+            if (asked.version != version[i]) {
+                continue;
+            }
+
+        } else {
+
+            if (ngx_http_apigw_version_caller(r, version[i]->by, &caller)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            if (caller.len == 0
+                || ngx_apigw_share_place(&version[i]->salt, caller.data,
+                                         caller.len)
+                   >= version[i]->limit)
+            {
+                continue;
+            }
+        }
+
+        ctx->version = version[i];
+        ctx->source = NGX_HTTP_APIGW_VERSION_CANARY;
+        break;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_retire(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx)
+{
+    time_t                     now;
+    ngx_http_apigw_version_t  *version;
+
+    version = ctx->version;
+
+    if (version->sunset == 0) {
+        return NGX_OK;
+    }
+
+    now = ngx_time();
+
+    if (now >= version->sunset) {
+        return ngx_http_apigw_version_retired(r, ctx);
+    }
+
+    if (version->brownout && now >= version->brownout->from) {
+        return ngx_http_apigw_version_brown_out(r, ctx, now);
+    }
+
+    return NGX_OK;
+}
+
+
+/* The share grows from the given one to 100 % at the sunset. */
+
+static ngx_int_t
+ngx_http_apigw_version_brown_out(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx, time_t now)
+{
+    time_t                              left;
+    uint64_t                            limit;
+    ngx_str_t                           caller;
+    ngx_http_apigw_version_t           *version;
+    ngx_http_variable_value_t          *vv;
+    ngx_http_apigw_version_brownout_t  *brownout;
+
+    version = ctx->version;
+    brownout = version->brownout;
+
+    left = 3600;
+
+    if (brownout->minutes) {
+        left = (time_t) brownout->minutes * 60 - now % 3600;
+
+        if (left <= 0) {
+            return NGX_OK;
+        }
+    }
+
+    if (brownout->exempt != NGX_ERROR) {
+        vv = ngx_http_get_flushed_variable(r, brownout->exempt);
+
+        if (vv == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (!vv->not_found
+            && vv->len
+            && !(vv->len == 1 && vv->data[0] == '0'))
+        {
+            return NGX_OK;
+        }
+    }
+
+    if (ngx_http_apigw_version_caller(r, brownout->by, &caller) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    limit = brownout->share
+            + (uint64_t) (NGX_APIGW_SHARE_ALL - brownout->share)
+              * (uint64_t) (now - brownout->from)
+              / (uint64_t) (version->sunset - brownout->from);
+
+    limit = (limit << 32) / NGX_APIGW_SHARE_ALL;
+
+    if (ngx_apigw_share_place(&version->salt, caller.data, caller.len)
+        >= limit)
+    {
+        return NGX_OK;
+    }
+
+    return ngx_http_apigw_version_browned(r, ctx,
+                                          ngx_min(left, version->sunset - now));
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_caller(ngx_http_request_t *r, ngx_int_t by,
+    ngx_str_t *caller)
+{
+    ngx_http_variable_value_t  *vv;
+
+    if (by == NGX_ERROR) {
+        *caller = r->connection->addr_text;
+        return NGX_OK;
+    }
+
+    vv = ngx_http_get_flushed_variable(r, by);
+
+    if (vv == NULL) {
+        return NGX_ERROR;
+    }
+
+    caller->len = vv->not_found ? 0 : vv->len;
+    caller->data = vv->data;
+
+    return NGX_OK;
+}
