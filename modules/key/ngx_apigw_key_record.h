@@ -44,6 +44,7 @@
 #define NGX_APIGW_KEY_ALLOW_MAX         1000
 #define NGX_APIGW_KEY_CIDR_TEXT         50
 #define NGX_APIGW_KEY_QUOTAS_MAX        64
+#define NGX_APIGW_KEY_LIMIT_MAX         1000000000000000LL
 
 
 typedef enum {
@@ -190,6 +191,18 @@ ngx_int_t ngx_apigw_key_quota_set(ngx_str_t *quotas,
 const char *ngx_apigw_key_period_name(ngx_apigw_key_period_e period);
 ngx_apigw_key_period_e ngx_apigw_key_period_parse(const u_char *text,
     size_t len);
+
+
+/* What ngx_apigw_key_record_check() consists of. */
+
+ngx_uint_t ngx_apigw_key_scopes_valid(ngx_apigw_key_record_t *rec);
+ngx_uint_t ngx_apigw_key_labels_valid(ngx_apigw_key_record_t *rec);
+ngx_uint_t ngx_apigw_key_allow_valid(ngx_apigw_key_record_t *rec);
+ngx_uint_t ngx_apigw_key_quotas_valid(ngx_apigw_key_record_t *rec);
+
+/* UTF-8 without control characters, of at most max bytes */
+
+ngx_uint_t ngx_apigw_key_text_valid(const ngx_str_t *text, size_t max);
 
 
 #pragma GCC visibility pop
