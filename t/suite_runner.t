@@ -368,10 +368,16 @@ case 'address', 'oo', get('return 200 $server_addr;', <<'END');
 END
 
 case 'http2', 'ooo', <<'END';
+--- http_config
+server {
+    listen 127.0.0.1:$TEST_NGINX_RAND_PORT_1;
+    return 200 "$http_x_protocol $host $request_method $http_x_a $content_length";
+}
 --- config
-location ~ . { empty_gif; error_page 405 = @echo; }
-location @echo {
-    return 200 "$server_protocol $host $request_method $http_x_a $content_length";
+location /t {
+    proxy_pass http://127.0.0.1:$TEST_NGINX_RAND_PORT_1;
+    proxy_set_header Host $host;
+    proxy_set_header X-Protocol $server_protocol;
 }
 --- http2
 --- request
@@ -671,7 +677,7 @@ END
 
 my $signal = <<'END';
 --- init
-my $pid = Apigw::Nginx::slurp("$ENV{TEST_NGINX_SERVER_ROOT}/logs/nginx.pid"); kill 'SIGNAL', $pid; Apigw::Nginx::wait_for(sub { !Apigw::Nginx::is_running(0 + $pid) }, 5);
+my $pid = Apigw::Nginx::slurp("$ENV{TEST_NGINX_SERVER_ROOT}/logs/nginx.pid"); Apigw::Nginx::wait_for(sub { kill 'SIGNAL', $pid; !Apigw::Nginx::is_running(0 + $pid) }, 5);
 END
 
 case 'killed', 'xxx', get('empty_gif;', $signal =~ s/SIGNAL/KILL/r);

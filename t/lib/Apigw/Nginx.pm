@@ -459,16 +459,9 @@ sub stop {
     my @steps = ([ $first => $args{seconds} // 2 ], [ TERM => 4 ]);
 
     for my $step (@steps) {
-        my ($signal, $seconds) = @$step;
-
         $self->{hurried} //= -s $self->{log} if $step == $steps[1];
 
-        # orphans have to be told themselves
-        $self->signal($signal, $_)
-            for $self->is_alive ? $self->pid
-                                : map { $_->{pid} } $self->processes;
-
-        return $self->stopped if $self->wait_gone($seconds);
+        return $self->stopped if $self->stop_by(@$step);
     }
 
     my @left = $self->processes;
@@ -480,6 +473,31 @@ sub stop {
     $self->wait_gone(5) or $self->fault("nginx survived being killed");
 
     return $self->stopped;
+}
+
+
+# A single process that just goes to wait for events misses a signal until the
+# next event, so the signal is repeated.  A master would lose count of its time.
+
+sub stop_by {
+    my ($self, $signal, $seconds) = @_;
+
+    my $deadline = time + $seconds;
+    my $told = 0;
+
+    do {
+        my @pids = map { $_->{pid} } $self->processes;
+
+        # orphans have to be told themselves
+        if (!$told++ || @pids == 1) {
+            $self->signal($signal, $_) for $self->is_alive ? $self->pid : @pids;
+        }
+
+        return 1 if $self->wait_gone(0.25);
+
+    } while time < $deadline;
+
+    return 0;
 }
 
 
