@@ -33,7 +33,7 @@ static void ngx_apigw_cli_row(ngx_apigw_cli_buf_t *b, const char *name,
 static int ngx_apigw_cli_done(ngx_apigw_cli_buf_t *b);
 
 static void ngx_apigw_cli_message(const char *tail, const char *fmt,
-    va_list args);
+    va_list args) __attribute__((format(printf, 2, 0)));
 
 
 static const ngx_apigw_cli_group_t *const  ngx_apigw_cli_groups[] = {

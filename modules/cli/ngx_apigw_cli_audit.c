@@ -13,6 +13,8 @@
 #define NGX_APIGW_CLI_AUDIT_BUFFER  (256 * 1024)
 
 
+static void ngx_apigw_cli_audit_head(ngx_apigw_cli_audit_t *audit,
+    ngx_apigw_cli_t *cli);
 static int ngx_apigw_cli_audit_flush(ngx_apigw_cli_audit_t *audit);
 static int ngx_apigw_cli_audit_cut(ngx_apigw_store_t *store, MDB_txn *txn,
     void *data);
@@ -27,9 +29,10 @@ ngx_apigw_cli_audit_open(ngx_apigw_cli_audit_t *audit, ngx_apigw_cli_t *cli,
 
     ngx_memzero(audit, sizeof(ngx_apigw_cli_audit_t));
 
-    audit->cli = cli;
     audit->directory = directory;
     audit->fd = -1;
+
+    ngx_apigw_cli_audit_head(audit, cli);
 
     n = snprintf(name, sizeof(name), "%s/" NGX_APIGW_CLI_AUDIT_FILE,
                  directory);
@@ -44,6 +47,32 @@ ngx_apigw_cli_audit_open(ngx_apigw_cli_audit_t *audit, ngx_apigw_cli_t *cli,
 }
 
 
+static void
+ngx_apigw_cli_audit_head(ngx_apigw_cli_audit_t *audit, ngx_apigw_cli_t *cli)
+{
+    ngx_str_t             text;
+    ngx_apigw_cli_buf_t  *b;
+
+    b = &audit->head;
+
+    ngx_apigw_cli_buf_literal(b, "{");
+    ngx_apigw_cli_json_time(b, "time", cli->now);
+    ngx_apigw_cli_json_number(b, "uid", cli->uid);
+
+    if (cli->user) {
+        text.data = (u_char *) cli->user;
+        text.len = strlen(cli->user);
+        ngx_apigw_cli_json_text(b, "user", &text);
+    }
+
+    if (cli->sudo) {
+        text.data = (u_char *) cli->sudo;
+        text.len = strlen(cli->sudo);
+        ngx_apigw_cli_json_text(b, "sudo_user", &text);
+    }
+}
+
+
 void
 ngx_apigw_cli_audit_close(ngx_apigw_cli_audit_t *audit)
 {
@@ -51,6 +80,7 @@ ngx_apigw_cli_audit_close(ngx_apigw_cli_audit_t *audit)
         (void) close(audit->fd);
     }
 
+    ngx_apigw_cli_buf_free(&audit->head);
     ngx_apigw_cli_buf_free(&audit->buf);
 }
 
@@ -153,28 +183,11 @@ ngx_apigw_cli_audit_line(ngx_apigw_cli_audit_t *audit, const char *action,
     ngx_apigw_key_record_t *old)
 {
     ngx_str_t             text;
-    ngx_apigw_cli_t      *cli;
     ngx_apigw_cli_buf_t  *b;
 
     b = &audit->buf;
-    cli = audit->cli;
 
-    ngx_apigw_cli_buf_literal(b, "{");
-
-    ngx_apigw_cli_json_time(b, "time", cli->now);
-    ngx_apigw_cli_json_number(b, "uid", cli->uid);
-
-    if (cli->user) {
-        text.data = (u_char *) cli->user;
-        text.len = strlen(cli->user);
-        ngx_apigw_cli_json_text(b, "user", &text);
-    }
-
-    if (cli->sudo) {
-        text.data = (u_char *) cli->sudo;
-        text.len = strlen(cli->sudo);
-        ngx_apigw_cli_json_text(b, "sudo_user", &text);
-    }
+    ngx_apigw_cli_buf_add(b, audit->head.data, audit->head.len);
 
     text.data = (u_char *) action;
     text.len = strlen(action);

@@ -31,13 +31,13 @@
 
 
 typedef struct {
-    ngx_apigw_cli_t         *cli;
     const char              *directory;
     int                      fd;
     off_t                    start;
     off_t                    end;       /* 0: nothing was written */
     size_t                   txn;
     unsigned                 failed:1;  /* the log and not the store */
+    ngx_apigw_cli_buf_t      head;      /* how each line begins */
     ngx_apigw_cli_buf_t      buf;
 } ngx_apigw_cli_audit_t;
 

@@ -21,6 +21,8 @@ static const char *ngx_apigw_cli_key_set_plan(ngx_apigw_cli_t *cli,
     const ngx_apigw_cli_option_t *option, ngx_str_t *value);
 static const char *ngx_apigw_cli_key_edit_add(ngx_apigw_cli_t *cli,
     ngx_apigw_cli_edit_e what, const char *field, ngx_str_t *value);
+static void ngx_apigw_cli_key_expect_damage(void);
+static void ngx_apigw_cli_key_damaged(int signo);
 
 
 #define ngx_apigw_cli_key_offset(name)                                        \
@@ -423,7 +425,7 @@ ngx_apigw_cli_key_open(ngx_apigw_cli_t *cli, ngx_apigw_cli_key_t *key,
     ngx_uint_t change)
 {
     int                        rc;
-    char                      *prefix;
+    const char                *prefix;
     ngx_apigw_cli_key_conf_t  *conf;
 
     conf = cli->conf;
@@ -463,6 +465,8 @@ ngx_apigw_cli_key_open(ngx_apigw_cli_t *cli, ngx_apigw_cli_key_t *key,
     rc = ngx_apigw_store_become_owner(key->directory);
 
     if (rc == 0) {
+        ngx_apigw_cli_key_expect_damage();
+
         rc = ngx_apigw_store_open(&key->store, key->directory,
                                   &ngx_apigw_key_store_kind);
     }
@@ -499,6 +503,32 @@ ngx_apigw_cli_key_open(ngx_apigw_cli_t *cli, ngx_apigw_cli_key_t *key,
     }
 
     return NGX_APIGW_CLI_DONE;
+}
+
+
+/*
+ * The store is mapped: where pages of it are missing or hold anything, LMDB
+ * may run into a signal.
+ */
+
+static void
+ngx_apigw_cli_key_expect_damage(void)
+{
+    (void) signal(SIGBUS, ngx_apigw_cli_key_damaged);
+    (void) signal(SIGSEGV, ngx_apigw_cli_key_damaged);
+    (void) signal(SIGABRT, ngx_apigw_cli_key_damaged);
+}
+
+
+static void
+ngx_apigw_cli_key_damaged(int signo)
+{
+    static const char  text[] = "apigw: the store is damaged, restore it from "
+                                "an export or a copy; nothing was changed\n";
+
+    (void) write(STDERR_FILENO, text, sizeof(text) - 1);
+
+    _exit(NGX_APIGW_CLI_FAILED);
 }
 
 

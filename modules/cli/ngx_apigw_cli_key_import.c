@@ -24,6 +24,10 @@
 #define NGX_APIGW_CLI_INPUT      (256 * 1024)
 #define NGX_APIGW_CLI_BAD_SHOWN  20
 
+/* what a key takes in the store beside its record, at most */
+
+#define NGX_APIGW_CLI_KEY_PAGES  400
+
 
 /* what is kept of a line */
 
@@ -455,6 +459,14 @@ ngx_apigw_cli_load_write(ngx_apigw_cli_load_t *ld)
     ngx_apigw_cli_key_conf_t  *conf;
 
     conf = ld->key->conf;
+
+    rc = ngx_apigw_store_reserve(ld->key->store,
+                                 2 * ld->heap.len
+                                 + ld->nitems * NGX_APIGW_CLI_KEY_PAGES);
+    if (rc != 0) {
+        return rc;
+    }
+
     batch = (conf->batch && !conf->dry_run) ? (size_t) conf->batch
                                             : ld->nitems;
 

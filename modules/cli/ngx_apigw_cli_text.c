@@ -510,8 +510,9 @@ void
 ngx_apigw_cli_json_name(ngx_apigw_cli_buf_t *b, const char *name)
 {
     ngx_apigw_cli_json_comma(b);
-    ngx_apigw_cli_json_string(b, (u_char *) name, strlen(name));
-    ngx_apigw_cli_buf_literal(b, ":");
+    ngx_apigw_cli_buf_literal(b, "\"");
+    ngx_apigw_cli_buf_puts(b, name);
+    ngx_apigw_cli_buf_literal(b, "\":");
 }
 
 
@@ -541,5 +542,7 @@ ngx_apigw_cli_json_time(ngx_apigw_cli_buf_t *b, const char *name, time_t value)
     (void) ngx_apigw_cli_time_text(value, buf);
 
     ngx_apigw_cli_json_name(b, name);
-    ngx_apigw_cli_json_string(b, (u_char *) buf, strlen(buf));
+    ngx_apigw_cli_buf_literal(b, "\"");
+    ngx_apigw_cli_buf_puts(b, buf);
+    ngx_apigw_cli_buf_literal(b, "\"");
 }

@@ -510,6 +510,37 @@ ngx_apigw_store_grow(ngx_apigw_store_t *store)
 }
 
 
+int
+ngx_apigw_store_reserve(ngx_apigw_store_t *store, size_t size)
+{
+    int          rc;
+    size_t       used;
+    MDB_stat     stat;
+    MDB_envinfo  info;
+
+    if (store->reading) {
+        return EBUSY;
+    }
+
+    for ( ;; ) {
+        (void) mdb_env_stat(store->env, &stat);
+        (void) mdb_env_info(store->env, &info);
+
+        used = (info.me_last_pgno + 1) * stat.ms_psize;
+
+        if (info.me_mapsize >= used && info.me_mapsize - used >= size) {
+            return 0;
+        }
+
+        rc = ngx_apigw_store_grow(store);
+
+        if (rc != 0) {
+            return rc;
+        }
+    }
+}
+
+
 uint64_t
 ngx_apigw_store_version(ngx_apigw_store_t *store)
 {

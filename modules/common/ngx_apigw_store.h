@@ -86,6 +86,14 @@ int ngx_apigw_store_write(ngx_apigw_store_t *store,
 
 
 /*
+ * Makes room for so many bytes more, for a large transaction that would
+ * otherwise be run again and again in maps that are too small.
+ */
+
+int ngx_apigw_store_reserve(ngx_apigw_store_t *store, size_t size);
+
+
+/*
  * The number of the last committed transaction of any process: what was read
  * at an equal number still holds.
  */
