@@ -62,6 +62,7 @@ typedef struct {
 
     ngx_apigw_charge_t            charge;
     ngx_uint_t                    nquotas;
+    ngx_uint_t                    looked;   /* quotas whose value is known */
     ngx_http_apigw_usage_quota_t  quotas[NGX_APIGW_PLAN_QUOTAS];
     ngx_http_apigw_usage_quota_t *refused;  /* the one that refused */
 } ngx_http_apigw_usage_ctx_t;
@@ -408,6 +409,7 @@ ngx_http_apigw_usage_decide(ngx_http_request_t *r,
         rc = ngx_http_apigw_usage_quota(r, ctx, q, 0);
 
         if (rc == NGX_OK) {
+            ctx->looked = i + 1;
             continue;
         }
 
@@ -951,16 +953,10 @@ ngx_http_apigw_usage_nearest(ngx_http_apigw_usage_ctx_t *ctx)
         return ctx->refused;
     }
 
-    if (ctx->status != NGX_HTTP_APIGW_USAGE_PASSED
-        && ctx->status != NGX_HTTP_APIGW_USAGE_PASSED_UNCOUNTED)
-    {
-        return NULL;
-    }
-
     nearest = NULL;
     least = 0;
 
-    for (i = 0; i < ctx->nquotas; i++) {
+    for (i = 0; i < ctx->looked; i++) {
         q = &ctx->quotas[i];
 
         if (q->quota->limit == NGX_APIGW_PLAN_UNLIMITED) {

@@ -1,0 +1,199 @@
+# Every mistake in the directives is refused with nginx's wording, and what is
+# right is not.
+
+use strict;
+use warnings;
+
+use FindBin;
+use Test::More;
+
+use lib "$FindBin::Bin/lib";
+
+use Apigw::Scenario;
+
+my $ZONE = 'api_usage_zone zone=u:1m store=logs/usage;';
+my $PLAN = 'api_plan p { quota 1 per=day; }';
+my $USE = 'api_usage zone=u plan=p consumer=c;';
+
+# [name, http, server, what nginx -t says; undef: it is right]
+
+my @cases = (
+
+    ['minimal', "$ZONE $PLAN", $USE],
+    ['all of a zone',
+     'api_usage_zone zone=u:1m store=logs/usage flush=250ms retention=30d'
+     . " on_full=admit; $PLAN", $USE],
+    ['plan after its use', "api_plan p { } $ZONE", $USE],
+    ['server and location', "$ZONE $PLAN $USE",
+     "$USE location /x { api_usage off; } location /y { $USE }"],
+    ['everything of a plan', "$ZONE api_plan p { family f.1-x_Y; rate 5r/s"
+     . ' burst=10; quota 1 per=hour; quota 2 per=day; quota 3 per=week;'
+     . ' quota 4 per=month; quota unlimited per=lifetime; }', $USE],
+    ['two zones', "$ZONE api_usage_zone zone=v:1m store=logs/other; $PLAN",
+     $USE],
+
+    ['zone: no arguments', 'api_usage_zone;', '',
+     'invalid number of arguments in "api_usage_zone" directive'],
+    ['zone: no zone', 'api_usage_zone store=logs/usage;', '',
+     '"api_usage_zone" must have "zone" parameter'],
+    ['zone: no store', 'api_usage_zone zone=u:1m;', '',
+     '"api_usage_zone" must have "store" parameter'],
+    ['zone: empty store', 'api_usage_zone zone=u:1m store=;', '',
+     'invalid parameter "store="'],
+    ['zone: no size', 'api_usage_zone zone=u store=logs/usage;', '',
+     'invalid zone "u"'],
+    ['zone: no name', 'api_usage_zone zone=:1m store=logs/usage;', '',
+     'invalid zone ":1m"'],
+    ['zone: bad size', 'api_usage_zone zone=u:1x store=logs/usage;', '',
+     'invalid zone size "u:1x"'],
+    ['zone: too small', 'api_usage_zone zone=u:16k store=logs/usage;', '',
+     'zone "u:16k" is too small'],
+    ['zone: twice', "$ZONE api_usage_zone zone=u:1m store=logs/other;", '',
+     'zone "u" is already bound to store "'],
+    ['zone: store twice', "$ZONE api_usage_zone zone=v:1m store=logs/usage;",
+     '', 'logs/usage"'],
+    ['zone: duplicate zone',
+     'api_usage_zone zone=u:1m zone=u:1m store=logs/usage;', '',
+     'duplicate parameter "zone=u:1m"'],
+    ['zone: duplicate store',
+     'api_usage_zone zone=u:1m store=logs/usage store=x;', '',
+     'duplicate parameter "store=x"'],
+    ['zone: duplicate flush',
+     'api_usage_zone zone=u:1m store=logs/usage flush=1s flush=1s;', '',
+     'duplicate parameter "flush=1s"'],
+    ['zone: flush of nothing',
+     'api_usage_zone zone=u:1m store=logs/usage flush=0;', '',
+     'invalid parameter "flush=0"'],
+    ['zone: flush too rare',
+     'api_usage_zone zone=u:1m store=logs/usage flush=2m;', '',
+     'invalid parameter "flush=2m"'],
+    ['zone: retention too short',
+     'api_usage_zone zone=u:1m store=logs/usage retention=1h;', '',
+     'invalid parameter "retention=1h"'],
+    ['zone: duplicate retention',
+     'api_usage_zone zone=u:1m store=logs/usage retention=9d retention=9d;',
+     '', 'duplicate parameter "retention=9d"'],
+    ['zone: on_full', 'api_usage_zone zone=u:1m store=logs/usage on_full=x;',
+     '', 'invalid parameter "on_full=x"'],
+    ['zone: duplicate on_full',
+     'api_usage_zone zone=u:1m store=logs/usage on_full=admit on_full=admit;',
+     '', 'duplicate parameter "on_full=admit"'],
+    ['zone: unknown parameter',
+     'api_usage_zone zone=u:1m store=logs/usage foo=1;', '',
+     'invalid parameter "foo=1"'],
+    ['zone: in a server', '', $ZONE,
+     '"api_usage_zone" directive is not allowed here'],
+
+    ['plan: no name', 'api_plan { }', '',
+     'invalid number of arguments in "api_plan" directive'],
+    ['plan: empty name', 'api_plan "" { }', '', 'empty name of a plan'],
+    ['plan: bad name', 'api_plan a/b { }', '',
+     'invalid name of a plan "a/b"'],
+    ['plan: long name', 'api_plan ' . 'x' x 33 . ' { }', '',
+     'is longer than 32 bytes'],
+    ['plan: twice', "$PLAN $PLAN", '', 'duplicate plan "p"'],
+    ['plan: in a server', '', $PLAN,
+     '"api_plan" directive is not allowed here'],
+    ['plan: unknown directive', 'api_plan p { foo 1; }', '',
+     'unknown directive "foo"'],
+    ['plan: foreign directive', 'api_plan p { root x; }', '',
+     '"root" directive is not allowed here'],
+    ['rate outside', 'rate 1r/s;', '',
+     '"rate" directive is not allowed here'],
+    ['quota outside', '', 'quota 1 per=day;',
+     '"quota" directive is not allowed here'],
+    ['family outside', 'family x;', '',
+     '"family" directive is not allowed here'],
+
+    ['rate: twice', 'api_plan p { rate 1r/s; rate 2r/s; }', '',
+     '"rate" directive is duplicate'],
+    ['rate: zero', 'api_plan p { rate 0r/s; }', '', 'invalid rate "0r/s"'],
+    ['rate: negative', 'api_plan p { rate -1r/s; }', '',
+     'invalid rate "-1r/s"'],
+    ['rate: no unit', 'api_plan p { rate 5; }', '', 'invalid rate "5"'],
+    ['rate: huge', 'api_plan p { rate 99999999999r/s; }', '',
+     'invalid rate "99999999999r/s"'],
+    ['rate: burst 0', 'api_plan p { rate 1r/s burst=0; }', '',
+     'invalid burst "burst=0"'],
+    ['rate: negative burst', 'api_plan p { rate 1r/s burst=-1; }', '',
+     'invalid burst "burst=-1"'],
+    ['rate: huge burst', 'api_plan p { rate 1r/d burst=1000000; }', '',
+     'burst 1000000 is too large for the rate "1r/d"'],
+    ['rate: unlimited with burst', 'api_plan p { rate unlimited burst=1; }',
+     '', '"burst" needs a limited rate'],
+    ['rate: unknown parameter', 'api_plan p { rate 1r/s foo=1; }', '',
+     'invalid parameter "foo=1"'],
+
+    ['quota: no period', 'api_plan p { quota 1; }', '',
+     '"quota" must have "per" parameter'],
+    ['quota: bad period', 'api_plan p { quota 1 per=year; }', '',
+     'invalid period "year"'],
+    ['quota: duplicate period', 'api_plan p { quota 1 per=day per=day; }', '',
+     'duplicate parameter "per=day"'],
+    ['quota: zero', 'api_plan p { quota 0 per=day; }', '',
+     'invalid quota "0"'],
+    ['quota: negative', 'api_plan p { quota -5 per=day; }', '',
+     'invalid quota "-5"'],
+    ['quota: huge', 'api_plan p { quota 99999999999999999999 per=day; }', '',
+     'invalid quota "99999999999999999999"'],
+    ['quota: text', 'api_plan p { quota many per=day; }', '',
+     'invalid quota "many"'],
+    ['quota: twice', 'api_plan p { quota 1 per=day; quota 2 per=day; }', '',
+     'duplicate quota per day in plan "p"'],
+    ['quota: unknown parameter', 'api_plan p { quota 1 per=day foo=1; }', '',
+     'invalid parameter "foo=1"'],
+
+    ['family: twice', 'api_plan p { family a; family b; }', '',
+     '"family" directive is duplicate'],
+    ['family: bad name', 'api_plan p { family a/b; }', '',
+     'invalid name of a plan "a/b"'],
+    ['family: name of another plan',
+     'api_plan p { } api_plan q { family p; }', '',
+     'family "p" of plan "q" is the name of another plan'],
+
+    ['use: twice', "$ZONE $PLAN", "$USE $USE",
+     '"api_usage" directive is duplicate'],
+    ['use: no zone', "$ZONE $PLAN", 'api_usage plan=p consumer=c;',
+     '"api_usage" must have "zone" parameter'],
+    ['use: no plan', "$ZONE $PLAN", 'api_usage zone=u consumer=c;',
+     '"api_usage" must have "plan" parameter'],
+    ['use: no consumer', "$ZONE $PLAN", 'api_usage zone=u plan=p;',
+     '"api_usage" must have "consumer" parameter'],
+    ['use: duplicate', "$ZONE $PLAN",
+     'api_usage zone=u plan=p plan=q consumer=c;',
+     'duplicate parameter "plan=q"'],
+    ['use: empty', "$ZONE $PLAN", 'api_usage zone=u plan= consumer=c;',
+     'invalid parameter "plan="'],
+    ['use: unknown parameter', "$ZONE $PLAN",
+     'api_usage zone=u plan=p consumer=c foo=1;',
+     'invalid parameter "foo=1"'],
+    ['use: unknown zone', $PLAN, $USE,
+     'zero size shared memory zone "u"'],
+    ['use: unknown variable', "$ZONE $PLAN",
+     'api_usage zone=u plan=$nothing consumer=c;',
+     'unknown "nothing" variable'],
+);
+
+my $gw = Apigw::Scenario->new;
+
+for my $case (@cases) {
+    my ($name, $http, $server, $message) = @$case;
+
+    $gw->conf(http => $http, server => $server);
+
+    my ($status, $text) = $gw->test_config;
+
+    if (defined $message) {
+        isnt($status, 0, "$name: refused");
+        like($text, qr/\[emerg\].*\Q$message\E/, "$name: message");
+
+    } else {
+        is($status, 0, "$name: accepted") or diag($text);
+    }
+}
+
+ok(!-e $gw->root . '/logs/usage/data.mdb', 'nginx -t writes no store');
+is_deeply([glob $gw->root . '/logs/usage/instance.*'], [],
+          'nginx -t makes no instance');
+
+done_testing;
