@@ -36,7 +36,9 @@ sub copy {
 
     system('cp', '-R', @parts, "$tree/") == 0 or die "cannot copy the tree\n";
     system('rm', '-rf', "$tree/t/servroot");
-    symlink "$root/build", "$tree/build" or die "symlink: $!\n";
+    mkdir "$tree/build" or die "mkdir: $!\n";
+    symlink "$root/build/dynamic", "$tree/build/dynamic"
+        or die "symlink: $!\n";
 
     return $tree;
 }
