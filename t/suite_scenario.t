@@ -60,16 +60,17 @@ is(length $answer->body, 43, 'body');
 is($gw->get('/chunked')->body, '/chunked!', 'chunked');
 is($gw->get('/nowhere')->status, 404, 'status 404');
 is($gw->request('HEAD', '/pixel')->body, '', 'HEAD');
-like($gw->raw("GET /pixel HTTP/1.0\r\n\r\n"), qr{^HTTP/1.1 200 OK\r\n.*GIF}s, 'raw');
+like($gw->raw("GET /pixel HTTP/1.0\r\n\r\n"),
+     qr{^HTTP/1.1 200 OK\r\n.*GIF}s, 'raw');
 
 my $client = $gw->connect;
 is($client->get('/pixel')->status, 200, 'keep-alive');
 is($client->request('HEAD', '/chunked')->body, '', 'keep-alive: HEAD');
 is($client->get('/chunked')->body, '/chunked!', 'keep-alive: chunked');
 ok(!$client->is_closed, 'keep-alive: open');
-is_deeply([map { $_->status } $client->pipeline(['GET', '/pixel'], ['HEAD', '/x'],
-                                                ['GET', '/chunked'])],
-          [200, 404, 200], 'pipeline');
+my @answers = $client->pipeline(['GET', '/pixel'], ['HEAD', '/x'],
+                                ['GET', '/chunked']);
+is_deeply([map { $_->status } @answers], [200, 404, 200], 'pipeline');
 $client->request('GET', '/pixel', [Connection => 'close']);
 ok(wait_for(sub { $client->is_closed }, 2), 'closed');
 
@@ -91,11 +92,13 @@ is_deeply([@$request{qw(method uri version body)}],
           ['GET', '/up/x?y', 'HTTP/1.1', ''], 'upstream: request');
 is($request->{headers}{'x-a'}, 'b', 'upstream: header');
 
-is($gw->request('PUT', '/up', { 'X-A' => 1 }, "a\0b")->header('X-Up'), 1, 'upstream: PUT');
+$answer = $gw->request('PUT', '/up', { 'X-A' => 1 }, "a\0b");
+is($answer->header('X-Up'), 1, 'upstream: PUT');
 is(($up->requests)[1]{body}, "a\0b", 'upstream: body');
 
-is($gw->request('PUT', '/up', ['Transfer-Encoding' => 'chunked'], "3\r\nabc\r\n0\r\n\r\n")
-   ->status, 200, 'upstream: chunked');
+$answer = $gw->request('PUT', '/up', ['Transfer-Encoding' => 'chunked'],
+                       "3\r\nabc\r\n0\r\n\r\n");
+is($answer->status, 200, 'upstream: chunked');
 is(($up->requests)[2]{body}, 'abc', 'upstream: chunked body');
 
 is($up->count, 3, 'upstream: count');
@@ -113,12 +116,15 @@ is($gw->get('/up')->status, 502, 'upstream: drop');
 $up->answer({ raw => "HTTP/1.1 201 Mine\r\nContent-Length: 1\r\n\r\nx" });
 is($gw->get('/up')->body, 'x', 'upstream: raw');
 
-my $code = Apigw::Scenario->upstream(answer => sub { { body => "you asked $_[0]{uri}" } });
+my $code = Apigw::Scenario->upstream(answer => sub {
+    return { body => "you asked $_[0]{uri}" };
+});
 isnt($code->port, $up_port, 'upstream: another port');
 my $direct = $gw->connect(port => $code->port);
 is($direct->get('/a')->body, 'you asked /a', 'upstream: code');
 is($direct->get('/b')->body, 'you asked /b', 'upstream: keep-alive');
-is_deeply([map { $_->{connection} } $code->requests], [1, 1], 'upstream: connection');
+is_deeply([map { $_->{connection} } $code->requests], [1, 1],
+          'upstream: connection');
 
 
 # HTTP/2
@@ -145,7 +151,8 @@ $load = $gw->load(clients => 2, requests => 5, port => $gw->port(5));
 is($load->{errors}, 10, 'load: errors');
 is((values %{$load->{error}})[0], 10, 'load: reasons') or diag explain $load;
 
-$load = $gw->load(clients => 2, seconds => 0.2, uri => '/pixel', method => 'HEAD');
+$load = $gw->load(clients => 2, seconds => 0.2, uri => '/pixel',
+                  method => 'HEAD');
 cmp_ok($load->{status}{200}, '>', 10, 'load: for a time');
 cmp_ok($load->{seconds}, '<', 5, 'load: for a time only');
 
@@ -170,7 +177,8 @@ $gw->reload(server => 'location /new { empty_gif; }', workers => 1);
 is($gw->get('/new')->status, 200, 'reload: new configuration');
 is(scalar(@workers = $gw->workers), 1, 'reload: number of workers');
 
-like($gw->reload_fails(http => 'foo;'), qr/unknown directive "foo"/, 'reload_fails');
+like($gw->reload_fails(http => 'foo;'), qr/unknown directive "foo"/,
+     'reload_fails');
 is($gw->get('/new')->status, 200, 'reload_fails: old configuration');
 is(eval { $gw->reload_fails; 1 }, undef, 'reload_fails: would work');
 is(eval { $gw->reload(http => 'bar;'); 1 }, undef, 'reload: refused');
@@ -180,8 +188,8 @@ $gw->expect_log(qr/unknown directive "bar"/);
 my ($status, $text) = $gw->test_config(http => 'baz;');
 is($status, 1, 'test_config: refused');
 like($text, qr/unknown directive "baz"/, 'test_config: text');
-($status, $text) = $gw->test_config(http => 'proxy_cache_path %%ROOT%%/cache_temp '
-                                           . 'keys_zone=c:1m;');
+($status, $text) = $gw->test_config(
+    http => 'proxy_cache_path %%ROOT%%/cache_temp keys_zone=c:1m;');
 is($status, 0, 'test_config: good') or diag $text;
 is($gw->get('/new')->status, 200, 'test_config leaves nginx alone');
 is(scalar $gw->grep_log(qr/"baz"/), 0, 'test_config leaves the log alone');
@@ -191,8 +199,8 @@ my ($worker) = $gw->workers;
 is($gw->kill_worker, $worker, 'kill_worker');
 isnt(($gw->workers)[0], $worker, 'kill_worker: replaced');
 is($gw->get('/new')->status, 200, 'kill_worker: serves');
-is(scalar(my @killed = $gw->wait_log(qr/worker process $worker exited on signal 9/)), 1,
-   'wait_log');
+my @killed = $gw->wait_log(qr/worker process $worker exited on signal 9/);
+is(@killed, 1, 'wait_log');
 
 $helper = $gw->helper;
 is($gw->kill_helper, $helper, 'kill_helper');
@@ -224,14 +232,17 @@ $gw->start->term;
 is(eval { $gw->get('/newer'); 1 }, undef, 'term');
 $gw->start;
 
-is(eval { Apigw::Scenario->start(servers => ''); 1 }, undef, 'unknown argument');
+is(eval { Apigw::Scenario->start(servers => ''); 1 }, undef,
+   'unknown argument');
 like($@, qr/unknown argument "servers"/, 'unknown argument: says so');
-is(eval { Apigw::Scenario->start(http => 'foo;'); 1 }, undef, 'bad configuration');
+is(eval { Apigw::Scenario->start(http => 'foo;'); 1 }, undef,
+   'bad configuration');
 like($@, qr/nginx does not start: exited with status 1\n.*"foo"/s,
      'bad configuration: says why');
 $_->expect_log(qr/unknown directive "foo"/) for Apigw::Scenario->gateways;
 
-my $single = Apigw::Scenario->start(master => 0, server => 'location /1 { return 201; }');
+my $single = Apigw::Scenario->start(master => 0,
+                                    server => 'location /1 { return 201; }');
 is($single->get('/1')->status, 201, 'no master');
 isnt($single->port, $gw->port, 'another gateway, another port');
 is(eval { $single->reload; 1 }, undef, 'no master, no reload');
@@ -276,7 +287,7 @@ END
 
     if ($pid == 0) {
         $ENV{TEST_NGINX_PORT} = Apigw::Scenario->base_port;
-        $ENV{TEST_NGINX_SERVROOT} = "$scratch/root";
+        $ENV{TEST_NGINX_SERVROOT} = "$scratch/servers";
         delete @ENV{qw(TEST_NGINX_SERVER_PORT TEST_NGINX_RANDOMIZE)};
         open STDOUT, '>', "$file.out";
         open STDERR, '>&', \*STDOUT;
@@ -296,7 +307,8 @@ sub script {
 }
 
 sub servers {
-    return grep { (readlink "/proc/$_->{pid}/fd/2" // '') =~ /^\Q$scratch\E\/root/ }
+    return grep { $_ =~ /^\Q$scratch\E\/servers/ }
+           map { readlink "/proc/$_->{pid}/fd/2" // '' }
            Apigw::Nginx::process_table();
 }
 
@@ -326,13 +338,15 @@ my $report = 'Apigw::Scenario::write_file($gw->root . "/logs/ubsan.9", "%s");';
 passes('clean', "$fine$done");
 fails('crit', "$fine$crit$done", qr/not ok.*ran cleanly.*\[crit\]/s);
 passes('crit announced', "$fine$crit\$gw->expect_log(qr/nowhere.sock/);$done");
-fails('crit announced in other words', "$fine$crit\$gw->expect_log(qr/elsewhere/);$done",
-      qr/\[crit\]/);
+fails('crit announced in other words',
+      "$fine$crit\$gw->expect_log(qr/elsewhere/);$done", qr/\[crit\]/);
 fails('report', $fine . sprintf($report, 'bad shift') . $done, qr/bad shift/);
 passes('report empty', $fine . sprintf($report, '') . $done);
-fails('crash', $fine . 'kill "SEGV", $gw->master;' . $done, qr/ended by signal 11/);
-fails('worker killed from elsewhere', $fine . 'kill "KILL", $gw->workers; sleep 1;'
-      . $done, qr/\[alert\].*exited on signal 9/);
+fails('crash', $fine . 'kill "SEGV", $gw->master;' . $done,
+      qr/ended by signal 11/);
+fails('worker killed from elsewhere',
+      $fine . 'kill "KILL", $gw->workers; sleep 1;' . $done,
+      qr/\[alert\].*exited on signal 9/);
 fails('died', "${fine}die 'oops';", qr/oops/);
 
 for my $signal (qw(TERM INT KILL)) {

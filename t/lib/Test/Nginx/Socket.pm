@@ -79,8 +79,8 @@ my @SECTIONS = qw(
 
 # Known to the original, deprecated or of no use here.
 my @UNSUPPORTED = qw(
-    request_eval response_body_eval curl http09 error_log_file skip_slave charset
-    todo_nginx reload_fails http3 quic_max_idle_timeout
+    request_eval response_body_eval charset curl http09 error_log_file
+    skip_slave todo_nginx reload_fails http3 quic_max_idle_timeout
     stap stap_out stap_out_like stap_out_unlike
     udp_listen udp_reply udp_reply_delay udp_query
 );
@@ -144,8 +144,10 @@ sub set_up {
            && $settings{user} !~ /^[\w-]+(?:\s+[\w-]+)?$/;
 
     if ($ENV{TEST_NGINX_RANDOMIZE}) {
-        $settings{port} = $settings{client_port} = Test::Nginx::Root::random_port(\%settings, {})
+        my $free = Test::Nginx::Root::random_port(\%settings, {})
             or die "no free port found\n";
+
+        $settings{port} = $settings{client_port} = $free;
         $settings{root} = File::Spec->rel2abs("t/servroot_$settings{port}");
     }
 
