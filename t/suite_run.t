@@ -86,12 +86,13 @@ for my $signal (qw(INT TERM)) {
 # reasons not to start
 {
     my $tree = gateway();
+    my $busy = $port{9002};
     my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-                                       LocalPort => $port{9002},
+                                       LocalPort => $busy,
                                        ReuseAddr => 1, Listen => 1)
         or die "cannot listen: $!\n";
 
-    fails(qr/error: port $port{9002} of 127.0.0.1 is in use/,
+    fails(qr/error: port $busy of 127\.0\.0\.1 is in use/,
           "$tree/scripts/run", '--check');
 }
 
@@ -156,6 +157,8 @@ sub start {
     my ($tree) = @_;
 
     my $file = "$tree/output";
+    put($file, '');
+
     my $pid = fork;
     die "fork() failed: $!\n" if !defined $pid;
 
@@ -165,6 +168,7 @@ sub start {
         open STDIN, '<', '/dev/null';
         open STDOUT, '>', $file;
         open STDERR, '>&', \*STDOUT;
+        no warnings 'exec';
         exec "$tree/scripts/run";
         POSIX::_exit(127);
     }
