@@ -359,6 +359,7 @@ ngx_apigw_bucket_take(ngx_apigw_charge_t *charge, ngx_msec_t now)
     ngx_apigw_bucket_locate(charge, &place);
 
     charge->charged = 0;
+    charge->evicted = 0;
 
     for (tries = 0; /* void */ ; tries++) {
 
@@ -430,6 +431,7 @@ ngx_apigw_bucket_look(ngx_apigw_charge_t *charge, ngx_msec_t now)
     ngx_apigw_bucket_locate(charge, &place);
 
     charge->charged = 0;
+    charge->evicted = 0;
     charge->now = ngx_apigw_buckets_now(charge->buckets, now);
 
     full = 0;
@@ -897,6 +899,7 @@ ngx_apigw_bucket_reserve(ngx_apigw_charge_t *charge, ngx_apigw_place_t *place,
 
     if (got.value > now && !ngx_apigw_bucket_reserved(got.tag)) {
         (void) __atomic_add_fetch(&buckets->evicted, 1, __ATOMIC_RELAXED);
+        charge->evicted = 1;
     }
 
     return chosen;

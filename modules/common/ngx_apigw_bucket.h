@@ -56,6 +56,7 @@ typedef struct {
     uint64_t                   full;         /* bucket full, after it */
     unsigned                   admitted:1;
     unsigned                   charged:1;
+    unsigned                   evicted:1;    /* another bucket was lost */
 } ngx_apigw_charge_t;
 
 

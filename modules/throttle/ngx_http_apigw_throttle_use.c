@@ -1,0 +1,522 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_apigw_throttle.h"
+
+
+static ngx_int_t ngx_http_apigw_throttle_cost_parse(ngx_conf_t *cf,
+    ngx_http_apigw_throttle_use_t *use, ngx_str_t *value);
+static char *ngx_http_apigw_throttle_add_use(ngx_conf_t *cf,
+    ngx_http_apigw_throttle_loc_conf_t *tlcf,
+    ngx_http_apigw_throttle_use_t *use);
+static ngx_http_apigw_throttle_rate_t *ngx_http_apigw_throttle_rate(
+    ngx_http_apigw_throttle_use_t *use, ngx_str_t *text);
+
+
+char *
+ngx_http_apigw_throttle(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_apigw_throttle_loc_conf_t *tlcf = conf;
+
+    ngx_int_t                             n;
+    ngx_str_t                            *value, s;
+    ngx_uint_t                            i, delay;
+    ngx_http_apigw_throttle_use_t        *use, **slot;
+    ngx_http_apigw_throttle_main_conf_t  *tmcf;
+
+    value = cf->args->elts;
+
+    use = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_throttle_use_t));
+    if (use == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    use->delay = NGX_ERROR;
+    delay = 0;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        s = value[i];
+
+        if (ngx_strncmp(s.data, "zone=", 5) == 0 && use->name.data == NULL) {
+            use->name.data = s.data + 5;
+            use->name.len = s.len - 5;
+
+            continue;
+        }
+
+        if (ngx_strncmp(s.data, "burst=", 6) == 0 && use->burst == 0) {
+            n = ngx_atoi(s.data + 6, s.len - 6);
+
+            if (n < 1 || n > NGX_HTTP_APIGW_THROTTLE_BURST_MAX) {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "invalid burst value \"%V\"", &value[i]);
+                return NGX_CONF_ERROR;
+            }
+
+            use->burst = n;
+
+            continue;
+        }
+
+        if (ngx_strncmp(s.data, "cost=", 5) == 0
+            && use->cost == 0 && use->cost_value == NULL)
+        {
+            s.data += 5;
+            s.len -= 5;
+
+            if (ngx_http_apigw_throttle_cost_parse(cf, use, &s) != NGX_OK) {
+                return NGX_CONF_ERROR;
+            }
+
+            continue;
+        }
+
+        if (ngx_strncmp(s.data, "delay=", 6) == 0 && !delay) {
+            use->delay = ngx_atoi(s.data + 6, s.len - 6);
+
+            if (use->delay == NGX_ERROR
+                || use->delay > NGX_HTTP_APIGW_THROTTLE_BURST_MAX)
+            {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "invalid delay value \"%V\"", &value[i]);
+                return NGX_CONF_ERROR;
+            }
+
+            delay = 1;
+
+            continue;
+        }
+
+        if (ngx_strcmp(s.data, "nodelay") == 0 && !delay) {
+            delay = 1;
+            continue;
+        }
+
+        if (ngx_strcmp(s.data, "dry_run") == 0 && !use->dry_run) {
+            use->dry_run = 1;
+            continue;
+        }
+
+        if (ngx_strcmp(s.data, "before_auth") == 0 && !use->early) {
+            use->early = 1;
+            continue;
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\"", &value[i]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (use->name.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must have \"zone\" parameter", &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (use->cost == 0) {
+        use->cost = 1;
+    }
+
+    use->file = cf->conf_file->file.name;
+    use->line = cf->conf_file->line;
+
+    use->shm_zone = ngx_shared_memory_add(cf, &use->name, 0,
+                                          &ngx_http_apigw_throttle_module);
+    if (use->shm_zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    tmcf = ngx_http_conf_get_module_main_conf(cf,
+                                              ngx_http_apigw_throttle_module);
+
+    slot = ngx_array_push(&tmcf->uses);
+    if (slot == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *slot = use;
+
+    if (use->early) {
+        tmcf->early = 1;
+
+    } else {
+        tmcf->late = 1;
+    }
+
+    return ngx_http_apigw_throttle_add_use(cf, tlcf, use);
+}
+
+
+static char *
+ngx_http_apigw_throttle_add_use(ngx_conf_t *cf,
+    ngx_http_apigw_throttle_loc_conf_t *tlcf,
+    ngx_http_apigw_throttle_use_t *use)
+{
+    ngx_uint_t                        i, n;
+    ngx_http_apigw_throttle_list_t   *lists[2], **list;
+
+    lists[0] = tlcf->early;
+    lists[1] = tlcf->late;
+
+    for (i = 0; i < 2; i++) {
+        for (n = 0; lists[i] && n < lists[i]->n; n++) {
+            if (lists[i]->uses[n]->shm_zone == use->shm_zone) {
+                return "is duplicate";
+            }
+        }
+    }
+
+    list = use->early ? &tlcf->early : &tlcf->late;
+
+    if (*list == NULL) {
+        *list = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_throttle_list_t));
+        if (*list == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    n = (*list)->n;
+
+    if (n == NGX_HTTP_APIGW_THROTTLE_USES) {
+        return "is used more than 16 times at this level";
+    }
+
+    for ( /* void */ ; !use->dry_run && n; n--) {
+
+        if (!(*list)->uses[n - 1]->dry_run) {
+            break;
+        }
+
+        (*list)->uses[n] = (*list)->uses[n - 1];
+    }
+
+    (*list)->uses[n] = use;
+    (*list)->n++;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_throttle_cost_parse(ngx_conf_t *cf,
+    ngx_http_apigw_throttle_use_t *use, ngx_str_t *value)
+{
+    ngx_int_t                          n;
+    ngx_http_compile_complex_value_t   ccv;
+
+    if (ngx_http_script_variables_count(value)) {
+
+        use->cost_value = ngx_palloc(cf->pool,
+                                     sizeof(ngx_http_complex_value_t));
+        if (use->cost_value == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+        ccv.cf = cf;
+        ccv.value = value;
+        ccv.complex_value = use->cost_value;
+
+        return ngx_http_compile_complex_value(&ccv);
+    }
+
+    n = ngx_atoi(value->data, value->len);
+
+    if (n < 1 || n > NGX_HTTP_APIGW_THROTTLE_BURST_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid cost value \"cost=%V\"", value);
+        return NGX_ERROR;
+    }
+
+    use->cost = n;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_apigw_throttle_use_init(ngx_conf_t *cf,
+    ngx_http_apigw_throttle_use_t *use)
+{
+    u_char                          *p;
+    uint64_t                         burst;
+    ngx_http_apigw_throttle_zone_t  *zone;
+
+    zone = use->shm_zone->data;
+
+    if (zone == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "unknown api_throttle_zone \"%V\" in %V:%ui",
+                      &use->name, &use->file, use->line);
+        return NGX_ERROR;
+    }
+
+    burst = use->burst ? use->burst : zone->burst;
+
+    if (ngx_apigw_rate_unlimited(&zone->rate)) {
+        use->unlimited = 1;
+
+    } else if (ngx_apigw_limit_init(&use->limit, &zone->rate, burst)
+               != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "burst of %uL takes more than ten years to fill at the "
+                      "rate of api_throttle_zone \"%V\" in %V:%ui",
+                      burst, &use->name, &use->file, use->line);
+        return NGX_ERROR;
+    }
+
+    /* with a variable rate and no burst, each rate has a burst of its own */
+
+    if (zone->variable == NULL) {
+        burst = use->limit.burst;
+    }
+
+    zone->deepest = ngx_max(zone->deepest, burst);
+
+    if (burst && use->cost > burst) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "cost of %uL is larger than the burst of %uL of "
+                      "api_throttle_zone \"%V\" in %V:%ui, every request "
+                      "would be refused",
+                      use->cost, burst, &use->name, &use->file, use->line);
+        return NGX_ERROR;
+    }
+
+    if (zone->variable == NULL
+        && burst < (use->limit.rate.tokens + use->limit.rate.msec - 1)
+                   / use->limit.rate.msec)
+    {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "the rate of api_throttle_zone \"%V\" cannot be reached "
+                      "with a burst of %uL in %V:%ui, a millisecond brings "
+                      "more", &use->name, burst, &use->file, use->line);
+    }
+
+    if (zone->variable) {
+        use->rates = ngx_pcalloc(cf->pool, NGX_HTTP_APIGW_THROTTLE_RATES
+                                      * sizeof(ngx_http_apigw_throttle_rate_t));
+        if (use->rates == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    use->burst = use->burst ? use->burst : zone->burst;
+
+    p = ngx_pnalloc(cf->pool, 2 * use->name.len + sizeof("\"\";r=") - 1
+                              + NGX_HTTP_APIGW_THROTTLE_POLICY_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    use->prefix.data = p;
+    p = ngx_sprintf(p, "\"%V\";r=", &use->name);
+    use->prefix.len = p - use->prefix.data;
+
+    use->policy.data = p;
+
+    if (zone->variable == NULL) {
+        p = ngx_http_apigw_throttle_policy(p, &use->name, &use->limit);
+    }
+
+    use->policy.len = p - use->policy.data;
+
+    return NGX_OK;
+}
+
+
+u_char *
+ngx_http_apigw_throttle_policy(u_char *p, ngx_str_t *name,
+    const ngx_apigw_limit_t *limit)
+{
+    uint64_t  window;
+
+    window = (limit->depth + 1000 * NGX_APIGW_MSEC_ONE - 1)
+             / (1000 * NGX_APIGW_MSEC_ONE);
+
+    return ngx_sprintf(p, "\"%V\";q=%uL;w=%uL", name, limit->burst, window);
+}
+
+
+ngx_int_t
+ngx_http_apigw_throttle_compile(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_apigw_throttle_text_t *compiled)
+{
+    u_char                            *p, *last;
+    ngx_str_t                          name;
+    ngx_http_compile_complex_value_t   ccv;
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = text;
+    ccv.complex_value = &compiled->value;
+
+    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    compiled->index = NGX_ERROR;
+
+    if (text->len < 2 || text->data[0] != '$') {
+        return NGX_OK;
+    }
+
+    p = text->data + 1;
+    last = text->data + text->len;
+
+    if (*p == '{' && last[-1] == '}') {
+        p++;
+        last--;
+    }
+
+    name.data = p;
+    name.len = last - p;
+
+    for ( /* void */ ; p < last; p++) {
+
+        if ((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z') {
+            continue;
+        }
+
+        if (*p == '_' || (p > name.data && *p >= '0' && *p <= '9')) {
+            continue;
+        }
+
+        /* captures, and texts of several parts, need the script */
+
+        return NGX_OK;
+    }
+
+    compiled->index = ngx_http_get_variable_index(cf, &name);
+
+    return compiled->index == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_apigw_throttle_text(ngx_http_request_t *r,
+    ngx_http_apigw_throttle_text_t *compiled, ngx_str_t *text)
+{
+    ngx_http_variable_value_t  *vv;
+
+    if (compiled->index == NGX_ERROR) {
+        return ngx_http_complex_value(r, &compiled->value, text);
+    }
+
+    vv = ngx_http_get_flushed_variable(r, compiled->index);
+
+    if (vv == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->len = vv->not_found ? 0 : vv->len;
+    text->data = vv->data;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_apigw_throttle_limit(ngx_http_request_t *r,
+    ngx_http_apigw_throttle_use_t *use, const ngx_apigw_limit_t **limit)
+{
+    ngx_str_t                        text;
+    ngx_apigw_limit_t               *copy;
+    ngx_http_apigw_throttle_zone_t  *zone;
+    ngx_http_apigw_throttle_rate_t  *rate;
+
+    zone = use->shm_zone->data;
+
+    if (ngx_http_apigw_throttle_text(r, zone->variable, &text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rate = text.len ? ngx_http_apigw_throttle_rate(use, &text) : NULL;
+
+    if (rate == NULL || !rate->valid) {
+
+        if (rate && ngx_apigw_log_due(&zone->sh->log_rate)) {
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "invalid rate \"%V\" for api_throttle_zone \"%V\", "
+                          "the default is used", &text, &use->name);
+        }
+
+        *limit = use->unlimited ? NULL : &use->limit;
+
+        return NGX_OK;
+    }
+
+    if (rate->unlimited) {
+        *limit = NULL;
+        return NGX_OK;
+    }
+
+    /* other requests may need its place */
+
+    copy = ngx_palloc(r->pool, sizeof(ngx_apigw_limit_t));
+    if (copy == NULL) {
+        return NGX_ERROR;
+    }
+
+    *copy = rate->limit;
+    *limit = copy;
+
+    return NGX_OK;
+}
+
+
+static ngx_http_apigw_throttle_rate_t *
+ngx_http_apigw_throttle_rate(ngx_http_apigw_throttle_use_t *use,
+    ngx_str_t *text)
+{
+    ngx_uint_t                       n, i;
+    ngx_apigw_rate_t                 rate;
+    ngx_http_apigw_throttle_rate_t  *found;
+
+    n = text->len;
+
+    for (i = 0; i < ngx_min(text->len, NGX_HTTP_APIGW_THROTTLE_TEXT); i++) {
+        n = n * 31 + text->data[i];
+    }
+
+    found = &use->rates[n % NGX_HTTP_APIGW_THROTTLE_RATES];
+
+    if (found->len == text->len
+        && text->len <= NGX_HTTP_APIGW_THROTTLE_TEXT
+        && ngx_memcmp(found->text, text->data, text->len) == 0)
+    {
+        return found;
+    }
+
+    found->len = text->len;
+    ngx_memcpy(found->text, text->data,
+               ngx_min(text->len, NGX_HTTP_APIGW_THROTTLE_TEXT));
+
+    found->valid = 0;
+    found->unlimited = 0;
+
+    if (ngx_apigw_rate_parse(&rate, text) != NGX_OK) {
+        return found;
+    }
+
+    if (ngx_apigw_rate_unlimited(&rate)) {
+        found->valid = 1;
+        found->unlimited = 1;
+
+    } else if (ngx_apigw_limit_init(&found->limit, &rate, use->burst)
+               == NGX_OK)
+    {
+        found->valid = 1;
+    }
+
+    return found;
+}
