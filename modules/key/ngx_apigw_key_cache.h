@@ -33,6 +33,7 @@
 #define NGX_APIGW_KEY_CACHE_WAYS  4
 
 #define NGX_APIGW_KEY_CACHE_EMALFORMED  (-31201)  /* cannot be a key */
+#define NGX_APIGW_KEY_CACHE_ESHORT      (-31202)  /* the file was cut */
 
 
 typedef struct {
@@ -93,6 +94,9 @@ int ngx_apigw_key_cache_get(ngx_apigw_key_cache_t *cache,
     ngx_apigw_key_entry_t **entry);
 
 void ngx_apigw_key_entry_release(ngx_apigw_key_entry_t *entry);
+
+
+const char *ngx_apigw_key_cache_strerror(int rc);
 
 
 #pragma GCC visibility pop
