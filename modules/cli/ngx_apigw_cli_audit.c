@@ -149,6 +149,13 @@ ngx_apigw_cli_audit_end(ngx_apigw_cli_audit_t *audit, int rc)
 
 
 void
+ngx_apigw_cli_audit_keep(ngx_apigw_cli_audit_t *audit)
+{
+    audit->end = 0;
+}
+
+
+void
 ngx_apigw_cli_audit_undo(ngx_apigw_cli_audit_t *audit,
     ngx_apigw_store_t *store)
 {

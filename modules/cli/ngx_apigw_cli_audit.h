@@ -61,8 +61,9 @@ int ngx_apigw_cli_audit_begin(ngx_apigw_cli_audit_t *audit, MDB_txn *txn);
 int ngx_apigw_cli_audit_end(ngx_apigw_cli_audit_t *audit, int rc);
 
 
-/* To be called if ngx_apigw_store_write() has failed. */
+/* To be called if ngx_apigw_store_write() has succeeded or failed. */
 
+void ngx_apigw_cli_audit_keep(ngx_apigw_cli_audit_t *audit);
 void ngx_apigw_cli_audit_undo(ngx_apigw_cli_audit_t *audit,
     ngx_apigw_store_t *store);
 

@@ -594,7 +594,10 @@ ngx_apigw_cli_key_write(ngx_apigw_cli_key_t *key,
 
     rc = ngx_apigw_store_write(key->store, write, data);
 
-    if (rc != 0) {
+    if (rc == 0) {
+        ngx_apigw_cli_audit_keep(&key->audit);
+
+    } else {
         ngx_apigw_cli_audit_undo(&key->audit, key->store);
     }
 

@@ -254,6 +254,10 @@ ngx_apigw_cli_load_read(ngx_apigw_cli_load_t *ld)
     explicit_bzero(buf, NGX_APIGW_CLI_INPUT);
     free(buf);
 
+    if (rc == NGX_APIGW_CLI_DONE && ld->csv && ld->im.ncolumns == 0) {
+        rc = ngx_apigw_cli_error("%s: the file is empty", ld->name);
+    }
+
     return rc;
 }
 
