@@ -56,6 +56,8 @@ static int ngx_http_apigw_key_open_used(ngx_http_apigw_key_zone_t *zone,
     ngx_apigw_store_t **store);
 static int ngx_http_apigw_key_write_batch(ngx_apigw_store_t *store,
     MDB_txn *txn, void *data);
+static ngx_uint_t ngx_http_apigw_key_is_duplicate(ngx_str_t *value,
+    ngx_uint_t n);
 
 
 #define ngx_http_apigw_key_metric(name, verdict, help)                        \
@@ -549,6 +551,12 @@ ngx_http_apigw_key_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
 
+        if (ngx_http_apigw_key_is_duplicate(value, i)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate parameter \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
         if (ngx_strncmp(value[i].data, "zone=", 5) == 0) {
 
             s.data = value[i].data + 5;
@@ -676,4 +684,30 @@ invalid:
                        "invalid parameter \"%V\"", &value[i]);
 
     return NGX_CONF_ERROR;
+}
+
+
+/* Whether one of the parameters before has the same name. */
+
+static ngx_uint_t
+ngx_http_apigw_key_is_duplicate(ngx_str_t *value, ngx_uint_t n)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_uint_t   i;
+
+    p = ngx_strlchr(value[n].data, value[n].data + value[n].len, '=');
+    if (p == NULL) {
+        return 0;
+    }
+
+    len = p + 1 - value[n].data;
+
+    for (i = 1; i < n; i++) {
+        if (ngx_strncmp(value[i].data, value[n].data, len) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
