@@ -880,7 +880,8 @@ like($run->{err}, qr{/nowhere/a\.so}, 'modules are loaded');
 $conf = Apigw::Nginx::slurp("$root/conf/nginx.conf");
 like($conf, $_, "nginx.conf: $_")
     for qr{load_module /nowhere/a\.so; load_module /nowhere/b\.so;},
-        qr/^user nobody nogroup;/m, qr/error\.log warn;/, qr/^master_process on;/m;
+        qr/^user nobody nogroup;/m, qr/error\.log warn;/,
+        qr/^master_process on;/m;
 
 $run = run_file("'no_plan'; no_long_string(); run_tests();", "=== one\n"
                 . get('return 200 $server_protocol;')
@@ -935,6 +936,22 @@ for my $signal (qw(TERM INT KILL)) {
 
     is(servers(), 0, "$signal: nothing is left");
 }
+
+# interrupted while nginx starts
+Test::Nginx::Root::write_file("$base/late", <<'END');
+#!/bin/sh
+[ "$1" = -V ] || sleep 3
+exec "$REAL_NGINX" "$@"
+END
+chmod 0755, "$base/late";
+
+my $late = start_file("'no_plan'; run_tests();", "=== one\n$fine",
+                      TEST_NGINX_BINARY => "$base/late",
+                      REAL_NGINX => $ENV{TEST_NGINX_BINARY} || 'nginx');
+ok(Apigw::Nginx::wait_for(sub { servers() >= 1 }, 10), 'starting');
+kill 'TERM', $late->{pid};
+finish_file($late);
+is(servers(), 0, 'starting: nothing is left');
 
 my $died = run_file("'no_plan'; add_response_body_check(sub { die 'oops' });"
                     . ' run_tests();', "=== one\n$fine");
