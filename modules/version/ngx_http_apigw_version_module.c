@@ -26,6 +26,7 @@ static ngx_int_t ngx_http_apigw_version_rewrite(ngx_http_request_t *r,
 static ngx_http_apigw_version_ctx_t *ngx_http_apigw_version_enter(
     ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_publish_t *publish);
+static void ngx_http_apigw_version_forget(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_version_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_version_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -373,9 +374,7 @@ ngx_http_apigw_version_enter(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_publish_t *publish)
 {
-    ngx_int_t                            rc;
-    ngx_uint_t                           i;
-    ngx_http_apigw_version_main_conf_t  *amcf;
+    ngx_int_t  rc;
 
     if (ctx == NULL) {
         ctx = ngx_http_apigw_create_ctx(r, &ngx_http_apigw_version_module,
@@ -386,15 +385,7 @@ ngx_http_apigw_version_enter(ngx_http_request_t *r,
 
     } else {
         ngx_memzero(ctx, sizeof(ngx_http_apigw_version_ctx_t));
-
-        /* what the variables said before does not hold any more */
-
-        amcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_version_module);
-
-        for (i = 0; i < NGX_HTTP_APIGW_VERSION_VARS; i++) {
-            r->variables[amcf->index[i]].valid = 0;
-            r->variables[amcf->index[i]].not_found = 0;
-        }
+        ngx_http_apigw_version_forget(r);
     }
 
     ctx->publish = publish;
@@ -409,6 +400,23 @@ ngx_http_apigw_version_enter(ngx_http_request_t *r,
 }
 
 
+/* What the variables said before does not hold any more. */
+
+static void
+ngx_http_apigw_version_forget(ngx_http_request_t *r)
+{
+    ngx_uint_t                           i;
+    ngx_http_apigw_version_main_conf_t  *amcf;
+
+    amcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_version_module);
+
+    for (i = 0; i < NGX_HTTP_APIGW_VERSION_VARS; i++) {
+        r->variables[amcf->index[i]].valid = 0;
+        r->variables[amcf->index[i]].not_found = 0;
+    }
+}
+
+
 static ngx_int_t
 ngx_http_apigw_version_header_filter(ngx_http_request_t *r)
 {
@@ -420,7 +428,12 @@ ngx_http_apigw_version_header_filter(ngx_http_request_t *r)
 
     ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
 
-    if (ctx == NULL || ctx->sub) {
+    if (ctx == NULL) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (ctx->sub) {
+        ngx_http_apigw_version_forget(r);
         return ngx_http_next_header_filter(r);
     }
 
@@ -614,9 +627,11 @@ ngx_http_apigw_version_get_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_str_t                          *text;
+    ngx_uint_t                          main;
     ngx_http_apigw_version_ctx_t       *ctx;
     ngx_http_apigw_version_loc_conf_t  *lcf;
 
+    main = (r == r->main);
     r = r->main;
 
     ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
@@ -630,6 +645,10 @@ ngx_http_apigw_version_get_variable(ngx_http_request_t *r,
                 return NGX_ERROR;
             }
         }
+    }
+
+    if (ctx && ctx->sub && main) {
+        ctx = NULL;
     }
 
     text = ctx ? ngx_http_apigw_version_text(ctx, data) : NULL;
