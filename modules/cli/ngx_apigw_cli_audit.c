@@ -15,6 +15,8 @@
 
 static void ngx_apigw_cli_audit_head(ngx_apigw_cli_audit_t *audit,
     ngx_apigw_cli_t *cli);
+static off_t ngx_apigw_cli_audit_whole(ngx_apigw_cli_audit_t *audit,
+    off_t size);
 static int ngx_apigw_cli_audit_flush(ngx_apigw_cli_audit_t *audit);
 static int ngx_apigw_cli_audit_cut(ngx_apigw_store_t *store, MDB_txn *txn,
     void *data);
@@ -88,7 +90,7 @@ ngx_apigw_cli_audit_close(ngx_apigw_cli_audit_t *audit)
 int
 ngx_apigw_cli_audit_begin(ngx_apigw_cli_audit_t *audit, MDB_txn *txn)
 {
-    char         last;
+    off_t        size;
     struct stat  sb;
 
     audit->failed = 1;
@@ -110,20 +112,54 @@ ngx_apigw_cli_audit_begin(ngx_apigw_cli_audit_t *audit, MDB_txn *txn)
         sb.st_size = audit->start;
     }
 
-    audit->start = sb.st_size;
-    audit->end = 0;
+    /*
+     * A process that was killed may have left a part of a line: the line of a
+     * change that never was, since lines are whole before a change commits.
+     */
 
-    /* a line that was cut short by a crash of the machine */
+    size = ngx_apigw_cli_audit_whole(audit, sb.st_size);
 
-    if (sb.st_size
-        && pread(audit->fd, &last, 1, sb.st_size - 1) == 1 && last != '\n')
-    {
-        ngx_apigw_cli_buf_literal(&audit->buf, "\n");
+    if (size != sb.st_size && ftruncate(audit->fd, size) == -1) {
+        return errno;
     }
 
+    audit->start = size;
+    audit->end = 0;
     audit->failed = 0;
 
     return 0;
+}
+
+
+/* The size of the log up to the end of its last whole line. */
+
+static off_t
+ngx_apigw_cli_audit_whole(ngx_apigw_cli_audit_t *audit, off_t size)
+{
+    char     buf[4096];
+    off_t    offset;
+    ssize_t  n;
+
+    while (size) {
+        offset = size - ngx_min(size, (off_t) sizeof(buf));
+        n = pread(audit->fd, buf, size - offset, offset);
+
+        if (n != (ssize_t) (size - offset)) {
+            break;
+        }
+
+        while (n && buf[n - 1] != '\n') {
+            n--;
+        }
+
+        size = offset + n;
+
+        if (n) {
+            break;
+        }
+    }
+
+    return size;
 }
 
 

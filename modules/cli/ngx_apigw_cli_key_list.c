@@ -25,6 +25,8 @@ struct ngx_apigw_cli_list_s {
     ngx_apigw_cli_list_pt    write;
     MDB_txn                 *used_txn;
     ngx_uint_t               n;
+    ngx_uint_t               unread;
+    int                      why;
     u_char                   after_id[NGX_APIGW_KEY_ID_MAX];
     ngx_str_t                after;
     size_t                   widths[NGX_APIGW_CLI_LIST_COLUMNS];
@@ -195,6 +197,7 @@ ngx_apigw_cli_list_walk(ngx_apigw_cli_list_t *ls)
 
     ls->after.data = ls->after_id;
     ls->after.len = 0;
+    ls->unread = 0;
 
     do {
         ls->n = 0;
@@ -225,8 +228,13 @@ ngx_apigw_cli_list_walk(ngx_apigw_cli_list_t *ls)
 
     if (rc != 0) {
         (void) ngx_apigw_cli_flush(&ls->buf);
-        return ngx_apigw_cli_key_failed(key, ls->after.len ? &ls->after : NULL,
-                                        rc);
+        return ngx_apigw_cli_key_failed(key, NULL, rc);
+    }
+
+    if (ls->unread && !ls->measure) {
+        return ngx_apigw_cli_error("%d keys are left out, they cannot be "
+                                   "read: %s", (int) ls->unread,
+                                   ngx_apigw_key_store_strerror(ls->why));
     }
 
     return NGX_APIGW_CLI_DONE;
@@ -275,14 +283,12 @@ ngx_apigw_cli_list_each(void *data, ngx_apigw_key_found_t *found)
     ngx_apigw_key_used_t     used, *up;
     ngx_apigw_key_record_t   rec;
 
-    if (ls->n++ == NGX_APIGW_CLI_LIST_BATCH) {
-        return EAGAIN;
-    }
-
     rc = ngx_apigw_key_store_record(found, &rec);
 
     if (rc != 0) {
-        return rc;
+        ls->unread++;
+        ls->why = rc;
+        return 0;
     }
 
     ngx_memcpy(ls->after_id, rec.id.data, rec.id.len);
@@ -301,13 +307,11 @@ ngx_apigw_cli_list_each(void *data, ngx_apigw_key_found_t *found)
         }
     }
 
-    if (ls->filtered && !ngx_apigw_cli_list_match(ls, &rec, up)) {
-        return 0;
+    if (!ls->filtered || ngx_apigw_cli_list_match(ls, &rec, up)) {
+        ls->write(ls, found, &rec, up);
     }
 
-    ls->write(ls, found, &rec, up);
-
-    return 0;
+    return ++ls->n == NGX_APIGW_CLI_LIST_BATCH ? EAGAIN : 0;
 }
 
 

@@ -101,7 +101,7 @@ sub run {
 }
 
 
-# The lines of the audit log, decoded.
+# The lines of the audit log, decoded.  A part of a line is none.
 
 sub audit {
     my ($self) = @_;
@@ -109,7 +109,7 @@ sub audit {
     require JSON::PP;
 
     return map { JSON::PP::decode_json($_) }
-           split /\n/, slurp("$self->{store}/audit.log");
+           slurp("$self->{store}/audit.log") =~ /^(.*)\n/mg;
 }
 
 

@@ -1,0 +1,440 @@
+# The apigw command loses nothing and says what is wrong: several at once,
+# kill -9 at any time, no room left, a store that is read-only, somebody
+# else's, of another version, truncated or overwritten.
+
+use strict;
+use warnings;
+
+use JSON::PP qw(decode_json encode_json);
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use lib 't/lib';
+use Apigw::Command;
+
+my $apigw = Apigw::Command->new;
+my @kept;
+my $r;
+
+
+sub ids {
+    my $r = $apigw->run('key', 'list', '--json');
+
+    is($r->{status}, 0, 'list') or diag($r->{err});
+
+    return map { decode_json($_)->{id} } split /\n/, $r->{out};
+}
+
+
+sub create {
+    my ($id, @args) = @_;
+
+    return $apigw->run('key', 'create', '--consumer', 'acme', '--id', $id,
+                       @args);
+}
+
+
+sub fails {
+    my ($name, $r, $expected) = @_;
+
+    is($r->{status}, 1, "$name: status");
+    like($r->{err}, $expected, "$name: text");
+    is($r->{out}, '', "$name: nothing on standard output");
+}
+
+
+# Each line of the log with the number of its transaction; what was not to be
+# is followed by a line of the same number.
+
+sub check_log {
+    my ($name, @ids) = @_;
+
+    my @log = $apigw->audit;
+    my %logged;
+    my $back = 0;
+
+    for my $n (0 .. $#log) {
+        $back++ if $n && $log[$n]{txn} < $log[$n - 1]{txn};
+        $logged{$log[$n]{id}}++;
+    }
+
+    is($back, 0, "$name: the log is in the order of transactions");
+    is(scalar(grep { !$logged{$_} } @ids), 0,
+       "$name: every key is in the log");
+}
+
+
+# several at once
+
+{
+    my @pids;
+
+    for my $n (1 .. 4) {
+        my $pid = fork // die "fork: $!\n";
+
+        if ($pid == 0) {
+            for my $k (1 .. 15) {
+                my $one = $apigw->start({ out => '/dev/null',
+                                          err => '/dev/null' },
+                                        'key', 'create', '--consumer', 'acme',
+                                        '--id', "p$n-$k");
+                waitpid $one, 0;
+                POSIX::_exit(1) if $?;
+            }
+
+            POSIX::_exit(0);
+        }
+
+        push @pids, $pid;
+    }
+
+    my $failed = grep { waitpid $_, 0; $? != 0 } @pids;
+
+    is($failed, 0, 'four at once: none fails');
+
+    my @ids = ids();
+    is(scalar @ids, 60, 'four at once: all keys are there');
+    check_log('four at once', @ids);
+
+    my %txns = map { $_->{txn} => 1 } $apigw->audit;
+    is(scalar keys %txns, 60, 'four at once: a transaction each');
+}
+
+
+# one of two rotations wins
+
+for my $round (1 .. 6) {
+    create("r$round");
+
+    my @pids = map { $apigw->start({ out => "$apigw->{dir}/rotate$_",
+                                     err => '/dev/null' },
+                                   'key', 'rotate', "r$round", '--overlap',
+                                   '1d') } 1 .. 2;
+
+    my $done = grep { waitpid $_, 0; $? == 0 } @pids;
+    my $keys = join '', map { Apigw::Command::slurp("$apigw->{dir}/rotate$_") }
+                        1 .. 2;
+
+    ok($done == 1 && $keys =~ /\Aak_\w{49}\n\z/,
+       "rotation $round of a key by two: one new key");
+}
+
+
+# kill -9
+
+my $file = "$apigw->{dir}/keys.ndjson";
+my $all = 3000;
+my $batch = 50;
+
+Apigw::Command::spew($file, join '',
+    map { encode_json({ key => sprintf('killed-key-%06d', $_), id => "k$_",
+                        consumer => "c$_" }) . "\n" } 1 .. $all);
+
+sub kill_import {
+    my ($after, @args) = @_;
+
+    my $pid = $apigw->start({ out => '/dev/null', err => '/dev/null' },
+                            'key', 'import', @args, $file);
+    sleep $after;
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+
+    return $? == 9;
+}
+
+my $killed = 0;
+
+for my $round (1 .. 8) {
+    $apigw = fresh_store();
+    $killed += kill_import(0.012 * $round);
+
+    my @ids = ids();
+
+    ok(@ids == 0 || @ids == $all, "killed in an import, round $round: "
+                                  . scalar(@ids) . " keys");
+    check_log("round $round", @ids);
+}
+
+cmp_ok($killed, '>', 0, "$killed imports were killed at work");
+
+$apigw = fresh_store();
+my $before = 0;
+
+for my $round (1 .. 15) {
+    kill_import(0.02 + 0.004 * ($round % 7), '--batch', $batch);
+
+    my @ids = ids();
+
+    ok(@ids % $batch == 0 && @ids >= $before, "killed in batches, round "
+       . "$round: " . scalar(@ids) . " keys");
+    check_log("round $round of batches", @ids);
+    $before = @ids;
+
+    last if @ids == $all;
+}
+
+$r = $apigw->run('key', 'import', $file, '--batch', $batch);
+is($r->{status}, 0, 'an import after all that');
+is(scalar(() = ids()), $all, 'completes the keys');
+
+# a key is there with its line, or not at all
+
+$apigw = fresh_store();
+
+for my $round (1 .. 25) {
+    my $pid = $apigw->start({ out => "$apigw->{dir}/key$round",
+                              err => '/dev/null' },
+                            'key', 'create', '--consumer', 'x', '--id',
+                            "x$round");
+    sleep 0.0005 * $round;
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+}
+
+my @ids = ids();
+check_log('killed creations', @ids);
+
+my %there = map { $_ => 1 } @ids;
+my @shown = grep { -s "$apigw->{dir}/key$_" } 1 .. 25;
+
+is(scalar(grep { !$there{"x$_"} } @shown), 0,
+   'every key that was shown is there');
+is(create('y')->{status}, 0, 'and another one can be made');
+
+
+# more expired keys than are purged at a time
+
+$apigw = fresh_store();
+
+$r = $apigw->run({ stdin => join '', map {
+    encode_json({ key => sprintf('expired-key-%06d', $_), id => "e$_",
+                  consumer => 'c', expires => $_ == 7 ? '2099-01-01'
+                                                      : '2001-01-01' }) . "\n"
+} 1 .. 2500 }, 'key', 'import');
+is($r->{status}, 0, 'expired keys');
+
+like($apigw->run('key', 'purge')->{err}, qr/removed 2499 keys/, 'purge');
+is(join(' ', ids()), 'e7', 'the key that has time is left');
+is(scalar(grep { $_->{action} eq 'purge' } $apigw->audit), 2499,
+   'a line for each');
+
+
+# a file that may not grow, as if there were no room
+
+$apigw = fresh_store();
+create("b$_") for 1 .. 3;
+
+my $log = Apigw::Command::slurp("$apigw->{store}/audit.log");
+
+my @limited = (through => ['/bin/sh', '-c', 'ulimit -f 100; exec "$@"', 'sh']);
+
+$r = $apigw->run({ @limited }, 'key', 'import', $file);
+is($r->{status}, 1, 'no room for an import: status');
+like($r->{err}, qr/: File too large\n/, 'no room for an import: text');
+like($r->{err}, qr/ 0 keys were added/, 'no room for an import: nothing');
+is(join(' ', ids()), 'b1 b2 b3', 'no room: the keys are there');
+is(Apigw::Command::slurp("$apigw->{store}/audit.log"), $log,
+   'no room: so is the log, without what was not to be');
+
+# and of the log alone
+
+Apigw::Command::spew("$apigw->{store}/audit.log", "{}\n" x 40000);
+$r = $apigw->run({ @limited }, 'key', 'create', '--consumer', 'x');
+fails('no room for the log', $r, qr/cannot write ".*audit.log": File too/);
+is(join(' ', ids()), 'b1 b2 b3', 'no change without a line');
+is(-s "$apigw->{store}/audit.log", 120000, 'and no part of a line');
+
+
+# a small file system
+
+SKIP: {
+    my $small = small_disk() or skip 'cannot mount a tmpfs', 13;
+
+    $apigw->{store} = "$small->{dir}/store";
+    mkdir $apigw->{store} or die "mkdir: $!\n";
+
+    # a change may find room that the one before did not have
+
+    my ($n, $failed) = (0, 0);
+
+    while ($n < 3000 && $failed < 5) {
+        $r = create("f$n", '--description', 'd' x 900);
+        $r->{status} == 0 ? $n++ : $failed++;
+    }
+
+    cmp_ok($n, '>', 100, "the disk is full after $n keys");
+    fails('a full disk', $r, qr/: No space left on device\n\z/);
+
+    @ids = ids();
+    is(scalar @ids, $n, 'a full disk: nothing is lost');
+    is(scalar(grep { $_->{action} eq 'create' } $apigw->audit), $n,
+       'a full disk: nor in the log');
+
+    $r = $apigw->run('key', 'import', $file);
+    is($r->{status}, 1, 'import on a full disk');
+    is(scalar(() = ids()), $n, 'import on a full disk: nothing');
+
+    # read-only
+
+    is(system("mount -o remount,ro $small->{dir}"), 0, 'read-only');
+
+    fails('a change of a read-only store', create('x'),
+          qr/cannot open the store ".*": Read-only file system/);
+    fails('a list of a read-only store', $apigw->run('key', 'list'),
+          qr/cannot open the store ".*": Read-only file system/);
+}
+
+
+# a store that is not there, or not ours
+
+$apigw = fresh_store();
+
+rmdir $apigw->{store};
+fails('no directory', create('x'), qr/there is no directory ".*" \(nginx/);
+Apigw::Command::spew($apigw->{store}, '');
+fails('a file', create('x'), qr/cannot open the store ".*": Not a directory/);
+
+SKIP: {
+    my ($name, $uid, $gid) = (getpwnam('nobody'))[0, 2, 3];
+
+    skip 'needs root and nobody', 8 if $< != 0 || !defined $uid;
+
+    $apigw = fresh_store();
+    chown $uid, $gid, $apigw->{store} or die "chown: $!\n";
+
+    is(create('x')->{status}, 0, 'root in a directory of another user');
+    is(scalar(grep { (stat)[4] == $uid } glob "$apigw->{store}/*"), 3,
+       'leaves files of that user');
+
+    my $as = sub {
+        POSIX::setgid($_[0]) && POSIX::setuid($_[0]);
+    };
+
+    # the binary may be where another user cannot go
+    my $copy = "$apigw->{dir}/apigw";
+    system('cp', Apigw::Command::binary(), $copy);
+    local $ENV{APIGW_CLI} = $copy;
+
+    $r = $apigw->run({ before => sub { $as->($uid) } }, 'key', 'show', 'x');
+    is($r->{status}, 0, 'the owner himself');
+
+    chmod 0755, $apigw->{store};
+    $r = $apigw->run({ before => sub { $as->($uid - 1) } }, 'key', 'show',
+                     'x');
+    fails('a third user', $r, qr/: Permission denied \(it takes root or/);
+
+    chmod 0700, $apigw->{store};
+    $r = $apigw->run({ before => sub { $as->($uid - 1) } }, 'key', 'list');
+    fails('a closed directory', $r, qr/: Permission denied/);
+}
+
+
+# a store of another version, and a record of another version
+
+sub patch {
+    my ($from, $to) = @_;
+
+    my $data = Apigw::Command::slurp("$apigw->{store}/data.mdb");
+    my $n = $data =~ s/\Q$from\E/$to/g;
+
+    Apigw::Command::spew("$apigw->{store}/data.mdb", $data);
+
+    return $n;
+}
+
+$apigw = fresh_store();
+create('old');
+
+ok(patch('apigw-keys 1', 'apigw-keys 9'), 'another version');
+fails('a store of another version', $apigw->run('key', 'list'),
+      qr/cannot open the store ".*": this is a store of another kind or ver/);
+patch('apigw-keys 9', 'apigw-keys 1');
+is(join(' ', ids()), 'old', 'and back');
+
+create('other');
+ok(patch("\1\1\0\3old", "\2\1\0\3old"), 'a record of another version');
+
+for my $verb (['list', '--json'], ['export']) {
+    $r = $apigw->run('key', @$verb);
+    is($r->{status}, 1, "$verb->[0] with a record of another version");
+    like($r->{err}, qr/: 1 keys are left out, they cannot be read: .*version/,
+         'says so');
+    like($r->{out}, qr/\A\{"id":"other"[^\n]*\n\z/, 'and has the others');
+}
+
+for my $verb (['show', 'old'], ['update', 'old', '--plan', 'x'],
+              ['disable', 'old'], ['rotate', 'old', '--overlap', '1d'])
+{
+    $r = $apigw->run('key', @$verb);
+    is($r->{status}, 1, "$verb->[0] of a record of another version");
+    like($r->{err}, qr/"old".*: .*version/, 'says so');
+}
+
+is($apigw->run('key', 'show', 'other')->{status}, 0, 'others can be read');
+is($apigw->run('key', 'revoke', 'old')->{status}, 0, 'it can be revoked');
+is(join(' ', ids()), 'other', 'and is gone');
+
+
+# a damaged store
+
+sub damaged {
+    my ($name, $change) = @_;
+
+    $apigw = fresh_store();
+    $apigw->run('key', 'import', $file);
+    $change->("$apigw->{store}/data.mdb");
+
+    for my $verb (['list'], ['create', '--consumer', 'x'], ['export'],
+                  ['revoke', 'k7'], ['purge'])
+    {
+        my $r = $apigw->run({ out => '/dev/null' }, 'key', @$verb);
+
+        is($r->{status}, 1, "$verb->[0] in a store $name: status");
+        like($r->{err}, qr/^apigw: .*\bstore\b/m, "$verb->[0]: text");
+    }
+}
+
+damaged('without its end', sub { truncate $_[0], 8192 or die });
+damaged('overwritten', sub {
+    my $size = -s $_[0];
+
+    open my $out, '+<:raw', $_[0] or die;
+    seek $out, 8192, 0;
+    print $out pack 'L*', map { 0xdeadbeef ^ $_ * 2654435761 & 0xffffffff }
+                          1 .. ($size - 8192) / 4;
+    close $out or die;
+});
+damaged('of garbage', sub { Apigw::Command::spew($_[0], 'x' x 100000) });
+
+done_testing();
+
+
+sub fresh_store {
+    my $new = Apigw::Command->new;
+
+    # the directory of the first one holds the files of this test
+    push @kept, $apigw;
+
+    return $new;
+}
+
+
+# A tmpfs of a megabyte, unmounted when it goes out of scope.
+
+sub small_disk {
+    my $dir = "$apigw->{dir}/small";
+
+    mkdir $dir;
+
+    return if system("mount -t tmpfs -o size=1m none $dir 2>/dev/null") != 0;
+
+    return bless { dir => $dir }, 'Small';
+}
+
+
+sub Small::DESTROY {
+    my ($self) = @_;
+
+    system("umount -l $self->{dir}");
+}
