@@ -44,24 +44,36 @@ sub fails {
 }
 
 
-# Each line of the log with the number of its transaction; what was not to be
-# is followed by a line of the same number.
+# What a killed process wrote last was not to be: the number of its transaction
+# is that of the next process, or there is none yet.
 
 sub check_log {
     my ($name, @ids) = @_;
 
-    my @log = $apigw->audit;
-    my %logged;
-    my $back = 0;
+    my (%process, %logged);
+    my ($back, $last) = (0, 0);
 
-    for my $n (0 .. $#log) {
-        $back++ if $n && $log[$n]{txn} < $log[$n - 1]{txn};
-        $logged{$log[$n]{id}}++;
+    for my $line ($apigw->audit) {
+        my $txn = $line->{txn};
+
+        $back++ if $txn < $last;
+        $last = $txn;
+
+        delete $logged{$txn} if ($process{$txn} // 0) != $line->{pid};
+        $process{$txn} = $line->{pid};
+        push @{ $logged{$txn} }, $line->{id};
     }
 
+    my %there = map { $_ => 1 } @ids;
+    my $open = delete $logged{$last} // [];
+    my %done = map { $_ => 1 } map { @$_ } values %logged;
+    my %known = (%done, map { $_ => 1 } @$open);
+
     is($back, 0, "$name: the log is in the order of transactions");
-    is(scalar(grep { !$logged{$_} } @ids), 0,
+    is(scalar(grep { !$known{$_} } @ids), 0,
        "$name: every key is in the log");
+    is(scalar(grep { !$there{$_} } keys %done), 0,
+       "$name: what is in the log has been done");
 }
 
 

@@ -59,6 +59,7 @@ ngx_apigw_cli_audit_head(ngx_apigw_cli_audit_t *audit, ngx_apigw_cli_t *cli)
 
     ngx_apigw_cli_buf_literal(b, "{");
     ngx_apigw_cli_json_time(b, "time", cli->now);
+    ngx_apigw_cli_json_number(b, "pid", getpid());
     ngx_apigw_cli_json_number(b, "uid", cli->uid);
 
     if (cli->user) {

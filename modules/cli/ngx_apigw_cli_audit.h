@@ -23,7 +23,7 @@
  * changes and no change is without its line.  If the transaction fails they
  * are cut off again.  If the process is killed between, they stay, and tell
  * of changes that never were: the next transaction of the store then has the
- * same number, which is in every line.
+ * same number, of another process, and both are in every line.
  */
 
 
