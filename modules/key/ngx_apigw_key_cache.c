@@ -30,11 +30,14 @@ typedef struct {
 
 static int ngx_apigw_key_cache_inspect(const char *directory,
     struct stat *sb);
+static ngx_uint_t ngx_apigw_key_cache_new(const char *directory);
 static int ngx_apigw_key_cache_whole(int fd, off_t size);
 static int ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache,
     const ngx_str_t *key, uint64_t *version, ngx_apigw_key_entry_t **entry);
 static int ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache,
     MDB_txn *txn, const u_char *digest, ngx_apigw_key_entry_t **entry);
+static int ngx_apigw_key_cache_grown(ngx_apigw_key_cache_t *cache,
+    MDB_txn *txn);
 static ngx_apigw_key_place_t *ngx_apigw_key_cache_place(
     ngx_apigw_key_cache_t *cache, ngx_apigw_key_place_t *set,
     uint64_t version);
@@ -56,11 +59,7 @@ ngx_apigw_key_cache_open(ngx_apigw_key_cache_t **cp, const char *directory)
 
     rc = ngx_apigw_key_cache_inspect(directory, &sb);
 
-    /* a new store has no file, or an empty one, before it is opened */
-
-    if (rc == 0 || rc == ENOENT
-        || (rc == NGX_APIGW_KEY_CACHE_ESHORT && sb.st_size == 0))
-    {
+    if (rc == 0 || (rc == ENOENT && ngx_apigw_key_cache_new(directory))) {
         rc = ngx_apigw_store_open(&cache->store, directory,
                                   &ngx_apigw_key_store_kind);
     }
@@ -77,6 +76,7 @@ ngx_apigw_key_cache_open(ngx_apigw_key_cache_t **cp, const char *directory)
 
     cache->device = sb.st_dev;
     cache->inode = sb.st_ino;
+    cache->size = sb.st_size;
 
     if (ngx_apigw_hash_new_key(&cache->secret) != NGX_OK) {
         rc = errno;
@@ -155,6 +155,22 @@ ngx_apigw_key_cache_inspect(const char *directory, struct stat *sb)
     (void) close(fd);
 
     return rc;
+}
+
+
+/* A new store has no lock file either, one whose data file was lost has. */
+
+static ngx_uint_t
+ngx_apigw_key_cache_new(const char *directory)
+{
+    int          n;
+    char         name[NGX_MAX_PATH];
+    struct stat  sb;
+
+    n = snprintf(name, sizeof(name), "%s/lock.mdb", directory);
+
+    return n > 0 && n < (int) sizeof(name) && stat(name, &sb) == -1
+           && errno == ENOENT;
 }
 
 
@@ -322,9 +338,41 @@ ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache, MDB_txn *txn,
     int                    rc;
     ngx_apigw_key_found_t  found;
 
-    rc = ngx_apigw_key_store_get(cache->store, txn, digest, &found);
+    rc = ngx_apigw_key_cache_grown(cache, txn);
+
+    if (rc == 0) {
+        rc = ngx_apigw_key_store_get(cache->store, txn, digest, &found);
+    }
 
     return (rc == 0) ? ngx_apigw_key_entry_create(&found, entry) : rc;
+}
+
+
+/* LMDB never makes its file smaller; who did that took pages away. */
+
+static int
+ngx_apigw_key_cache_grown(ngx_apigw_key_cache_t *cache, MDB_txn *txn)
+{
+    int               rc;
+    struct stat       sb;
+    mdb_filehandle_t  fd;
+
+    rc = mdb_env_get_fd(mdb_txn_env(txn), &fd);
+    if (rc != 0) {
+        return rc;
+    }
+
+    if (fstat(fd, &sb) == -1) {
+        return errno;
+    }
+
+    if (sb.st_size < cache->size) {
+        return NGX_APIGW_KEY_CACHE_ESHORT;
+    }
+
+    cache->size = sb.st_size;
+
+    return 0;
 }
 
 

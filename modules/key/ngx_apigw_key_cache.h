@@ -58,6 +58,7 @@ typedef struct {
     ngx_uint_t               turn;
     dev_t                    device;    /* of the data file */
     ino_t                    inode;
+    off_t                    size;
     ngx_apigw_key_place_t    place[NGX_APIGW_KEY_CACHE_SETS]
                                   [NGX_APIGW_KEY_CACHE_WAYS];
 } ngx_apigw_key_cache_t;
