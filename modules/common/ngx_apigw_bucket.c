@@ -180,15 +180,16 @@ ngx_apigw_cell_read(ngx_apigw_cell_t *cell)
 
 /*
  * When a bucket kept at another rate is full at the limit's: as many tokens
- * are missing, but not more than the burst.
+ * are missing, but not more than the burst.  The code knows a rate to one in
+ * 16384 only, so what is that near to a whole number of tokens is that number.
  */
 
 static uint64_t
 ngx_apigw_bucket_convert(const ngx_apigw_limit_t *limit, ngx_apigw_pair_t cell,
     uint64_t now)
 {
-    uint64_t           rest, units, interval;
-    unsigned __int128  span;
+    uint64_t           rest, units, before, after;
+    unsigned __int128  span, over;
 
     now = ngx_apigw_moment(now);
 
@@ -196,10 +197,17 @@ ngx_apigw_bucket_convert(const ngx_apigw_limit_t *limit, ngx_apigw_pair_t cell,
         return now;
     }
 
-    span = cell.value - now;
-    interval = ngx_apigw_interval_decode(cell.tag & NGX_APIGW_RATE_MASK);
+    before = ngx_apigw_interval_decode(cell.tag & NGX_APIGW_RATE_MASK);
+    after = ngx_apigw_interval_fixed(limit);
 
-    span = (span * ngx_apigw_interval_fixed(limit) + interval - 1) / interval;
+    span = cell.value - now;
+    span = (span * after + before - 1) / before;
+
+    over = span % after;
+
+    if (over <= span >> NGX_APIGW_RATE_BITS) {
+        span -= over;
+    }
 
     if (span >= limit->depth) {
         return now + limit->depth;

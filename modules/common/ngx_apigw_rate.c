@@ -9,7 +9,6 @@
 #include "ngx_apigw_rate.h"
 
 
-#define NGX_APIGW_RATE_BITS     14
 #define NGX_APIGW_RATE_DIGITS   14
 
 #define NGX_APIGW_INTERVAL_MAX  (1000 * 86400000ULL)

@@ -28,6 +28,7 @@
 
 #define NGX_APIGW_RATE_MAX    1000000      /* per second */
 #define NGX_APIGW_RATE_CODE   20           /* bits of limit->code */
+#define NGX_APIGW_RATE_BITS   14           /* that many are digits */
 #define NGX_APIGW_DEPTH_MAX   (3650 * 86400000ULL)
 
 #define NGX_APIGW_MSEC_SHIFT  24

@@ -142,12 +142,13 @@ typedef struct {
 
 typedef struct {
     ngx_http_apigw_throttle_list_t
-                                *early;      /* both NULL: inherited */
+                                *early;
     ngx_http_apigw_throttle_list_t
                                 *late;
     ngx_uint_t                   status;
     ngx_uint_t                   log_level;
     ngx_uint_t                   headers;
+    unsigned                     off:1;
 } ngx_http_apigw_throttle_loc_conf_t;
 
 

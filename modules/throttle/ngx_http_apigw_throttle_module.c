@@ -474,8 +474,7 @@ ngx_http_apigw_throttle_reject(ngx_http_request_t *r,
     pr->status = tlcf->status;
     ngx_str_set(&pr->type,
              "https://iana.org/assignments/http-problem-types#quota-exceeded");
-    ngx_str_set(&pr->title,
-             "Request cannot be satisfied as assigned quota has been exceeded");
+    ngx_str_set(&pr->title, "Too Many Requests");
 
     if (longest == NGX_APIGW_BUCKET_NEVER) {
         ngx_str_set(&pr->detail,
@@ -711,6 +710,7 @@ ngx_http_apigw_throttle_create_loc_conf(ngx_conf_t *cf)
      *
      *     conf->early = NULL;
      *     conf->late = NULL;
+     *     conf->off = 0;
      */
 
     conf->status = NGX_CONF_UNSET_UINT;
@@ -728,7 +728,8 @@ ngx_http_apigw_throttle_merge_loc_conf(ngx_conf_t *cf, void *parent,
     ngx_http_apigw_throttle_loc_conf_t *prev = parent;
     ngx_http_apigw_throttle_loc_conf_t *conf = child;
 
-    if (conf->early == NULL && conf->late == NULL) {
+    if (conf->early == NULL && conf->late == NULL && !conf->off) {
+        conf->off = prev->off;
         conf->early = prev->early;
         conf->late = prev->late;
     }

@@ -32,6 +32,21 @@ ngx_http_apigw_throttle(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
+    if (tlcf->off) {
+        return "is duplicate";
+    }
+
+    if (ngx_strcmp(value[1].data, "off") == 0 && cf->args->nelts == 2) {
+
+        if (tlcf->early || tlcf->late) {
+            return "is duplicate";
+        }
+
+        tlcf->off = 1;
+
+        return NGX_CONF_OK;
+    }
+
     use = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_throttle_use_t));
     if (use == NULL) {
         return NGX_CONF_ERROR;
@@ -44,14 +59,24 @@ ngx_http_apigw_throttle(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         s = value[i];
 
-        if (ngx_strncmp(s.data, "zone=", 5) == 0 && use->name.data == NULL) {
+        if (ngx_strncmp(s.data, "zone=", 5) == 0) {
+
+            if (use->name.data) {
+                goto duplicate;
+            }
+
             use->name.data = s.data + 5;
             use->name.len = s.len - 5;
 
             continue;
         }
 
-        if (ngx_strncmp(s.data, "burst=", 6) == 0 && use->burst == 0) {
+        if (ngx_strncmp(s.data, "burst=", 6) == 0) {
+
+            if (use->burst) {
+                goto duplicate;
+            }
+
             n = ngx_atoi(s.data + 6, s.len - 6);
 
             if (n < 1 || n > NGX_HTTP_APIGW_THROTTLE_BURST_MAX) {
@@ -65,9 +90,12 @@ ngx_http_apigw_throttle(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             continue;
         }
 
-        if (ngx_strncmp(s.data, "cost=", 5) == 0
-            && use->cost == 0 && use->cost_value == NULL)
-        {
+        if (ngx_strncmp(s.data, "cost=", 5) == 0) {
+
+            if (use->cost || use->cost_value) {
+                goto duplicate;
+            }
+
             s.data += 5;
             s.len -= 5;
 
@@ -78,7 +106,12 @@ ngx_http_apigw_throttle(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             continue;
         }
 
-        if (ngx_strncmp(s.data, "delay=", 6) == 0 && !delay) {
+        if (ngx_strncmp(s.data, "delay=", 6) == 0) {
+
+            if (delay) {
+                goto duplicate;
+            }
+
             use->delay = ngx_atoi(s.data + 6, s.len - 6);
 
             if (use->delay == NGX_ERROR
@@ -94,23 +127,44 @@ ngx_http_apigw_throttle(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             continue;
         }
 
-        if (ngx_strcmp(s.data, "nodelay") == 0 && !delay) {
+        if (ngx_strcmp(s.data, "nodelay") == 0) {
+
+            if (delay) {
+                goto duplicate;
+            }
+
             delay = 1;
             continue;
         }
 
-        if (ngx_strcmp(s.data, "dry_run") == 0 && !use->dry_run) {
+        if (ngx_strcmp(s.data, "dry_run") == 0) {
+
+            if (use->dry_run) {
+                goto duplicate;
+            }
+
             use->dry_run = 1;
             continue;
         }
 
-        if (ngx_strcmp(s.data, "before_auth") == 0 && !use->early) {
+        if (ngx_strcmp(s.data, "before_auth") == 0) {
+
+            if (use->early) {
+                goto duplicate;
+            }
+
             use->early = 1;
             continue;
         }
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid parameter \"%V\"", &value[i]);
+        return NGX_CONF_ERROR;
+
+    duplicate:
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate parameter \"%V\"", &value[i]);
         return NGX_CONF_ERROR;
     }
 

@@ -108,7 +108,12 @@ ngx_http_apigw_throttle_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         s = value[i];
 
-        if (ngx_strncmp(s.data, "zone=", 5) == 0 && name.len == 0) {
+        if (ngx_strncmp(s.data, "zone=", 5) == 0) {
+
+            if (name.data) {
+                goto duplicate;
+            }
+
             s.data += 5;
             s.len -= 5;
 
@@ -119,21 +124,36 @@ ngx_http_apigw_throttle_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             continue;
         }
 
-        if (ngx_strncmp(s.data, "rate=", 5) == 0 && rate.data == NULL) {
+        if (ngx_strncmp(s.data, "rate=", 5) == 0) {
+
+            if (rate.data) {
+                goto duplicate;
+            }
+
             rate.data = s.data + 5;
             rate.len = s.len - 5;
 
             continue;
         }
 
-        if (ngx_strncmp(s.data, "default=", 8) == 0 && fallback.data == NULL) {
+        if (ngx_strncmp(s.data, "default=", 8) == 0) {
+
+            if (fallback.data) {
+                goto duplicate;
+            }
+
             fallback.data = s.data + 8;
             fallback.len = s.len - 8;
 
             continue;
         }
 
-        if (ngx_strncmp(s.data, "burst=", 6) == 0 && zone->burst == 0) {
+        if (ngx_strncmp(s.data, "burst=", 6) == 0) {
+
+            if (zone->burst) {
+                goto duplicate;
+            }
+
             n = ngx_atoi(s.data + 6, s.len - 6);
 
             if (n < 1 || n > NGX_HTTP_APIGW_THROTTLE_BURST_MAX) {
@@ -149,6 +169,12 @@ ngx_http_apigw_throttle_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid parameter \"%V\"", &value[i]);
+        return NGX_CONF_ERROR;
+
+    duplicate:
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate parameter \"%V\"", &value[i]);
         return NGX_CONF_ERROR;
     }
 
