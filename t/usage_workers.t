@@ -15,7 +15,7 @@ use Apigw::Scenario;
 my $gw = Apigw::Scenario->start(
     workers => 2,
     http    => <<'END',
-api_usage_zone zone=usage:64k store=logs/usage flush=100ms;
+api_usage_zone zone=usage:128k store=logs/usage flush=100ms;
 api_plan n300 { quota 300 per=lifetime; quota 1000000 per=day; }
 api_plan n200 { quota 200 per=day; quota 250 per=lifetime; rate 1000r/s burst=10000; }
 api_plan n7 { quota 7 per=lifetime; }
@@ -52,7 +52,7 @@ $load = $gw->load(clients => 6, requests => 60, keepalive => 1,
 is($load->{status}{200}, 150, 'a rate: exactly the burst');
 
 
-# 64k have room for some 250 counters: most of these 900 are evicted, flushed
+# 128k have room for some 280 counters and 150 entries: most of these 900 are evicted, flushed
 # and read back between two of their requests.  A set that is full of dirty
 # counters answers 503, which has to count nothing.
 

@@ -24,6 +24,8 @@ static ngx_uint_t ngx_apigw_counter_find_in(ngx_apigw_counter_table_t *table,
 static ngx_int_t ngx_apigw_counter_within(ngx_apigw_counter_info_t *info,
     uint64_t own, uint64_t cost, uint64_t limit, uint64_t *value,
     uint64_t *total);
+static ngx_int_t ngx_apigw_counter_change(ngx_apigw_counter_table_t *table,
+    ngx_uint_t slot, uint64_t tag, uint64_t more, uint64_t less);
 static ngx_uint_t ngx_apigw_counter_make_room(ngx_apigw_counter_table_t *table,
     const ngx_apigw_counter_id_t *id, int64_t now, ngx_uint_t *evicted);
 static ngx_uint_t ngx_apigw_counter_rank(ngx_apigw_counter_table_t *table,
@@ -213,6 +215,22 @@ ngx_int_t
 ngx_apigw_counter_refund(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
     uint64_t tag, uint64_t cost)
 {
+    return ngx_apigw_counter_change(table, slot, tag, 0, cost);
+}
+
+
+ngx_int_t
+ngx_apigw_counter_add(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
+    uint64_t tag, uint64_t cost)
+{
+    return ngx_apigw_counter_change(table, slot, tag, cost, 0);
+}
+
+
+static ngx_int_t
+ngx_apigw_counter_change(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
+    uint64_t tag, uint64_t more, uint64_t less)
+{
     uint64_t                    own;
     ngx_apigw_pair_t            pair, set;
     volatile ngx_apigw_pair_t  *counter;
@@ -225,8 +243,8 @@ ngx_apigw_counter_refund(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
             return NGX_AGAIN;
         }
 
-        own = pair.value & NGX_APIGW_COUNTER_VALUE;
-        own = own > cost ? own - cost : 0;
+        own = (pair.value & NGX_APIGW_COUNTER_VALUE) + more;
+        own = own > less ? own - less : 0;
 
         set.tag = tag;
         set.value = own | NGX_APIGW_COUNTER_DIRTY;

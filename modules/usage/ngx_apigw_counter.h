@@ -67,6 +67,7 @@ typedef struct {
 
 
 #define NGX_APIGW_COUNTER_DIGEST  0x01    /* the consumer's name is shortened */
+#define NGX_APIGW_COUNTER_SHADOW  0x02    /* of api_usage_shadow */
 
 
 /* A view of the table; the arrays lie in shared memory. */
@@ -133,12 +134,18 @@ ngx_int_t ngx_apigw_counter_charge(ngx_apigw_counter_table_t *table,
     ngx_uint_t slot, uint64_t tag, uint64_t cost, uint64_t limit,
     uint64_t *value, uint64_t *total);
 
-/* Takes back what was charged.  NGX_OK or NGX_AGAIN. */
+/*
+ * Takes back what was charged, or adds without regard to the limit.  NGX_OK
+ * or NGX_AGAIN.
+ */
 
 ngx_int_t ngx_apigw_counter_refund(ngx_apigw_counter_table_t *table,
     ngx_uint_t slot, uint64_t tag, uint64_t cost);
 
-/* The same without a change: NGX_OK means that cost would fit now. */
+ngx_int_t ngx_apigw_counter_add(ngx_apigw_counter_table_t *table,
+    ngx_uint_t slot, uint64_t tag, uint64_t cost);
+
+/* A charge without the charging: NGX_OK means that cost would fit now. */
 
 ngx_int_t ngx_apigw_counter_peek(ngx_apigw_counter_table_t *table,
     ngx_uint_t slot, uint64_t tag, uint64_t cost, uint64_t limit,
@@ -206,9 +213,8 @@ ngx_apigw_counter_mix(uint64_t n)
  */
 
 static ngx_inline void
-ngx_apigw_counter_place(ngx_apigw_counter_table_t *table,
-    const ngx_apigw_hash_t *consumer, uint64_t family, int64_t start,
-    ngx_apigw_counter_id_t *id)
+ngx_apigw_counter_place_in(uint32_t sets, const ngx_apigw_hash_t *consumer,
+    uint64_t family, int64_t start, ngx_apigw_counter_id_t *id)
 {
     uint64_t  salt, place;
 
@@ -219,9 +225,13 @@ ngx_apigw_counter_place(ngx_apigw_counter_table_t *table,
 
     place = ngx_apigw_counter_mix(consumer->h[1] + salt);
 
-    id->sets[0] = (uint32_t) (((place & 0xffffffff) * table->sets) >> 32);
-    id->sets[1] = (uint32_t) (((place >> 32) * table->sets) >> 32);
+    id->sets[0] = (uint32_t) (((place & 0xffffffff) * sets) >> 32);
+    id->sets[1] = (uint32_t) (((place >> 32) * sets) >> 32);
 }
+
+
+#define ngx_apigw_counter_place(table, consumer, family, start, id)           \
+    ngx_apigw_counter_place_in((table)->sets, consumer, family, start, id)
 
 
 #endif /* _NGX_APIGW_COUNTER_H_INCLUDED_ */

@@ -35,6 +35,131 @@ ngx_apigw_plan_salt(const ngx_str_t *family, ngx_uint_t use)
 }
 
 
+void
+ngx_apigw_plan_limit(ngx_apigw_quota_t *quota, uint64_t limit)
+{
+    quota->limit = limit;
+
+    if (limit == NGX_APIGW_PLAN_UNLIMITED) {
+        quota->ceiling = limit;
+
+    } else if (quota->mode != NGX_APIGW_PLAN_ENFORCE
+               || quota->percent == NGX_APIGW_PLAN_ANY)
+    {
+        quota->ceiling = NGX_APIGW_PLAN_OPEN;
+
+    } else {
+        quota->ceiling = limit + limit / 100 * quota->percent
+                         + limit % 100 * quota->percent / 100;
+    }
+}
+
+
+void
+ngx_apigw_plan_salts(ngx_apigw_plan_t *plan)
+{
+    ngx_uint_t  i;
+
+    plan->salt = ngx_apigw_plan_salt(&plan->family, NGX_APIGW_PLAN_RATE);
+    plan->ledger = ngx_apigw_plan_salt(&plan->name, NGX_APIGW_PLAN_LEDGER);
+
+    for (i = 0; i < plan->nquotas; i++) {
+        plan->quotas[i].salt = ngx_apigw_plan_salt(&plan->family,
+                                              plan->quotas[i].window.kind);
+    }
+}
+
+
+ngx_apigw_plan_t *
+ngx_apigw_plan_api(const ngx_apigw_plan_t *plan, const ngx_str_t *api)
+{
+    ngx_apigw_plan_t  *p;
+
+    for (p = plan->apis; p; p = p->next) {
+
+        if (p->name.len == api->len
+            && ngx_memcmp(p->name.data, api->data, api->len) == 0)
+        {
+            return p;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_apigw_plan_override(ngx_apigw_plan_t *plan, const ngx_str_t *text)
+{
+    u_char             *p, *last;
+    uint64_t            limit;
+    ngx_int_t           kind;
+    ngx_str_t           name;
+    ngx_uint_t          i;
+    ngx_apigw_quota_t  *quota;
+
+    p = text->data;
+    last = p + text->len;
+
+    while (p != last) {
+
+        if (*p < '1' || *p > '9') {
+            return NGX_ERROR;
+        }
+
+        for (limit = 0; p != last && *p >= '0' && *p <= '9'; p++) {
+            limit = limit * 10 + (*p - '0');
+
+            if (limit > NGX_APIGW_PLAN_OPEN / 2) {
+                return NGX_ERROR;
+            }
+        }
+
+        if (p == last || *p++ != '/') {
+            return NGX_ERROR;
+        }
+
+        for (name.data = p; p != last && *p != ','; p++) { /* void */ }
+
+        name.len = p - name.data;
+
+        if (p != last && ++p == last) {
+            return NGX_ERROR;
+        }
+
+        kind = ngx_apigw_window_kind(&name);
+
+        if (kind == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        for (i = 0; i < plan->nquotas; i++) {
+            if (plan->quotas[i].window.kind == (ngx_uint_t) kind) {
+                break;
+            }
+        }
+
+        quota = &plan->quotas[i];
+
+        if (i == plan->nquotas) {
+            plan->nquotas++;
+
+            ngx_memzero(quota, sizeof(ngx_apigw_quota_t));
+
+            quota->name.data = (u_char *) ngx_apigw_window_name(kind);
+            quota->name.len = name.len;
+            quota->window.kind = kind;
+            quota->window.anchor = kind == NGX_APIGW_WINDOW_MONTH;
+            quota->salt = ngx_apigw_plan_salt(&plan->family, kind);
+        }
+
+        ngx_apigw_plan_limit(quota, limit);
+    }
+
+    return NGX_OK;
+}
+
+
 ngx_uint_t
 ngx_apigw_plans_slots(ngx_uint_t n)
 {
@@ -92,13 +217,11 @@ ngx_apigw_plan_slot(const ngx_apigw_plans_t *plans, const ngx_str_t *name)
 void
 ngx_apigw_plan_counter(const ngx_apigw_plan_t *plan,
     const ngx_apigw_quota_t *quota, const ngx_apigw_window_span_t *span,
-    const ngx_str_t *consumer, ngx_apigw_counter_info_t *info)
+    const ngx_str_t *consumer, ngx_uint_t shadow,
+    ngx_apigw_counter_info_t *info)
 {
-    u_char              *p;
-    size_t               room, len;
-    ngx_uint_t           i;
-    u_char               digest[SHA256_DIGEST_LENGTH];
-    static const u_char  hex[] = "0123456789abcdef";
+    u_char  *p;
+    size_t   len;
 
     ngx_memzero(info, sizeof(ngx_apigw_counter_info_t));
 
@@ -109,17 +232,36 @@ ngx_apigw_plan_counter(const ngx_apigw_plan_t *plan,
 
     p = ngx_cpymem(info->name, plan->family.data, plan->family.len);
 
-    room = NGX_APIGW_COUNTER_NAME - plan->family.len;
+    len = ngx_apigw_plan_shorten(p, NGX_APIGW_COUNTER_NAME - plan->family.len,
+                                 consumer);
 
-    if (consumer->len <= room) {
-        info->consumer = (u_char) consumer->len;
-        ngx_memcpy(p, consumer->data, consumer->len);
-        return;
+    info->consumer = (u_char) len;
+
+    if (len == NGX_APIGW_COUNTER_NAME - plan->family.len) {
+        info->flags |= NGX_APIGW_COUNTER_DIGEST;
     }
 
-    len = room - NGX_APIGW_PLAN_DIGEST;
+    if (shadow) {
+        info->flags |= NGX_APIGW_COUNTER_SHADOW;
+    }
+}
 
-    p = ngx_cpymem(p, consumer->data, len);
+
+size_t
+ngx_apigw_plan_shorten(u_char *p, size_t room, const ngx_str_t *consumer)
+{
+    ngx_uint_t           i;
+    u_char               digest[SHA256_DIGEST_LENGTH];
+    static const u_char  hex[] = "0123456789abcdef";
+
+    /* a shortened name is as long as nothing else: it is marked by that */
+
+    if (consumer->len < room) {
+        ngx_memcpy(p, consumer->data, consumer->len);
+        return consumer->len;
+    }
+
+    p = ngx_cpymem(p, consumer->data, room - NGX_APIGW_PLAN_DIGEST);
     *p++ = '~';
 
     SHA256(consumer->data, consumer->len, digest);
@@ -129,6 +271,5 @@ ngx_apigw_plan_counter(const ngx_apigw_plan_t *plan,
         *p++ = hex[digest[i] & 15];
     }
 
-    info->flags |= NGX_APIGW_COUNTER_DIGEST;
-    info->consumer = (u_char) room;
+    return room;
 }

@@ -26,30 +26,53 @@
  */
 
 
-#define NGX_APIGW_PLAN_FAMILY     32
+#define NGX_APIGW_PLAN_NAME       32
+#define NGX_APIGW_PLAN_FAMILY     40
 #define NGX_APIGW_PLAN_QUOTAS     NGX_APIGW_WINDOW_KINDS
+
 #define NGX_APIGW_PLAN_UNLIMITED  NGX_APIGW_COUNTER_MAX
+#define NGX_APIGW_PLAN_OPEN       (NGX_APIGW_COUNTER_MAX / 2)
+
+#define NGX_APIGW_PLAN_ANY        ((uint64_t) -1)    /* overage without end */
+
+#define NGX_APIGW_PLAN_ENFORCE    0
+#define NGX_APIGW_PLAN_SOFT       1
+#define NGX_APIGW_PLAN_SHADOW     2
+
+/* uses of a family's salt beside those of the kinds of windows */
+
+#define NGX_APIGW_PLAN_RATE       NGX_APIGW_WINDOW_KINDS
+#define NGX_APIGW_PLAN_LEDGER     (NGX_APIGW_WINDOW_KINDS + 1)
 
 
 typedef struct {
     ngx_str_t                    name;      /* "day" */
     ngx_apigw_window_t           window;
     uint64_t                     limit;
+    uint64_t                     ceiling;   /* with the overage; _OPEN */
+    uint64_t                     percent;   /* of overage */
     uint64_t                     salt;      /* of family and kind */
+    ngx_uint_t                   mode;
 } ngx_apigw_quota_t;
 
 
-typedef struct {
+typedef struct ngx_apigw_plan_s  ngx_apigw_plan_t;
+
+struct ngx_apigw_plan_s {
     ngx_str_t                    name;
     ngx_str_t                    family;
 
     ngx_str_t                    rate;      /* as written; empty: none */
     ngx_apigw_limit_t            limit;
-    uint64_t                     salt;      /* of the family */
+    uint64_t                     salt;      /* of the family's rate */
+    uint64_t                     ledger;    /* of the name */
 
     ngx_uint_t                   nquotas;
     ngx_apigw_quota_t            quotas[NGX_APIGW_PLAN_QUOTAS];
-} ngx_apigw_plan_t;
+
+    ngx_apigw_plan_t            *apis;      /* what one API has on top */
+    ngx_apigw_plan_t            *next;
+};
 
 
 /* All plans, found by name. */
@@ -75,14 +98,47 @@ ngx_apigw_plan_t *ngx_apigw_plans_find(const ngx_apigw_plans_t *plans,
     const ngx_str_t *name);
 
 
+/* What a plan has for an API beside its own limits, or NULL. */
+
+ngx_apigw_plan_t *ngx_apigw_plan_api(const ngx_apigw_plan_t *plan,
+    const ngx_str_t *api);
+
+
+/* Sets the limit and what follows from it. */
+
+void ngx_apigw_plan_limit(ngx_apigw_quota_t *quota, uint64_t limit);
+
+
+/* Sets what follows from the family and the name. */
+
+void ngx_apigw_plan_salts(ngx_apigw_plan_t *plan);
+
+
 /*
- * Fills in the name of a counter.  A consumer's name that is too long for it
- * is shortened and gets a digest of the whole.
+ * Replaces the limits of quotas by those of "1000/day,50000/month", and adds
+ * quotas that the plan lacks.  NGX_ERROR if the text is of another form.
  */
+
+ngx_int_t ngx_apigw_plan_override(ngx_apigw_plan_t *plan,
+    const ngx_str_t *text);
+
+
+/*
+ * Writes a consumer's name; one that does not fit into room - 1 bytes is
+ * shortened, gets a digest of the whole and takes exactly room bytes, which
+ * no other name does.  Returns the length.
+ */
+
+size_t ngx_apigw_plan_shorten(u_char *p, size_t room,
+    const ngx_str_t *consumer);
+
+
+/* Fills in the name of a counter. */
 
 void ngx_apigw_plan_counter(const ngx_apigw_plan_t *plan,
     const ngx_apigw_quota_t *quota, const ngx_apigw_window_span_t *span,
-    const ngx_str_t *consumer, ngx_apigw_counter_info_t *info);
+    const ngx_str_t *consumer, ngx_uint_t shadow,
+    ngx_apigw_counter_info_t *info);
 
 
 #pragma GCC visibility pop

@@ -40,7 +40,7 @@ typedef struct {
 
 
 const ngx_apigw_store_kind_t  ngx_apigw_usage_kind = {
-    "apigw-usage 1", { "counters", NULL }, 0
+    "apigw-usage 1", { "counters", "ledger", "audit", NULL }, 0
 };
 
 

@@ -35,6 +35,8 @@
 
 
 #define NGX_APIGW_USAGE_COUNTERS  0       /* databases of the store */
+#define NGX_APIGW_USAGE_LEDGER    1
+#define NGX_APIGW_USAGE_AUDIT     2
 
 #define NGX_APIGW_USAGE_KEY_MAX   (8 + 3 + NGX_APIGW_COUNTER_NAME)
 #define NGX_APIGW_USAGE_PARTS     256     /* read at most; see _merge() */

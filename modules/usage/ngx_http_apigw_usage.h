@@ -15,14 +15,18 @@
 #include "ngx_apigw_counter.h"
 #include "ngx_apigw_helper.h"
 #include "ngx_apigw_instance.h"
+#include "ngx_apigw_ledger.h"
 #include "ngx_apigw_plan.h"
+#include "ngx_apigw_tz.h"
 #include "ngx_apigw_usage_store.h"
 #include "ngx_apigw_zone.h"
+#include "ngx_http_apigw_request.h"
 
 
 /* A context of directives of our own, inside "api_plan". */
 
 #define NGX_HTTP_APIGW_PLAN_CONF      0x100000000
+#define NGX_HTTP_APIGW_PLAN_API_CONF  0x200000000
 
 
 #define NGX_HTTP_APIGW_USAGE_ADMIT    0
@@ -46,10 +50,17 @@ typedef struct {
     ngx_atomic_t                 refused_store;
     ngx_atomic_t                 uncounted;
 
+    ngx_atomic_t                 shadow_passed;
+    ngx_atomic_t                 shadow_rate;
+    ngx_atomic_t                 shadow_quota;
+    ngx_atomic_t                 shadow_plan;
+
     ngx_atomic_t                 loaded;
     ngx_atomic_t                 evicted;
     ngx_atomic_t                 flushed;
     ngx_atomic_t                 store_errors;
+    ngx_atomic_t                 ledger_lost;
+    ngx_atomic_t                 entries;
     ngx_atomic_t                 counters;
     ngx_atomic_t                 used;
     ngx_atomic_t                 dirty;
@@ -58,11 +69,14 @@ typedef struct {
     ngx_atomic_t                 log_consumer;
     ngx_atomic_t                 log_full;
     ngx_atomic_t                 log_store;
+    ngx_atomic_t                 log_value;
 
     void                        *buckets;
     size_t                       buckets_size;
     void                        *table;
     uint32_t                     sets;
+    void                        *ledger;
+    uint32_t                     ledger_sets;
 } ngx_http_apigw_usage_shctx_t;
 
 
@@ -75,6 +89,7 @@ typedef struct {
     ngx_slab_pool_t             *shpool;
     ngx_apigw_buckets_t         *buckets;
     ngx_apigw_counter_table_t    table;
+    ngx_apigw_ledger_table_t     ledger;
 
     ngx_apigw_helper_t           helper;
     time_t                       retention;
@@ -85,6 +100,7 @@ typedef struct {
     ngx_apigw_store_t           *store;
     ngx_pid_t                    store_pid;
     ngx_apigw_usage_flush_t      flush;
+    ngx_apigw_ledger_flush_t     lflush;
     ngx_uint_t                   phase;
     ngx_uint_t                   last;
     time_t                       reaped;
@@ -92,13 +108,155 @@ typedef struct {
 } ngx_http_apigw_usage_zone_t;
 
 
+/* Text with variables; most often it is one variable and nothing else. */
+
+typedef struct {
+    ngx_int_t                    index;     /* NGX_ERROR: see complex */
+    ngx_http_complex_value_t     complex;
+    unsigned                     given:1;
+} ngx_http_apigw_usage_value_t;
+
+
+/* Parameters of api_usage, in the order of their table. */
+
+#define NGX_HTTP_APIGW_USAGE_V_PLAN      0
+#define NGX_HTTP_APIGW_USAGE_V_CONSUMER  1
+#define NGX_HTTP_APIGW_USAGE_V_KEY       2
+#define NGX_HTTP_APIGW_USAGE_V_API       3
+#define NGX_HTTP_APIGW_USAGE_V_VERSION   4
+#define NGX_HTTP_APIGW_USAGE_V_RATE      5
+#define NGX_HTTP_APIGW_USAGE_V_BURST     6
+#define NGX_HTTP_APIGW_USAGE_V_QUOTA     7
+#define NGX_HTTP_APIGW_USAGE_V_COST      8
+#define NGX_HTTP_APIGW_USAGE_VALUES      9
+
+
+typedef struct {
+    ngx_shm_zone_t               *shm_zone;
+    ngx_http_apigw_usage_value_t  values[NGX_HTTP_APIGW_USAGE_VALUES];
+} ngx_http_apigw_usage_t;
+
+
+#define NGX_HTTP_APIGW_USAGE_ON_REQUEST   0
+#define NGX_HTTP_APIGW_USAGE_ON_RESPONSE  1
+
+#define NGX_HTTP_APIGW_USAGE_OFF          0
+#define NGX_HTTP_APIGW_USAGE_DRAFT        1
+#define NGX_HTTP_APIGW_USAGE_LEGACY       2
+
+
+typedef struct {
+    ngx_uint_t                    on;
+    ngx_http_apigw_usage_value_t  estimate;
+} ngx_http_apigw_usage_when_t;
+
+
+typedef struct {
+    ngx_http_apigw_usage_t       *usage;
+    ngx_http_apigw_usage_value_t *shadow;
+    ngx_http_apigw_usage_when_t  *when;
+    ngx_array_t                  *refund;   /* ngx_uint_t: 404, or 5 for 5xx */
+    ngx_uint_t                    headers;
+    ngx_int_t                     status;
+    ngx_uint_t                    self;     /* not inherited */
+} ngx_http_apigw_usage_loc_conf_t;
+
+
 typedef struct {
     ngx_array_t                  zones;     /* ngx_http_apigw_usage_zone_t * */
     ngx_array_t                  helpers;   /* ngx_apigw_helper_t * */
     ngx_array_t                  list;      /* ngx_apigw_plan_t * */
+    ngx_array_t                  tzs;       /* ngx_http_apigw_usage_tz_t * */
     ngx_apigw_plans_t            plans;
-    ngx_apigw_plan_t            *plan;      /* while its block is read */
+    ngx_str_t                    unknown;   /* plan for those, or empty */
+
+    /* while their blocks are read */
+
+    ngx_apigw_plan_t            *plan;
+    ngx_apigw_plan_t            *api;
 } ngx_http_apigw_usage_main_conf_t;
+
+
+/* A time zone that a plan uses. */
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_apigw_window_tz_t        tz;
+} ngx_http_apigw_usage_tz_t;
+
+
+/* What became of a request; also the values of $api_usage_status. */
+
+#define NGX_HTTP_APIGW_USAGE_PASSED             1
+#define NGX_HTTP_APIGW_USAGE_PASSED_UNCOUNTED   2
+#define NGX_HTTP_APIGW_USAGE_REJECTED_RATE      3
+#define NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA     4
+#define NGX_HTTP_APIGW_USAGE_REJECTED_PLAN      5
+#define NGX_HTTP_APIGW_USAGE_REJECTED_CONSUMER  6
+#define NGX_HTTP_APIGW_USAGE_REJECTED_STORE     7
+
+
+/* One quota of a request. */
+
+typedef struct {
+    const ngx_apigw_quota_t      *quota;
+    const ngx_apigw_plan_t       *plan;     /* whose family it has */
+    ngx_apigw_window_span_t       span;
+    ngx_apigw_counter_id_t        id;
+    ngx_uint_t                    slot;
+    uint64_t                      value;    /* without this request */
+    uint64_t                      total;    /* most that is admitted */
+    uint64_t                      units;    /* charged by this request */
+    unsigned                      charged:1;
+} ngx_http_apigw_usage_quota_t;
+
+
+/* A plan applied to a request: its own limits and those for one API. */
+
+#define NGX_HTTP_APIGW_USAGE_LIMITS  2
+
+typedef struct {
+    ngx_http_apigw_usage_zone_t  *zone;
+    const ngx_apigw_plan_t       *plan;
+    const ngx_apigw_plan_t       *api;
+    const ngx_str_t              *consumer;
+    const ngx_apigw_hash_t       *hash;     /* of the consumer */
+    uint64_t                      cost;
+    unsigned                      shadow:1;
+
+    ngx_uint_t                    result;
+
+    ngx_uint_t                    nrates;
+    ngx_apigw_charge_t            rates[NGX_HTTP_APIGW_USAGE_LIMITS];
+    const ngx_apigw_plan_t       *limits[NGX_HTTP_APIGW_USAGE_LIMITS];
+
+    ngx_uint_t                    nquotas;
+    ngx_uint_t                    looked;   /* quotas whose value is known */
+    ngx_http_apigw_usage_quota_t  quotas[NGX_HTTP_APIGW_USAGE_LIMITS
+                                         * NGX_APIGW_PLAN_QUOTAS];
+    ngx_http_apigw_usage_quota_t *refused;  /* the one that refused */
+} ngx_http_apigw_usage_eval_t;
+
+
+typedef struct {
+    ngx_http_apigw_problem_t      problem;
+    ngx_http_apigw_usage_loc_conf_t *conf;
+    ngx_http_apigw_usage_zone_t  *zone;
+    ngx_str_t                     consumer;
+    ngx_str_t                     plan;     /* as asked for */
+    ngx_str_t                     names[3]; /* key, API, version */
+    ngx_apigw_hash_t              hash;
+    ngx_uint_t                    status;
+
+    ngx_http_apigw_usage_eval_t   eval;
+    ngx_http_apigw_usage_eval_t  *shadow;
+
+    uint32_t                      day;      /* of the ledger */
+    ngx_apigw_counter_id_t        entry;
+    ngx_uint_t                    slot;     /* of the entry */
+
+    unsigned                      logged:1;
+} ngx_http_apigw_usage_ctx_t;
 
 
 extern ngx_module_t  ngx_http_apigw_usage_module;
@@ -116,6 +274,8 @@ char *ngx_http_apigw_usage_plan_rate(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_apigw_usage_plan_quota(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_apigw_usage_plan_family(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_apigw_usage_plan_api(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf);
@@ -139,9 +299,76 @@ void ngx_http_apigw_usage_exit_master(ngx_cycle_t *cycle);
  */
 
 ngx_int_t ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
-    const ngx_apigw_plan_t *plan, const ngx_apigw_quota_t *quota,
-    const ngx_apigw_window_span_t *span, const ngx_str_t *consumer,
-    const ngx_apigw_counter_id_t *id, ngx_log_t *log, ngx_uint_t *slot);
+    ngx_http_apigw_usage_quota_t *q, const ngx_str_t *consumer,
+    ngx_uint_t shadow, ngx_log_t *log);
+
+/* The same for an entry of the ledger; mends it if "again" is set. */
+
+ngx_int_t ngx_http_apigw_usage_entry(ngx_http_apigw_usage_zone_t *ctx,
+    const ngx_apigw_counter_id_t *id, ngx_apigw_ledger_info_t *info,
+    ngx_uint_t again, ngx_log_t *log, ngx_uint_t *slot);
+
+
+/* ngx_http_apigw_usage_charge.c */
+
+/*
+ * Decides about a request and charges it; eval->result tells.  The caller has
+ * set eval's first members.
+ */
+
+void ngx_http_apigw_usage_evaluate(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval);
+
+/* Looks at the quotas and takes from none. */
+
+void ngx_http_apigw_usage_observe(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval);
+
+/* Changes what was charged to "units", in the end. */
+
+void ngx_http_apigw_usage_settle(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval, uint64_t units);
+
+/* Units of the request beyond what its quotas include. */
+
+uint64_t ngx_http_apigw_usage_overage(ngx_http_apigw_usage_eval_t *eval,
+    uint64_t units);
+
+/* The limit of a quota without overage, with what was granted. */
+
+uint64_t ngx_http_apigw_usage_nominal(ngx_http_apigw_usage_quota_t *q);
+
+/* The quota that refused or has the least left; NULL if none is limited. */
+
+ngx_http_apigw_usage_quota_t *ngx_http_apigw_usage_nearest(
+    ngx_http_apigw_usage_eval_t *eval);
+
+
+/* ngx_http_apigw_usage_report.c */
+
+ngx_int_t ngx_http_apigw_usage_add_variables(ngx_conf_t *cf);
+ngx_int_t ngx_http_apigw_usage_headers(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx);
+ngx_int_t ngx_http_apigw_usage_refuse(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, ngx_uint_t status);
+char *ngx_http_apigw_usage_self(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+
+/* ngx_http_apigw_usage_module.c */
+
+ngx_int_t ngx_http_apigw_usage_value(ngx_http_request_t *r,
+    ngx_http_apigw_usage_value_t *value, ngx_str_t *s);
+ngx_int_t ngx_http_apigw_usage_identify(ngx_http_request_t *r,
+    ngx_http_apigw_usage_loc_conf_t *lcf, ngx_http_apigw_usage_ctx_t *ctx);
+
+
+/* ngx_http_apigw_usage_log.c */
+
+ngx_int_t ngx_http_apigw_usage_enter(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx);
+ngx_int_t ngx_http_apigw_usage_log_handler(ngx_http_request_t *r);
+uint64_t ngx_http_apigw_usage_units(ngx_str_t *text, uint64_t unknown);
 
 
 #pragma GCC visibility pop

@@ -7,102 +7,20 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_apigw_request.h"
 #include "ngx_http_apigw_usage.h"
 
 
-#define NGX_HTTP_APIGW_USAGE_PROBLEM                                          \
-    "https://iana.org/assignments/http-problem-types#quota-exceeded"
-
-#define NGX_HTTP_APIGW_USAGE_RETRIES  8
-
-
-/* Text with variables; most often it is one variable and nothing else. */
-
-typedef struct {
-    ngx_int_t                     index;    /* NGX_ERROR: see complex */
-    ngx_http_complex_value_t      complex;
-} ngx_http_apigw_usage_value_t;
-
-
-typedef struct {
-    ngx_shm_zone_t               *shm_zone;
-    ngx_http_apigw_usage_value_t  plan;
-    ngx_http_apigw_usage_value_t  consumer;
-} ngx_http_apigw_usage_t;
-
-
-typedef struct {
-    ngx_http_apigw_usage_t       *usage;
-} ngx_http_apigw_usage_loc_conf_t;
-
-
-/* One quota of a request. */
-
-typedef struct {
-    ngx_apigw_quota_t            *quota;
-    ngx_apigw_window_span_t       span;
-    ngx_apigw_counter_id_t        id;
-    ngx_uint_t                    slot;
-    uint64_t                      value;    /* without this request */
-    uint64_t                      total;    /* the limit, with grants */
-    unsigned                      charged:1;
-} ngx_http_apigw_usage_quota_t;
-
-
-typedef struct {
-    ngx_http_apigw_problem_t      problem;
-    ngx_uint_t                    status;   /* of $api_usage_status, from 1 */
-
-    ngx_http_apigw_usage_zone_t  *zone;
-    ngx_apigw_plan_t             *plan;
-    ngx_str_t                     consumer;
-    ngx_apigw_hash_t              hash;
-    uint64_t                      cost;
-
-    ngx_apigw_charge_t            charge;
-    ngx_uint_t                    nquotas;
-    ngx_uint_t                    looked;   /* quotas whose value is known */
-    ngx_http_apigw_usage_quota_t  quotas[NGX_APIGW_PLAN_QUOTAS];
-    ngx_http_apigw_usage_quota_t *refused;  /* the one that refused */
-} ngx_http_apigw_usage_ctx_t;
-
-
-static ngx_int_t ngx_http_apigw_usage_value(ngx_http_request_t *r,
-    ngx_http_apigw_usage_value_t *value, ngx_str_t *s);
 static ngx_int_t ngx_http_apigw_usage_decide(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
-static ngx_uint_t ngx_http_apigw_usage_rate(ngx_http_apigw_usage_ctx_t *ctx,
-    ngx_uint_t take);
-static void ngx_http_apigw_usage_place(ngx_http_apigw_usage_ctx_t *ctx);
-static ngx_int_t ngx_http_apigw_usage_quota(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx, ngx_http_apigw_usage_quota_t *q,
-    ngx_uint_t charge);
-static ngx_int_t ngx_http_apigw_usage_charge(ngx_http_request_t *r,
+static ngx_apigw_plan_t *ngx_http_apigw_usage_overridden(
+    ngx_http_request_t *r, ngx_http_apigw_usage_ctx_t *ctx,
+    ngx_apigw_plan_t *plan);
+static ngx_int_t ngx_http_apigw_usage_override_rate(ngx_apigw_plan_t *plan,
+    ngx_str_t *rate, ngx_str_t *burst);
+static ngx_int_t ngx_http_apigw_usage_cost(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
-static void ngx_http_apigw_usage_rollback(ngx_http_request_t *r,
+static ngx_int_t ngx_http_apigw_usage_shadow(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
-static ngx_http_apigw_usage_quota_t *ngx_http_apigw_usage_nearest(
-    ngx_http_apigw_usage_ctx_t *ctx);
-
-static ngx_int_t ngx_http_apigw_usage_refuse_rate(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx);
-static ngx_int_t ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx, ngx_http_apigw_usage_quota_t *q);
-static ngx_int_t ngx_http_apigw_usage_refuse_plan(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx, ngx_str_t *name);
-static ngx_int_t ngx_http_apigw_usage_refuse_consumer(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx);
-static ngx_int_t ngx_http_apigw_usage_refuse_store(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx);
-
-static ngx_int_t ngx_http_apigw_usage_add_variables(ngx_conf_t *cf);
-static ngx_int_t ngx_http_apigw_usage_name_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_apigw_usage_number_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_apigw_usage_status_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
 
 static void *ngx_http_apigw_usage_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_apigw_usage_init_main_conf(ngx_conf_t *cf, void *conf);
@@ -110,6 +28,12 @@ static void *ngx_http_apigw_usage_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_apigw_usage_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static char *ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_apigw_usage_shadow_plan(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_apigw_usage_when(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_apigw_usage_refund(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_apigw_usage_value_t *value);
@@ -121,24 +45,31 @@ static ngx_int_t ngx_http_apigw_usage_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 
 
-#define NGX_HTTP_APIGW_USAGE_PASSED             1
-#define NGX_HTTP_APIGW_USAGE_PASSED_UNCOUNTED   2
-#define NGX_HTTP_APIGW_USAGE_REJECTED_RATE      3
-#define NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA     4
-#define NGX_HTTP_APIGW_USAGE_REJECTED_PLAN      5
-#define NGX_HTTP_APIGW_USAGE_REJECTED_CONSUMER  6
-#define NGX_HTTP_APIGW_USAGE_REJECTED_STORE     7
+static ngx_conf_enum_t  ngx_http_apigw_usage_header_modes[] = {
+    { ngx_string("draft"), NGX_HTTP_APIGW_USAGE_DRAFT },
+    { ngx_string("legacy"), NGX_HTTP_APIGW_USAGE_LEGACY },
+    { ngx_string("off"), NGX_HTTP_APIGW_USAGE_OFF },
+    { ngx_null_string, 0 }
+};
 
 
-static ngx_str_t  ngx_http_apigw_usage_statuses[] = {
-    ngx_null_string,
-    ngx_string("PASSED"),
-    ngx_string("PASSED_UNCOUNTED"),
-    ngx_string("REJECTED_RATE"),
-    ngx_string("REJECTED_QUOTA"),
-    ngx_string("REJECTED_PLAN"),
-    ngx_string("REJECTED_CONSUMER"),
-    ngx_string("REJECTED_STORE")
+static ngx_conf_num_bounds_t  ngx_http_apigw_usage_status_bounds = {
+    ngx_conf_check_num_bounds, 400, 599
+};
+
+
+/* in the order of NGX_HTTP_APIGW_USAGE_V_PLAN and so on */
+
+static ngx_str_t  ngx_http_apigw_usage_parameters[] = {
+    ngx_string("plan="),
+    ngx_string("consumer="),
+    ngx_string("key="),
+    ngx_string("api="),
+    ngx_string("version="),
+    ngx_string("rate="),
+    ngx_string("burst="),
+    ngx_string("quota="),
+    ngx_string("cost=")
 };
 
 
@@ -152,21 +83,21 @@ static ngx_command_t  ngx_http_apigw_usage_commands[] = {
       NULL },
 
     { ngx_string("api_plan"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE12,
       ngx_http_apigw_usage_plan,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("rate"),
-      NGX_HTTP_APIGW_PLAN_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_APIGW_PLAN_CONF|NGX_HTTP_APIGW_PLAN_API_CONF|NGX_CONF_TAKE12,
       ngx_http_apigw_usage_plan_rate,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("quota"),
-      NGX_HTTP_APIGW_PLAN_CONF|NGX_CONF_1MORE,
+      NGX_HTTP_APIGW_PLAN_CONF|NGX_HTTP_APIGW_PLAN_API_CONF|NGX_CONF_1MORE,
       ngx_http_apigw_usage_plan_quota,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
@@ -179,9 +110,65 @@ static ngx_command_t  ngx_http_apigw_usage_commands[] = {
       0,
       NULL },
 
+    { ngx_string("api"),
+      NGX_HTTP_APIGW_PLAN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_apigw_usage_plan_api,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("api_usage_default_plan"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_apigw_usage_main_conf_t, unknown),
+      NULL },
+
     { ngx_string("api_usage"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_apigw_usage,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("api_usage_shadow"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_apigw_usage_shadow_plan,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("api_usage_charge"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_apigw_usage_when,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("api_usage_refund"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_apigw_usage_refund,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("api_usage_headers"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_apigw_usage_loc_conf_t, headers),
+      &ngx_http_apigw_usage_header_modes },
+
+    { ngx_string("api_usage_status"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_apigw_usage_loc_conf_t, status),
+      &ngx_http_apigw_usage_status_bounds },
+
+    { ngx_string("api_usage_self"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_apigw_usage_self,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -258,43 +245,6 @@ ngx_module_t  ngx_http_apigw_usage_filter_module = {
 #pragma GCC visibility pop
 
 
-#define NGX_HTTP_APIGW_USAGE_LIMIT      0
-#define NGX_HTTP_APIGW_USAGE_USED       1
-#define NGX_HTTP_APIGW_USAGE_REMAINING  2
-#define NGX_HTTP_APIGW_USAGE_RESET      3
-
-
-static ngx_http_variable_t  ngx_http_apigw_usage_vars[] = {
-
-    { ngx_string("api_plan"), NULL, ngx_http_apigw_usage_name_variable,
-      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("api_consumer"), NULL, ngx_http_apigw_usage_name_variable,
-      1, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("api_usage_status"), NULL,
-      ngx_http_apigw_usage_status_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("api_quota_limit"), NULL,
-      ngx_http_apigw_usage_number_variable, NGX_HTTP_APIGW_USAGE_LIMIT,
-      NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("api_quota_used"), NULL,
-      ngx_http_apigw_usage_number_variable, NGX_HTTP_APIGW_USAGE_USED,
-      NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("api_quota_remaining"), NULL,
-      ngx_http_apigw_usage_number_variable, NGX_HTTP_APIGW_USAGE_REMAINING,
-      NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("api_quota_reset"), NULL,
-      ngx_http_apigw_usage_number_variable, NGX_HTTP_APIGW_USAGE_RESET,
-      NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-      ngx_http_null_variable
-};
-
-
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
@@ -302,20 +252,17 @@ static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 static ngx_int_t
 ngx_http_apigw_usage_handler(ngx_http_request_t *r)
 {
-    ngx_str_t                         name;
-    ngx_http_apigw_usage_t           *usage;
+    ngx_int_t                         rc;
     ngx_http_apigw_usage_ctx_t       *ctx;
     ngx_http_apigw_usage_loc_conf_t  *lcf;
-    ngx_http_apigw_usage_main_conf_t *mcf;
 
     if (r != r->main) {
         return NGX_DECLINED;
     }
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_apigw_usage_module);
-    usage = lcf->usage;
 
-    if (usage == NULL) {
+    if (lcf->usage == NULL) {
         return NGX_DECLINED;
     }
 
@@ -333,33 +280,155 @@ ngx_http_apigw_usage_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx->zone = usage->shm_zone->data;
-    ctx->cost = 1;
+    rc = ngx_http_apigw_usage_identify(r, lcf, ctx);
 
-    if (ngx_http_apigw_usage_value(r, &usage->consumer, &ctx->consumer)
-        != NGX_OK
-        || ngx_http_apigw_usage_value(r, &usage->plan, &name) != NGX_OK)
-    {
+    if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->consumer.len == 0) {
-        return ngx_http_apigw_usage_refuse_consumer(r, ctx);
+    if (ctx->status) {
+        return ngx_http_apigw_usage_refuse(r, ctx, ctx->status);
     }
 
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_usage_module);
+    if (lcf->self) {
 
-    ctx->plan = ngx_apigw_plans_find(&mcf->plans, &name);
+        /* the content handler looks, nothing is charged */
 
-    if (ctx->plan == NULL) {
-        return ngx_http_apigw_usage_refuse_plan(r, ctx, &name);
+        return NGX_DECLINED;
     }
 
     return ngx_http_apigw_usage_decide(r, ctx);
 }
 
 
+/*
+ * Who calls and on which plan; ctx->status is set if the request has to be
+ * refused for it.
+ */
+
+ngx_int_t
+ngx_http_apigw_usage_identify(ngx_http_request_t *r,
+    ngx_http_apigw_usage_loc_conf_t *lcf, ngx_http_apigw_usage_ctx_t *ctx)
+{
+    ngx_uint_t                         i;
+    ngx_apigw_plan_t                  *plan;
+    ngx_http_apigw_usage_eval_t       *eval;
+    ngx_http_apigw_usage_value_t      *values;
+    ngx_http_apigw_usage_main_conf_t  *mcf;
+
+    values = lcf->usage->values;
+
+    ctx->conf = lcf;
+    ctx->zone = lcf->usage->shm_zone->data;
+
+    if (ngx_http_apigw_usage_value(r, &values[NGX_HTTP_APIGW_USAGE_V_CONSUMER],
+                                   &ctx->consumer)
+        != NGX_OK
+        || ngx_http_apigw_usage_value(r, &values[NGX_HTTP_APIGW_USAGE_V_PLAN],
+                                      &ctx->plan)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->consumer.len == 0) {
+        ctx->status = NGX_HTTP_APIGW_USAGE_REJECTED_CONSUMER;
+        return NGX_OK;
+    }
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_usage_module);
+
+    plan = ngx_apigw_plans_find(&mcf->plans, &ctx->plan);
+
+    if (plan == NULL && mcf->unknown.len) {
+        plan = ngx_apigw_plans_find(&mcf->plans, &mcf->unknown);
+    }
+
+    if (plan == NULL) {
+        ctx->status = NGX_HTTP_APIGW_USAGE_REJECTED_PLAN;
+        return NGX_OK;
+    }
+
+    for (i = 0; i < 3; i++) {
+        if (values[NGX_HTTP_APIGW_USAGE_V_KEY + i].given
+            && ngx_http_apigw_usage_value(r,
+                                     &values[NGX_HTTP_APIGW_USAGE_V_KEY + i],
+                                     &ctx->names[i])
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    plan = ngx_http_apigw_usage_overridden(r, ctx, plan);
+
+    if (plan == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_apigw_hash(&ctx->hash, &ctx->zone->sh->key, ctx->consumer.data,
+                   ctx->consumer.len);
+
+    eval = &ctx->eval;
+
+    eval->zone = ctx->zone;
+    eval->plan = plan;
+    eval->consumer = &ctx->consumer;
+    eval->hash = &ctx->hash;
+
+    if (plan->apis && ctx->names[1].len) {
+        eval->api = ngx_apigw_plan_api(plan, &ctx->names[1]);
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
+ngx_http_apigw_usage_decide(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx)
+{
+    ngx_int_t                     rc;
+    ngx_http_apigw_usage_eval_t  *eval;
+
+    eval = &ctx->eval;
+
+    if (ngx_http_apigw_usage_cost(r, ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->conf->shadow
+        && ngx_http_apigw_usage_shadow(r, ctx) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_apigw_usage_enter(r, ctx);
+
+    if (rc != NGX_OK && ctx->zone->on_full == NGX_HTTP_APIGW_USAGE_REFUSE) {
+        return ngx_http_apigw_usage_refuse(r, ctx,
+                                        NGX_HTTP_APIGW_USAGE_REJECTED_STORE);
+    }
+
+    ngx_http_apigw_usage_evaluate(r, eval);
+
+    ctx->status = eval->result;
+
+    if (eval->result == NGX_HTTP_APIGW_USAGE_PASSED) {
+        (void) ngx_atomic_fetch_add(&ctx->zone->sh->admitted, 1);
+        return NGX_DECLINED;
+    }
+
+    if (eval->result == NGX_HTTP_APIGW_USAGE_PASSED_UNCOUNTED) {
+        (void) ngx_atomic_fetch_add(&ctx->zone->sh->uncounted, 1);
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_apigw_usage_refuse(r, ctx, eval->result);
+}
+
+
+ngx_int_t
 ngx_http_apigw_usage_value(ngx_http_request_t *r,
     ngx_http_apigw_usage_value_t *value, ngx_str_t *s)
 {
@@ -384,401 +453,204 @@ ngx_http_apigw_usage_value(ngx_http_request_t *r,
 }
 
 
-/*
- * The rate first, then the quotas; a request that one of them refuses takes
- * from none.  All are looked at before anything is taken, so what is given
- * back after a lost race is rare and nobody else is refused because of it.
- */
+/* The plan with the limits that the consumer has of its own. */
+
+static ngx_apigw_plan_t *
+ngx_http_apigw_usage_overridden(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, ngx_apigw_plan_t *plan)
+{
+    ngx_str_t                      text[3];
+    ngx_uint_t                     i, given;
+    ngx_apigw_plan_t              *own;
+    ngx_http_apigw_usage_value_t  *value;
+
+    given = 0;
+    value = &ctx->conf->usage->values[NGX_HTTP_APIGW_USAGE_V_RATE];
+
+    for (i = 0; i < 3; i++) {
+        text[i].len = 0;
+
+        if (!value[i].given) {
+            continue;
+        }
+
+        if (ngx_http_apigw_usage_value(r, &value[i], &text[i]) != NGX_OK) {
+            return NULL;
+        }
+
+        given += text[i].len;
+    }
+
+    if (given == 0) {
+        return plan;
+    }
+
+    own = ngx_palloc(r->pool, sizeof(ngx_apigw_plan_t));
+    if (own == NULL) {
+        return NULL;
+    }
+
+    *own = *plan;
+
+    if (ngx_http_apigw_usage_override_rate(own, &text[0], &text[1]) == NGX_OK
+        && ngx_apigw_plan_override(own, &text[2]) == NGX_OK)
+    {
+        return own;
+    }
+
+    if (ngx_apigw_log_due(&ctx->zone->sh->log_value)) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "usage: invalid rate \"%V\", burst \"%V\" or quota "
+                      "\"%V\" of consumer \"%V\", those of the plan apply",
+                      &text[0], &text[1], &text[2], &ctx->consumer);
+    }
+
+    return plan;
+}
+
 
 static ngx_int_t
-ngx_http_apigw_usage_decide(ngx_http_request_t *r,
+ngx_http_apigw_usage_override_rate(ngx_apigw_plan_t *plan, ngx_str_t *rate,
+    ngx_str_t *burst)
+{
+    uint64_t          tokens;
+    ngx_int_t         n;
+    ngx_apigw_rate_t  parsed;
+
+    if (rate->len == 0 && burst->len == 0) {
+        return NGX_OK;
+    }
+
+    tokens = plan->limit.interval ? plan->limit.burst : 0;
+    parsed = plan->limit.rate;
+
+    if (rate->len) {
+        if (ngx_apigw_rate_parse(&parsed, rate) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        tokens = 0;
+        plan->rate = *rate;
+    }
+
+    if (burst->len) {
+        n = ngx_atoi(burst->data, burst->len);
+
+        if (n == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        tokens = n;
+    }
+
+    if (ngx_apigw_rate_unlimited(&parsed)) {
+        ngx_memzero(&plan->limit, sizeof(ngx_apigw_limit_t));
+        plan->limit.rate = parsed;
+        return NGX_OK;
+    }
+
+    return ngx_apigw_limit_init(&plan->limit, &parsed, tokens);
+}
+
+
+/* What is charged now; with "on=response" that is an estimate. */
+
+static ngx_int_t
+ngx_http_apigw_usage_cost(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx)
 {
-    ngx_int_t                      rc;
-    ngx_uint_t                     i;
-    ngx_http_apigw_usage_quota_t  *q;
+    ngx_str_t                      text;
+    ngx_http_apigw_usage_value_t  *cost;
+    ngx_http_apigw_usage_when_t   *when;
 
-    ngx_apigw_hash(&ctx->hash, &ctx->zone->sh->key, ctx->consumer.data,
-                   ctx->consumer.len);
+    ctx->eval.cost = 1;
 
-    ngx_http_apigw_usage_place(ctx);
+    when = ctx->conf->when;
 
-    for (i = 0; i < ctx->nquotas; i++) {
-        q = &ctx->quotas[i];
-
-        rc = ngx_http_apigw_usage_quota(r, ctx, q, 0);
-
-        if (rc == NGX_OK) {
-            ctx->looked = i + 1;
-            continue;
-        }
-
-        if (!ngx_http_apigw_usage_rate(ctx, 0)) {
-            return ngx_http_apigw_usage_refuse_rate(r, ctx);
-        }
-
-        if (rc == NGX_DECLINED) {
-            return ngx_http_apigw_usage_refuse_quota(r, ctx, q);
-        }
-
-        if (ctx->zone->on_full == NGX_HTTP_APIGW_USAGE_REFUSE) {
-            return ngx_http_apigw_usage_refuse_store(r, ctx);
-        }
-    }
-
-    if (!ngx_http_apigw_usage_rate(ctx, 1)) {
-        return ngx_http_apigw_usage_refuse_rate(r, ctx);
-    }
-
-    return ngx_http_apigw_usage_charge(r, ctx);
-}
-
-
-static ngx_uint_t
-ngx_http_apigw_usage_rate(ngx_http_apigw_usage_ctx_t *ctx, ngx_uint_t take)
-{
-    ngx_apigw_plan_t    *plan;
-    ngx_apigw_charge_t  *charge;
-
-    plan = ctx->plan;
-
-    if (plan->limit.interval == 0) {
-        return 1;
-    }
-
-    charge = &ctx->charge;
-
-    charge->buckets = ctx->zone->buckets;
-    charge->limit = &plan->limit;
-    charge->cost = 1;
-
-    charge->hash.h[0] = ngx_apigw_counter_mix(ctx->hash.h[0] ^ plan->salt);
-    charge->hash.h[1] = ngx_apigw_counter_mix(ctx->hash.h[1] + plan->salt);
-
-    return take ? ngx_apigw_bucket_take(charge, ngx_current_msec)
-                : ngx_apigw_bucket_look(charge, ngx_current_msec);
-}
-
-
-/* Names the windows of this instant and where their counters may be. */
-
-static void
-ngx_http_apigw_usage_place(ngx_http_apigw_usage_ctx_t *ctx)
-{
-    time_t                         now;
-    ngx_uint_t                     i;
-    ngx_apigw_plan_t              *plan;
-    ngx_http_apigw_usage_quota_t  *q;
-
-    plan = ctx->plan;
-    now = ngx_time();
-
-    for (i = 0; i < plan->nquotas; i++) {
-        q = &ctx->quotas[i];
-
-        q->quota = &plan->quotas[i];
-
-        ngx_apigw_window_at(&q->quota->window, now, &q->span);
-
-        ngx_apigw_counter_place(&ctx->zone->table, &ctx->hash, q->quota->salt,
-                                q->span.start, &q->id);
-    }
-
-    ctx->nquotas = plan->nquotas;
-}
-
-
-/*
- * Looks at a quota or charges it.  NGX_OK, NGX_DECLINED if the cost does not
- * fit, NGX_BUSY or NGX_ERROR if it cannot be counted.
- */
-
-static ngx_int_t
-ngx_http_apigw_usage_quota(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx, ngx_http_apigw_usage_quota_t *q,
-    ngx_uint_t charge)
-{
-    ngx_int_t                     rc;
-    ngx_uint_t                    n;
-    ngx_http_apigw_usage_zone_t  *zone;
-
-    zone = ctx->zone;
-
-    for (n = 0; n < NGX_HTTP_APIGW_USAGE_RETRIES; n++) {
-
-        if (!charge || n) {
-            rc = ngx_http_apigw_usage_slot(zone, ctx->plan, q->quota, &q->span,
-                                           &ctx->consumer, &q->id,
-                                           r->connection->log, &q->slot);
-            if (rc != NGX_OK) {
-                q->slot = NGX_APIGW_COUNTER_NONE;
-                return rc;
-            }
-        }
-
-        if (charge) {
-
-            if (q->slot == NGX_APIGW_COUNTER_NONE) {
-                return NGX_BUSY;
-            }
-
-            rc = ngx_apigw_counter_charge(&zone->table, q->slot, q->id.tag,
-                                          ctx->cost, q->quota->limit,
-                                          &q->value, &q->total);
-
-        } else {
-            rc = ngx_apigw_counter_peek(&zone->table, q->slot, q->id.tag,
-                                        ctx->cost, q->quota->limit,
-                                        &q->value, &q->total);
-        }
-
-        if (rc != NGX_AGAIN) {
-            return rc;
-        }
-    }
-
-    return NGX_BUSY;
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_charge(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx)
-{
-    ngx_int_t                      rc;
-    ngx_uint_t                     i, uncounted;
-    ngx_http_apigw_usage_quota_t  *q;
-
-    uncounted = 0;
-
-    for (i = 0; i < ctx->nquotas; i++) {
-        q = &ctx->quotas[i];
-
-        rc = ngx_http_apigw_usage_quota(r, ctx, q, 1);
-
-        if (rc == NGX_OK) {
-            q->charged = 1;
-            continue;
-        }
-
-        if (rc != NGX_DECLINED
-            && ctx->zone->on_full == NGX_HTTP_APIGW_USAGE_ADMIT)
-        {
-            uncounted = 1;
-            continue;
-        }
-
-        ngx_http_apigw_usage_rollback(r, ctx);
-
-        return rc == NGX_DECLINED
-               ? ngx_http_apigw_usage_refuse_quota(r, ctx, q)
-               : ngx_http_apigw_usage_refuse_store(r, ctx);
-    }
-
-    if (uncounted) {
-        ctx->status = NGX_HTTP_APIGW_USAGE_PASSED_UNCOUNTED;
-        (void) ngx_atomic_fetch_add(&ctx->zone->sh->uncounted, 1);
+    if (when && when->on == NGX_HTTP_APIGW_USAGE_ON_RESPONSE) {
+        cost = &when->estimate;
 
     } else {
-        ctx->status = NGX_HTTP_APIGW_USAGE_PASSED;
-        (void) ngx_atomic_fetch_add(&ctx->zone->sh->admitted, 1);
+        cost = &ctx->conf->usage->values[NGX_HTTP_APIGW_USAGE_V_COST];
     }
 
-    return NGX_DECLINED;
+    if (!cost->given) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_apigw_usage_value(r, cost, &text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->eval.cost = ngx_http_apigw_usage_units(&text, 1);
+
+    return NGX_OK;
 }
 
 
-static void
-ngx_http_apigw_usage_rollback(ngx_http_request_t *r,
+/* The same request under another plan, with counters of its own. */
+
+static ngx_int_t
+ngx_http_apigw_usage_shadow(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx)
 {
-    ngx_uint_t                     i, n;
-    ngx_http_apigw_usage_quota_t  *q;
+    ngx_str_t                          name;
+    ngx_atomic_t                      *counter;
+    ngx_apigw_plan_t                  *plan;
+    ngx_http_apigw_usage_eval_t       *eval;
+    ngx_http_apigw_usage_main_conf_t  *mcf;
 
-    if (ctx->charge.charged) {
-        ngx_apigw_bucket_give_back(&ctx->charge, ngx_current_msec);
+    if (ngx_http_apigw_usage_value(r, ctx->conf->shadow, &name) != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    for (i = 0; i < ctx->nquotas; i++) {
-        q = &ctx->quotas[i];
-
-        for (n = 0; q->charged && n < NGX_HTTP_APIGW_USAGE_RETRIES; n++) {
-
-            if (ngx_apigw_counter_refund(&ctx->zone->table, q->slot,
-                                         q->id.tag, ctx->cost)
-                == NGX_OK)
-            {
-                q->charged = 0;
-                break;
-            }
-
-            /* flushed and evicted since it was charged */
-
-            if (ngx_http_apigw_usage_slot(ctx->zone, ctx->plan, q->quota,
-                                          &q->span, &ctx->consumer, &q->id,
-                                          r->connection->log, &q->slot)
-                != NGX_OK)
-            {
-                break;
-            }
-        }
-    }
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_refuse_rate(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx)
-{
-    u_char                    *p;
-    uint64_t                   wait;
-    ngx_http_apigw_problem_t  *pr;
-
-    (void) ngx_atomic_fetch_add(&ctx->zone->sh->refused_rate, 1);
-
-    ctx->status = NGX_HTTP_APIGW_USAGE_REJECTED_RATE;
-
-    pr = &ctx->problem;
-
-    pr->status = NGX_HTTP_TOO_MANY_REQUESTS;
-    ngx_str_set(&pr->type, NGX_HTTP_APIGW_USAGE_PROBLEM);
-    ngx_str_set(&pr->title, "Too Many Requests");
-    ngx_str_set(&pr->members, "\"violated-policies\":[\"rate\"]");
-
-    wait = ngx_apigw_bucket_wait(&ctx->charge);
-
-    if (wait != NGX_APIGW_BUCKET_NEVER) {
-        pr->retry_after = (time_t) ((wait + 999) / 1000);
+    eval = ngx_pcalloc(r->pool, sizeof(ngx_http_apigw_usage_eval_t));
+    if (eval == NULL) {
+        return NGX_ERROR;
     }
 
-    p = ngx_pnalloc(r->pool, sizeof("Plan \"\" allows .") + ctx->plan->name.len
-                             + ctx->plan->rate.len);
-    if (p == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    ctx->shadow = eval;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_usage_module);
+
+    plan = ngx_apigw_plans_find(&mcf->plans, &name);
+
+    if (plan == NULL) {
+        eval->result = NGX_HTTP_APIGW_USAGE_REJECTED_PLAN;
+        (void) ngx_atomic_fetch_add(&ctx->zone->sh->shadow_plan, 1);
+        return NGX_OK;
     }
 
-    pr->detail.data = p;
-    pr->detail.len = ngx_sprintf(p, "Plan \"%V\" allows %V.", &ctx->plan->name,
-                                 &ctx->plan->rate)
-                     - p;
+    eval->zone = ctx->zone;
+    eval->plan = plan;
+    eval->consumer = &ctx->consumer;
+    eval->hash = &ctx->hash;
+    eval->cost = ctx->eval.cost;
+    eval->shadow = 1;
 
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  "usage: rate of plan \"%V\" exceeded by \"%V\"",
-                  &ctx->plan->name, &ctx->consumer);
-
-    return ngx_http_apigw_refuse(r, pr);
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx, ngx_http_apigw_usage_quota_t *q)
-{
-    u_char                    *p;
-    ngx_str_t                 *name;
-    ngx_http_apigw_problem_t  *pr;
-
-    (void) ngx_atomic_fetch_add(&ctx->zone->sh->refused_quota, 1);
-
-    ctx->status = NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA;
-
-    ctx->refused = q;
-
-    pr = &ctx->problem;
-    name = &q->quota->name;
-
-    pr->status = NGX_HTTP_TOO_MANY_REQUESTS;
-    ngx_str_set(&pr->type, NGX_HTTP_APIGW_USAGE_PROBLEM);
-    ngx_str_set(&pr->title, "Quota Exceeded");
-
-    if (q->quota->window.kind != NGX_APIGW_WINDOW_LIFETIME) {
-        pr->retry_after = ngx_max((time_t) q->span.end - ngx_time(), 1);
+    if (plan->apis && ctx->names[1].len) {
+        eval->api = ngx_apigw_plan_api(plan, &ctx->names[1]);
     }
 
-    p = ngx_pnalloc(r->pool,
-                    sizeof("\"violated-policies\":[\"\"]") + name->len
-                    + sizeof("Plan \"\" allows  per .") + ctx->plan->name.len
-                    + NGX_INT64_LEN + name->len);
-    if (p == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    ngx_http_apigw_usage_evaluate(r, eval);
+
+    switch (eval->result) {
+
+    case NGX_HTTP_APIGW_USAGE_REJECTED_RATE:
+        counter = &ctx->zone->sh->shadow_rate;
+        break;
+
+    case NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA:
+        counter = &ctx->zone->sh->shadow_quota;
+        break;
+
+    default:
+        counter = &ctx->zone->sh->shadow_passed;
     }
 
-    pr->members.data = p;
-    p = ngx_sprintf(p, "\"violated-policies\":[\"%V\"]", name);
-    pr->members.len = p - pr->members.data;
+    (void) ngx_atomic_fetch_add(counter, 1);
 
-    pr->detail.data = p;
-    p = ngx_sprintf(p, "Plan \"%V\" allows %uL per %V.", &ctx->plan->name,
-                    q->total, name);
-    pr->detail.len = p - pr->detail.data;
-
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  "usage: quota per %V of plan \"%V\" exceeded by \"%V\"",
-                  name, &ctx->plan->name, &ctx->consumer);
-
-    return ngx_http_apigw_refuse(r, pr);
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_refuse_plan(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx, ngx_str_t *name)
-{
-    (void) ngx_atomic_fetch_add(&ctx->zone->sh->refused_plan, 1);
-
-    ctx->status = NGX_HTTP_APIGW_USAGE_REJECTED_PLAN;
-
-    if (ngx_apigw_log_due(&ctx->zone->sh->log_plan)) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "usage: unknown plan \"%V\" of consumer \"%V\"",
-                      name, &ctx->consumer);
-    }
-
-    ctx->problem.status = NGX_HTTP_FORBIDDEN;
-    ngx_str_set(&ctx->problem.title, "Forbidden");
-    ngx_str_set(&ctx->problem.detail, "The caller has no valid plan.");
-
-    return ngx_http_apigw_refuse(r, &ctx->problem);
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_refuse_consumer(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx)
-{
-    (void) ngx_atomic_fetch_add(&ctx->zone->sh->refused_consumer, 1);
-
-    ctx->status = NGX_HTTP_APIGW_USAGE_REJECTED_CONSUMER;
-
-    if (ngx_apigw_log_due(&ctx->zone->sh->log_consumer)) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "usage: empty consumer, the request is refused");
-    }
-
-    ctx->problem.status = NGX_HTTP_FORBIDDEN;
-    ngx_str_set(&ctx->problem.title, "Forbidden");
-    ngx_str_set(&ctx->problem.detail, "The caller is not known.");
-
-    return ngx_http_apigw_refuse(r, &ctx->problem);
-}
-
-
-/* The cause is in the log already. */
-
-static ngx_int_t
-ngx_http_apigw_usage_refuse_store(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx)
-{
-    (void) ngx_atomic_fetch_add(&ctx->zone->sh->refused_store, 1);
-
-    ctx->status = NGX_HTTP_APIGW_USAGE_REJECTED_STORE;
-
-    ctx->problem.status = NGX_HTTP_SERVICE_UNAVAILABLE;
-    ngx_str_set(&ctx->problem.title, "Service Unavailable");
-    ngx_str_set(&ctx->problem.detail, "The request cannot be counted now.");
-    ctx->problem.retry_after = 1 + ctx->zone->helper.interval / 1000;
-
-    return ngx_http_apigw_refuse(r, &ctx->problem);
+    return NGX_OK;
 }
 
 
@@ -787,14 +659,26 @@ ngx_http_apigw_usage_header_filter(ngx_http_request_t *r)
 {
     ngx_http_apigw_usage_ctx_t  *ctx;
 
-    if (r == r->main) {
-        ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module);
+    if (r != r->main) {
+        return ngx_http_next_header_filter(r);
+    }
 
-        if (ctx && ctx->problem.status
-            && ngx_http_apigw_problem_header(r, &ctx->problem) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module);
+
+    if (ctx == NULL) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (ctx->problem.status
+        && ngx_http_apigw_problem_header(r, &ctx->problem) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->conf->headers != NGX_HTTP_APIGW_USAGE_OFF
+        && ngx_http_apigw_usage_headers(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     return ngx_http_next_header_filter(r);
@@ -822,162 +706,6 @@ ngx_http_apigw_usage_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 }
 
 
-static ngx_int_t
-ngx_http_apigw_usage_add_variables(ngx_conf_t *cf)
-{
-    ngx_http_variable_t  *var, *v;
-
-    for (v = ngx_http_apigw_usage_vars; v->name.len; v++) {
-        var = ngx_http_add_variable(cf, &v->name, v->flags);
-        if (var == NULL) {
-            return NGX_ERROR;
-        }
-
-        var->get_handler = v->get_handler;
-        var->data = v->data;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_name_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_str_t                    none;
-    ngx_http_apigw_usage_ctx_t  *ctx;
-
-    ngx_str_null(&none);
-
-    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module);
-
-    if (ctx == NULL || (data == 0 && ctx->plan == NULL)) {
-        ngx_http_apigw_variable_set(v, &none);
-        return NGX_OK;
-    }
-
-    ngx_http_apigw_variable_set(v, data ? &ctx->consumer : &ctx->plan->name);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_status_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_http_apigw_usage_ctx_t  *ctx;
-
-    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module);
-
-    ngx_http_apigw_variable_set(v,
-                     &ngx_http_apigw_usage_statuses[ctx ? ctx->status : 0]);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_number_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    uint64_t                       n, used;
-    ngx_str_t                      text;
-    ngx_http_apigw_usage_ctx_t    *ctx;
-    ngx_http_apigw_usage_quota_t  *q;
-
-    ngx_str_null(&text);
-
-    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module);
-
-    q = ctx ? ngx_http_apigw_usage_nearest(ctx) : NULL;
-
-    if (q == NULL) {
-        ngx_http_apigw_variable_set(v, &text);
-        return NGX_OK;
-    }
-
-    used = q->value + (q->charged ? ctx->cost : 0);
-
-    switch (data) {
-
-    case NGX_HTTP_APIGW_USAGE_LIMIT:
-        n = q->total;
-        break;
-
-    case NGX_HTTP_APIGW_USAGE_USED:
-        n = used;
-        break;
-
-    case NGX_HTTP_APIGW_USAGE_REMAINING:
-        n = q->total > used ? q->total - used : 0;
-        break;
-
-    default: /* NGX_HTTP_APIGW_USAGE_RESET */
-
-        if (q->quota->window.kind == NGX_APIGW_WINDOW_LIFETIME) {
-            ngx_http_apigw_variable_set(v, &text);
-            return NGX_OK;
-        }
-
-        n = (uint64_t) ngx_max((time_t) q->span.end - ngx_time(), 0);
-    }
-
-    text.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (text.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    text.len = ngx_sprintf(text.data, "%uL", n) - text.data;
-
-    ngx_http_apigw_variable_set(v, &text);
-
-    return NGX_OK;
-}
-
-
-/*
- * The quota that refused, or the limited one that has the least left, of
- * equals the one that ends later.
- */
-
-static ngx_http_apigw_usage_quota_t *
-ngx_http_apigw_usage_nearest(ngx_http_apigw_usage_ctx_t *ctx)
-{
-    int64_t                        left, least;
-    ngx_uint_t                     i;
-    ngx_http_apigw_usage_quota_t  *q, *nearest;
-
-    if (ctx->refused) {
-        return ctx->refused;
-    }
-
-    nearest = NULL;
-    least = 0;
-
-    for (i = 0; i < ctx->looked; i++) {
-        q = &ctx->quotas[i];
-
-        if (q->quota->limit == NGX_APIGW_PLAN_UNLIMITED) {
-            continue;
-        }
-
-        left = (int64_t) (q->total - q->value);
-
-        if (nearest == NULL
-            || left < least
-            || (left == least && q->span.end > nearest->span.end))
-        {
-            nearest = q;
-            least = left;
-        }
-    }
-
-    return nearest;
-}
-
-
 static void *
 ngx_http_apigw_usage_create_main_conf(ngx_conf_t *cf)
 {
@@ -995,6 +723,9 @@ ngx_http_apigw_usage_create_main_conf(ngx_conf_t *cf)
                           sizeof(ngx_apigw_helper_t *))
            != NGX_OK
         || ngx_array_init(&mcf->list, cf->pool, 4, sizeof(ngx_apigw_plan_t *))
+           != NGX_OK
+        || ngx_array_init(&mcf->tzs, cf->pool, 1,
+                          sizeof(ngx_http_apigw_usage_tz_t *))
            != NGX_OK)
     {
         return NULL;
@@ -1022,6 +753,11 @@ ngx_http_apigw_usage_create_loc_conf(ngx_conf_t *cf)
     }
 
     lcf->usage = NGX_CONF_UNSET_PTR;
+    lcf->shadow = NGX_CONF_UNSET_PTR;
+    lcf->when = NGX_CONF_UNSET_PTR;
+    lcf->refund = NGX_CONF_UNSET_PTR;
+    lcf->headers = NGX_CONF_UNSET_UINT;
+    lcf->status = NGX_CONF_UNSET;
 
     return lcf;
 }
@@ -1034,6 +770,15 @@ ngx_http_apigw_usage_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_apigw_usage_loc_conf_t *conf = child;
 
     ngx_conf_merge_ptr_value(conf->usage, prev->usage, NULL);
+    ngx_conf_merge_ptr_value(conf->shadow, prev->shadow, NULL);
+    ngx_conf_merge_ptr_value(conf->when, prev->when, NULL);
+    ngx_conf_merge_ptr_value(conf->refund, prev->refund, NULL);
+
+    ngx_conf_merge_uint_value(conf->headers, prev->headers,
+                              NGX_HTTP_APIGW_USAGE_DRAFT);
+
+    ngx_conf_merge_value(conf->status, prev->status,
+                         NGX_HTTP_TOO_MANY_REQUESTS);
 
     return NGX_CONF_OK;
 }
@@ -1044,65 +789,85 @@ ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_usage_loc_conf_t *lcf = conf;
 
-    char                    *rv;
-    ngx_str_t               *value, zone, plan, consumer, *s;
-    ngx_uint_t               i;
-    ngx_http_apigw_usage_t  *usage;
+    char                          *rv;
+    ngx_str_t                     *value, zone, s, *names;
+    ngx_uint_t                     i, n;
+    ngx_http_apigw_usage_t        *usage;
+    ngx_http_apigw_usage_value_t  *v;
 
     if (lcf->usage != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
+    names = ngx_http_apigw_usage_parameters;
 
     if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
         lcf->usage = NULL;
         return NGX_CONF_OK;
     }
 
-    ngx_str_null(&zone);
-    ngx_str_null(&plan);
-    ngx_str_null(&consumer);
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (ngx_strncmp(value[i].data, "zone=", 5) == 0) {
-            s = &zone;
-
-        } else if (ngx_strncmp(value[i].data, "plan=", 5) == 0) {
-            s = &plan;
-
-        } else if (ngx_strncmp(value[i].data, "consumer=", 9) == 0) {
-            s = &consumer;
-
-        } else {
-            goto invalid;
-        }
-
-        if (s->len) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "duplicate parameter \"%V\"", &value[i]);
-            return NGX_CONF_ERROR;
-        }
-
-        s->data = (u_char *) ngx_strchr(value[i].data, '=') + 1;
-        s->len = value[i].data + value[i].len - s->data;
-
-        if (s->len == 0) {
-            goto invalid;
-        }
-    }
-
-    if (zone.len == 0 || plan.len == 0 || consumer.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"%s\" parameter", &cmd->name,
-                           zone.len == 0 ? "zone"
-                           : plan.len == 0 ? "plan" : "consumer");
+    usage = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_usage_t));
+    if (usage == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    usage = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_usage_t));
-    if (usage == NULL) {
+    ngx_str_null(&zone);
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "zone=", 5) == 0 && value[i].len > 5) {
+
+            if (zone.len) {
+                goto duplicate;
+            }
+
+            zone.data = value[i].data + 5;
+            zone.len = value[i].len - 5;
+
+            continue;
+        }
+
+        for (n = 0; n < NGX_HTTP_APIGW_USAGE_VALUES; n++) {
+            if (value[i].len > names[n].len
+                && ngx_strncmp(value[i].data, names[n].data, names[n].len)
+                   == 0)
+            {
+                break;
+            }
+        }
+
+        if (n == NGX_HTTP_APIGW_USAGE_VALUES) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        if (usage->values[n].given) {
+            goto duplicate;
+        }
+
+        s.data = value[i].data + names[n].len;
+        s.len = value[i].len - names[n].len;
+
+        rv = ngx_http_apigw_usage_compile(cf, &s, &usage->values[n]);
+
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+    }
+
+    v = usage->values;
+
+    if (zone.len == 0
+        || !v[NGX_HTTP_APIGW_USAGE_V_PLAN].given
+        || !v[NGX_HTTP_APIGW_USAGE_V_CONSUMER].given)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must have \"%s\" parameter", &cmd->name,
+                           zone.len == 0 ? "zone"
+                           : !v[NGX_HTTP_APIGW_USAGE_V_PLAN].given
+                             ? "plan" : "consumer");
         return NGX_CONF_ERROR;
     }
 
@@ -1112,21 +877,185 @@ ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    rv = ngx_http_apigw_usage_compile(cf, &plan, &usage->plan);
-
-    if (rv == NGX_CONF_OK) {
-        rv = ngx_http_apigw_usage_compile(cf, &consumer, &usage->consumer);
-    }
-
     lcf->usage = usage;
 
-    return rv;
+    return NGX_CONF_OK;
 
-invalid:
+duplicate:
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\"", &value[i]);
+                       "duplicate parameter \"%V\"", &value[i]);
     return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_apigw_usage_shadow_plan(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_apigw_usage_loc_conf_t *lcf = conf;
+
+    ngx_str_t  *value, s;
+
+    if (lcf->shadow != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        lcf->shadow = NULL;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value[1].data, "plan=", 5) != 0 || value[1].len == 5) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    s.data = value[1].data + 5;
+    s.len = value[1].len - 5;
+
+    lcf->shadow = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_usage_value_t));
+    if (lcf->shadow == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_apigw_usage_compile(cf, &s, lcf->shadow);
+}
+
+
+static char *
+ngx_http_apigw_usage_when(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_apigw_usage_loc_conf_t *lcf = conf;
+
+    char                         *rv;
+    ngx_str_t                    *value, s;
+    ngx_uint_t                    i;
+    ngx_http_apigw_usage_when_t  *when;
+
+    if (lcf->when != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    when = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_usage_when_t));
+    if (when == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    when->on = NGX_CONF_UNSET_UINT;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (when->on == NGX_CONF_UNSET_UINT) {
+
+            if (ngx_strcmp(value[i].data, "on=request") == 0) {
+                when->on = NGX_HTTP_APIGW_USAGE_ON_REQUEST;
+                continue;
+            }
+
+            if (ngx_strcmp(value[i].data, "on=response") == 0) {
+                when->on = NGX_HTTP_APIGW_USAGE_ON_RESPONSE;
+                continue;
+            }
+        }
+
+        if (ngx_strncmp(value[i].data, "estimate=", 9) == 0
+            && value[i].len > 9 && !when->estimate.given)
+        {
+            s.data = value[i].data + 9;
+            s.len = value[i].len - 9;
+
+            rv = ngx_http_apigw_usage_compile(cf, &s, &when->estimate);
+
+            if (rv != NGX_CONF_OK) {
+                return rv;
+            }
+
+            continue;
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\"", &value[i]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (when->on == NGX_CONF_UNSET_UINT) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must have \"on\" parameter", &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (when->estimate.given && when->on == NGX_HTTP_APIGW_USAGE_ON_REQUEST) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"estimate\" needs \"on=response\"");
+        return NGX_CONF_ERROR;
+    }
+
+    lcf->when = when;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_apigw_usage_refund(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_apigw_usage_loc_conf_t *lcf = conf;
+
+    ngx_int_t    n;
+    ngx_str_t   *value;
+    ngx_uint_t   i, *code;
+
+    if (lcf->refund != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        lcf->refund = NULL;
+        return NGX_CONF_OK;
+    }
+
+    lcf->refund = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                   sizeof(ngx_uint_t));
+    if (lcf->refund == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (value[i].len == 3 && value[i].data[1] == 'x'
+            && value[i].data[2] == 'x')
+        {
+            n = ngx_atoi(value[i].data, 1);
+            n = n >= 1 && n <= 5 ? n : NGX_ERROR;
+
+        } else {
+            n = ngx_atoi(value[i].data, value[i].len);
+            n = n >= 100 && n <= 599 ? n : NGX_ERROR;
+        }
+
+        if (n == NGX_ERROR) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid status \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        code = ngx_array_push(lcf->refund);
+        if (code == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *code = n;
+    }
+
+    return NGX_CONF_OK;
 }
 
 
@@ -1139,6 +1068,7 @@ ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_str_t                          name;
     ngx_http_compile_complex_value_t   ccv;
 
+    value->given = 1;
     value->index = NGX_ERROR;
 
     for (i = 1; i < text->len; i++) {
@@ -1176,6 +1106,8 @@ ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,
 static ngx_int_t
 ngx_http_apigw_usage_init(ngx_conf_t *cf)
 {
+    ngx_uint_t                  i;
+    ngx_array_t                *handlers;
     ngx_http_handler_pt        *h;
     ngx_http_core_main_conf_t  *cmcf;
 
@@ -1187,6 +1119,22 @@ ngx_http_apigw_usage_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_apigw_usage_handler;
+
+    /* before access_log, which may write our variables */
+
+    handlers = &cmcf->phases[NGX_HTTP_LOG_PHASE].handlers;
+
+    if (ngx_array_push(handlers) == NULL) {
+        return NGX_ERROR;
+    }
+
+    h = handlers->elts;
+
+    for (i = handlers->nelts - 1; i; i--) {
+        h[i] = h[i - 1];
+    }
+
+    h[0] = ngx_http_apigw_usage_log_handler;
 
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_apigw_usage_header_filter;

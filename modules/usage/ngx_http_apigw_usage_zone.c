@@ -14,8 +14,9 @@
  * The zone: what lies in shared memory, how counters come from the store and
  * go back.
  *
- * Shared memory holds a header, the buckets of the rates and the table of
- * quota counters, all made when the zone is and freed with it; the slab
+ * Shared memory holds a header, the buckets of the rates, the table of quota
+ * counters and that of the ledger, all made when the zone is and freed with
+ * it; the slab
  * allocator is not used after that.  The slab mutex, which nginx's master
  * releases when its holder dies, guards inserting, evicting and refreshing;
  * the work under it is bounded by the 16 slots of two sets.
@@ -26,7 +27,7 @@
  */
 
 
-#define NGX_HTTP_APIGW_USAGE_LAYOUT     0x0000000100000001ULL
+#define NGX_HTTP_APIGW_USAGE_LAYOUT     0x0000000100000002ULL
 
 #define NGX_HTTP_APIGW_USAGE_FLUSH_MIN  100
 #define NGX_HTTP_APIGW_USAGE_FLUSH_MAX  60000
@@ -37,8 +38,9 @@
 #define NGX_HTTP_APIGW_USAGE_LAST       1000
 
 #define NGX_HTTP_APIGW_USAGE_FLUSH      0       /* phases of the helper */
-#define NGX_HTTP_APIGW_USAGE_REFRESH    1
-#define NGX_HTTP_APIGW_USAGE_TIDY       2
+#define NGX_HTTP_APIGW_USAGE_LEDGER     1
+#define NGX_HTTP_APIGW_USAGE_REFRESH    2
+#define NGX_HTTP_APIGW_USAGE_TIDY       3
 
 
 static char *ngx_http_apigw_usage_zone_parameter(ngx_conf_t *cf,
@@ -60,6 +62,8 @@ static ngx_int_t ngx_http_apigw_usage_open(ngx_http_apigw_usage_zone_t *ctx,
     ngx_log_t *log);
 static void ngx_http_apigw_usage_store_error(ngx_http_apigw_usage_zone_t *ctx,
     ngx_log_t *log, const char *what, int rc);
+static void ngx_http_apigw_usage_full(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_log_t *log);
 static ngx_int_t ngx_http_apigw_usage_insert(ngx_http_apigw_usage_zone_t *ctx,
     const ngx_apigw_counter_id_t *id, const ngx_apigw_counter_load_t *load,
     ngx_apigw_counter_info_t *info, uint64_t version, ngx_uint_t *slot);
@@ -68,6 +72,7 @@ static ngx_int_t ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper,
     ngx_log_t *log, ngx_uint_t last);
 static int ngx_http_apigw_usage_step(ngx_http_apigw_usage_zone_t *ctx,
     ngx_uint_t last);
+static int ngx_http_apigw_usage_flush_ledger(ngx_http_apigw_usage_zone_t *ctx);
 static void ngx_http_apigw_usage_refresh(void *data, ngx_uint_t slot,
     uint64_t tag, int64_t others, int64_t grant);
 static int ngx_http_apigw_usage_tidy(ngx_http_apigw_usage_zone_t *ctx);
@@ -108,6 +113,20 @@ static const ngx_apigw_metric_t  ngx_http_apigw_usage_metrics[] = {
         "Requests refused because they could not be counted.",
         NGX_APIGW_COUNTER),
 
+    ngx_http_apigw_usage_metric(shadow_passed,
+        "Requests that the shadow plan would admit.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(shadow_rate,
+        "Requests that the shadow plan's rate would refuse.",
+        NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(shadow_quota,
+        "Requests that the shadow plan's quota would refuse.",
+        NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(shadow_plan,
+        "Requests whose shadow plan is unknown.", NGX_APIGW_COUNTER),
+
     ngx_http_apigw_usage_metric(loaded,
         "Counters read from the store.", NGX_APIGW_COUNTER),
 
@@ -119,6 +138,13 @@ static const ngx_apigw_metric_t  ngx_http_apigw_usage_metrics[] = {
 
     ngx_http_apigw_usage_metric(store_errors,
         "Failed operations of the store.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(ledger_lost,
+        "Requests that could not be entered into the ledger.",
+        NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(entries,
+        "Ledger entries that fit into memory.", NGX_APIGW_GAUGE),
 
     ngx_http_apigw_usage_metric(counters,
         "Counters that fit into memory.", NGX_APIGW_GAUGE),
@@ -385,6 +411,7 @@ ngx_http_apigw_usage_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     ctx->buckets = ctx->sh->buckets;
     ctx->helper.guard = &ctx->sh->guard;
     ngx_apigw_counter_map(&ctx->table, ctx->sh->table, ctx->sh->sets);
+    ngx_apigw_ledger_map(&ctx->ledger, ctx->sh->ledger, ctx->sh->ledger_sets);
 
     return NGX_OK;
 }
@@ -413,6 +440,7 @@ ngx_http_apigw_usage_keep_zone(ngx_http_apigw_usage_zone_t *ctx,
     ctx->shpool = octx->shpool;
     ctx->buckets = octx->buckets;
     ctx->table = octx->table;
+    ctx->ledger = octx->ledger;
     ctx->helper.guard = &ctx->sh->guard;
 
     ctx->instance = octx->instance;
@@ -430,7 +458,7 @@ ngx_http_apigw_usage_new_zone(ngx_shm_zone_t *shm_zone,
     ngx_http_apigw_usage_zone_t *ctx)
 {
     size_t                         size, room;
-    uint32_t                       sets;
+    uint32_t                       sets, ledger_sets;
     ngx_http_apigw_usage_shctx_t  *sh;
 
     sh = ngx_slab_calloc(ctx->shpool, sizeof(ngx_http_apigw_usage_shctx_t));
@@ -440,12 +468,19 @@ ngx_http_apigw_usage_new_zone(ngx_shm_zone_t *shm_zone,
 
     room = ctx->shpool->pfree * ngx_pagesize;
 
-    /* an eighth for the buckets, and whole pages for both */
+    /* in whole pages: an eighth for the buckets, half for the ledger */
 
     size = ngx_align(room / 8, ngx_pagesize);
 
     sh->buckets = ngx_slab_calloc(ctx->shpool, size);
     sh->buckets_size = size;
+
+    ledger_sets = ngx_apigw_ledger_sets(room / 2);
+
+    sh->ledger = ngx_slab_calloc(ctx->shpool,
+                                 ngx_apigw_ledger_size(ledger_sets));
+    sh->ledger_sets = ledger_sets;
+    sh->entries = (ngx_atomic_uint_t) ledger_sets * NGX_APIGW_LEDGER_WAYS;
 
     room = ctx->shpool->pfree * ngx_pagesize;
     sets = ngx_apigw_counter_sets(room);
@@ -453,7 +488,9 @@ ngx_http_apigw_usage_new_zone(ngx_shm_zone_t *shm_zone,
     sh->table = ngx_slab_calloc(ctx->shpool, ngx_apigw_counter_size(sets));
     sh->sets = sets;
 
-    if (sh->buckets == NULL || sh->table == NULL) {
+    if (sh->buckets == NULL || sh->table == NULL || sh->ledger == NULL
+        || sets == 0 || ledger_sets == 0)
+    {
         return NGX_ERROR;
     }
 
@@ -535,6 +572,11 @@ ngx_http_apigw_usage_cleanup(void *data)
         ctx->flush.notes = NULL;
     }
 
+    if (ctx->lflush.notes) {
+        ngx_free(ctx->lflush.notes);
+        ctx->lflush.notes = NULL;
+    }
+
     if (ctx->instance && --ctx->instance->refs == 0) {
         (void) close(ctx->instance->fd);
         ngx_free(ctx->instance);
@@ -601,9 +643,8 @@ ngx_http_apigw_usage_store_error(ngx_http_apigw_usage_zone_t *ctx,
 
 ngx_int_t
 ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
-    const ngx_apigw_plan_t *plan, const ngx_apigw_quota_t *quota,
-    const ngx_apigw_window_span_t *span, const ngx_str_t *consumer,
-    const ngx_apigw_counter_id_t *id, ngx_log_t *log, ngx_uint_t *slot)
+    ngx_http_apigw_usage_quota_t *q, const ngx_str_t *consumer,
+    ngx_uint_t shadow, ngx_log_t *log)
 {
     int                        rc;
     uint64_t                   version;
@@ -612,9 +653,9 @@ ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
     ngx_apigw_counter_info_t   info;
     ngx_apigw_counter_load_t   load;
 
-    *slot = ngx_apigw_counter_find(&ctx->table, id);
+    q->slot = ngx_apigw_counter_find(&ctx->table, &q->id);
 
-    if (*slot != NGX_APIGW_COUNTER_NONE) {
+    if (q->slot != NGX_APIGW_COUNTER_NONE) {
         return NGX_OK;
     }
 
@@ -622,11 +663,12 @@ ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
         return NGX_ERROR;
     }
 
-    ngx_apigw_plan_counter(plan, quota, span, consumer, &info);
+    ngx_apigw_plan_counter(q->plan, q->quota, &q->span, consumer, shadow,
+                           &info);
 
     for (n = 0; n < NGX_HTTP_APIGW_USAGE_TRIES; n++) {
 
-        ngx_apigw_counter_load_begin(&ctx->table, id, &load);
+        ngx_apigw_counter_load_begin(&ctx->table, &q->id, &load);
         version = ngx_apigw_store_version(ctx->store);
 
         rc = ngx_apigw_usage_load(ctx->store, ctx->sh->instance, &info,
@@ -637,8 +679,8 @@ ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
             return NGX_ERROR;
         }
 
-        inserted = ngx_http_apigw_usage_insert(ctx, id, &load, &info, version,
-                                               slot);
+        inserted = ngx_http_apigw_usage_insert(ctx, &q->id, &load, &info,
+                                               version, &q->slot);
 
         if (inserted == NGX_OK) {
             (void) ngx_atomic_fetch_add(&ctx->sh->loaded, 1);
@@ -650,13 +692,22 @@ ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
         }
     }
 
+    q->slot = NGX_APIGW_COUNTER_NONE;
+
+    ngx_http_apigw_usage_full(ctx, log);
+
+    return NGX_BUSY;
+}
+
+
+static void
+ngx_http_apigw_usage_full(ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log)
+{
     if (ngx_apigw_log_due(&ctx->sh->log_full)) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "api_usage_zone \"%V\" has no room: its counters wait "
                       "for the store", &ctx->zone.name);
     }
-
-    return NGX_BUSY;
 }
 
 
@@ -688,6 +739,66 @@ ngx_http_apigw_usage_insert(ngx_http_apigw_usage_zone_t *ctx,
     }
 
     return rc;
+}
+
+
+ngx_int_t
+ngx_http_apigw_usage_entry(ngx_http_apigw_usage_zone_t *ctx,
+    const ngx_apigw_counter_id_t *id, ngx_apigw_ledger_info_t *info,
+    ngx_uint_t again, ngx_log_t *log, ngx_uint_t *slot)
+{
+    int                        rc;
+    ngx_int_t                  inserted;
+    ngx_uint_t                 n, evicted;
+    ngx_apigw_ledger_row_t     own;
+    ngx_apigw_counter_load_t   load;
+
+    *slot = again ? NGX_APIGW_COUNTER_NONE
+                  : ngx_apigw_ledger_find(&ctx->ledger, id);
+
+    if (*slot != NGX_APIGW_COUNTER_NONE) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_apigw_usage_open(ctx, log) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (n = 0; n < NGX_HTTP_APIGW_USAGE_TRIES; n++) {
+
+        ngx_apigw_ledger_load_begin(&ctx->ledger, id, &load);
+
+        rc = ngx_apigw_ledger_load(ctx->store, ctx->sh->instance, info, &own);
+
+        if (rc != 0) {
+            ngx_http_apigw_usage_store_error(ctx, log, "read", rc);
+            return NGX_ERROR;
+        }
+
+        ngx_shmtx_lock(&ctx->shpool->mutex);
+
+        inserted = ngx_apigw_ledger_insert(&ctx->ledger, id, &load, &own, info,
+                                           slot, &evicted);
+
+        ngx_shmtx_unlock(&ctx->shpool->mutex);
+
+        (void) ngx_atomic_fetch_add(&ctx->sh->evicted, evicted);
+
+        if (inserted == NGX_OK) {
+            (void) ngx_atomic_fetch_add(&ctx->sh->loaded, 1);
+            return NGX_OK;
+        }
+
+        if (inserted == NGX_DECLINED) {
+            break;
+        }
+    }
+
+    *slot = NGX_APIGW_COUNTER_NONE;
+
+    ngx_http_apigw_usage_full(ctx, log);
+
+    return NGX_BUSY;
 }
 
 
@@ -765,10 +876,12 @@ ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
 {
     int                           rc;
     ngx_apigw_usage_flush_t      *flush;
+    ngx_apigw_ledger_flush_t     *lflush;
     ngx_http_apigw_usage_zone_t  *ctx;
 
     ctx = helper->data;
     flush = &ctx->flush;
+    lflush = &ctx->lflush;
 
     if (ngx_http_apigw_usage_open(ctx, log) != NGX_OK) {
         return NGX_ERROR;
@@ -782,10 +895,24 @@ ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
         }
     }
 
+    if (lflush->notes == NULL) {
+        lflush->notes = ngx_alloc(NGX_APIGW_LEDGER_BATCH
+                                  * sizeof(ngx_apigw_ledger_note_t), log);
+        if (lflush->notes == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
     flush->store = ctx->store;
     flush->directory = (char *) ctx->helper.directory.data;
     flush->instance = ctx->sh->instance;
     flush->table = &ctx->table;
+
+    lflush->store = flush->store;
+    lflush->directory = flush->directory;
+    lflush->instance = flush->instance;
+    lflush->table = &ctx->ledger;
+    lflush->dead = &flush->dead;
 
     if (last && !ctx->last) {
 
@@ -794,6 +921,7 @@ ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
         ctx->last = 1;
         ctx->phase = NGX_HTTP_APIGW_USAGE_FLUSH;
         flush->cursor = 0;
+        lflush->cursor = 0;
     }
 
     rc = ngx_http_apigw_usage_step(ctx, last);
@@ -804,6 +932,7 @@ ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
 
     ctx->phase = NGX_HTTP_APIGW_USAGE_FLUSH;
     flush->cursor = 0;
+    lflush->cursor = 0;
 
     ngx_http_apigw_usage_store_error(ctx, log, "written", rc);
 
@@ -837,6 +966,19 @@ ngx_http_apigw_usage_step(ngx_http_apigw_usage_zone_t *ctx, ngx_uint_t last)
 
         break;
 
+    case NGX_HTTP_APIGW_USAGE_LEDGER:
+        rc = ngx_http_apigw_usage_flush_ledger(ctx);
+
+        if (rc != 0) {
+            return rc;
+        }
+
+        if (last) {
+            return 0;
+        }
+
+        break;
+
     case NGX_HTTP_APIGW_USAGE_REFRESH:
         rc = ngx_apigw_usage_refresh(flush, ngx_http_apigw_usage_refresh, ctx);
 
@@ -856,13 +998,35 @@ ngx_http_apigw_usage_step(ngx_http_apigw_usage_zone_t *ctx, ngx_uint_t last)
         return rc;
     }
 
-    if (last) {
-        return 0;
-    }
-
     ctx->phase++;
 
     return EAGAIN;
+}
+
+
+static int
+ngx_http_apigw_usage_flush_ledger(ngx_http_apigw_usage_zone_t *ctx)
+{
+    int                        rc;
+    ngx_apigw_usage_flush_t   *flush;
+    ngx_apigw_ledger_flush_t  *lflush;
+
+    flush = &ctx->flush;
+    lflush = &ctx->lflush;
+
+    lflush->written = 0;
+
+    rc = ngx_apigw_ledger_flush(lflush);
+
+    (void) ngx_atomic_fetch_add(&ctx->sh->flushed, lflush->written);
+
+    /* a transaction that has changed nothing of what "others" are */
+
+    if (lflush->written && lflush->committed == flush->seen + 1) {
+        flush->seen = lflush->committed;
+    }
+
+    return rc;
 }
 
 
@@ -902,6 +1066,11 @@ ngx_http_apigw_usage_tidy(ngx_http_apigw_usage_zone_t *ctx)
     }
 
     rc = ngx_apigw_usage_reap(&ctx->flush, now - ctx->retention);
+
+    if (rc == 0 && now > ctx->retention) {
+        rc = ngx_apigw_ledger_reap(ctx->store,
+                                  (uint32_t) ((now - ctx->retention) / 86400));
+    }
 
     if (rc != 0) {
         return rc;

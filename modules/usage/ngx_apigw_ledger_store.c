@@ -1,0 +1,588 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_apigw_ledger.h"
+#include "ngx_apigw_usage_store.h"
+
+
+/* The ledger's way to the store and back; see ngx_apigw_usage_store.c. */
+
+
+static int ngx_apigw_ledger_get(MDB_txn *txn, MDB_dbi dbi,
+    const ngx_apigw_ledger_info_t *info, ngx_apigw_ledger_record_t *record);
+static ngx_uint_t ngx_apigw_ledger_dirty(ngx_apigw_ledger_table_t *table,
+    ngx_uint_t slot);
+static int ngx_apigw_ledger_flush_write(ngx_apigw_store_t *store, MDB_txn *txn,
+    void *data);
+static ngx_int_t ngx_apigw_ledger_copy(ngx_apigw_ledger_table_t *table,
+    ngx_uint_t slot, ngx_apigw_ledger_info_t *info,
+    ngx_apigw_ledger_note_t *note, ngx_uint_t *missing);
+static int ngx_apigw_ledger_put(ngx_apigw_ledger_flush_t *flush, MDB_txn *txn,
+    MDB_dbi dbi, const ngx_apigw_ledger_info_t *info,
+    const ngx_apigw_ledger_note_t *note, ngx_uint_t missing);
+static int ngx_apigw_ledger_merge(ngx_apigw_ledger_flush_t *flush,
+    ngx_apigw_ledger_record_t *record, const ngx_apigw_ledger_note_t *note,
+    ngx_uint_t missing);
+static void ngx_apigw_ledger_flushed(ngx_apigw_ledger_table_t *table,
+    const ngx_apigw_ledger_note_t *note);
+static int ngx_apigw_ledger_reap_write(ngx_apigw_store_t *store, MDB_txn *txn,
+    void *data);
+
+
+typedef struct {
+    uint32_t             day;
+    ngx_uint_t           more;
+} ngx_apigw_ledger_reap_t;
+
+
+size_t
+ngx_apigw_ledger_key(u_char *key, const ngx_apigw_ledger_info_t *info)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_uint_t   i;
+
+    p = key;
+    len = 0;
+
+    for (i = 0; i < 4; i++) {
+        *p++ = (u_char) (info->day >> (24 - 8 * i));
+    }
+
+    for (i = 0; i < NGX_APIGW_LEDGER_NAMES; i++) {
+        *p++ = info->lens[i];
+        len += info->lens[i];
+    }
+
+    p = ngx_cpymem(p, info->names, len);
+
+    return p - key;
+}
+
+
+ngx_int_t
+ngx_apigw_ledger_key_decode(ngx_apigw_ledger_info_t *info, const MDB_val *key)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_uint_t   i;
+
+    if (key->mv_size < 4 + NGX_APIGW_LEDGER_NAMES) {
+        return NGX_ERROR;
+    }
+
+    p = key->mv_data;
+    len = 0;
+
+    ngx_memzero(info, sizeof(ngx_apigw_ledger_info_t));
+
+    info->day = (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16
+                | (uint32_t) p[2] << 8 | p[3];
+    p += 4;
+
+    for (i = 0; i < NGX_APIGW_LEDGER_NAMES; i++) {
+        info->lens[i] = *p++;
+        len += info->lens[i];
+    }
+
+    if (len > NGX_APIGW_LEDGER_NAME
+        || key->mv_size != 4 + NGX_APIGW_LEDGER_NAMES + len)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(info->names, p, len);
+
+    return NGX_OK;
+}
+
+
+int
+ngx_apigw_ledger_decode(ngx_apigw_ledger_record_t *record,
+    const MDB_val *value)
+{
+    size_t  size;
+
+    if (value->mv_size < sizeof(ngx_apigw_ledger_head_t)) {
+        return NGX_APIGW_STORE_EFORMAT;
+    }
+
+    ngx_memcpy(&record->head, value->mv_data, sizeof(ngx_apigw_ledger_head_t));
+
+    if (record->head.version != NGX_APIGW_LEDGER_VERSION
+        || record->head.parts > NGX_APIGW_LEDGER_PARTS)
+    {
+        return NGX_APIGW_STORE_EFORMAT;
+    }
+
+    size = record->head.parts * sizeof(ngx_apigw_ledger_part_t);
+
+    if (value->mv_size != sizeof(ngx_apigw_ledger_head_t) + size) {
+        return NGX_APIGW_STORE_EFORMAT;
+    }
+
+    ngx_memcpy(record->part,
+               (u_char *) value->mv_data + sizeof(ngx_apigw_ledger_head_t),
+               size);
+
+    return 0;
+}
+
+
+void
+ngx_apigw_ledger_sum(const ngx_apigw_ledger_record_t *record,
+    ngx_apigw_ledger_row_t *row)
+{
+    ngx_uint_t  i, n;
+
+    ngx_memzero(row, sizeof(ngx_apigw_ledger_row_t));
+
+    for (n = 0; n < record->head.parts; n++) {
+        for (i = 0; i < NGX_APIGW_LEDGER_FIELDS; i++) {
+            row->n[i] += record->part[n].row.n[i];
+        }
+    }
+}
+
+
+static int
+ngx_apigw_ledger_get(MDB_txn *txn, MDB_dbi dbi,
+    const ngx_apigw_ledger_info_t *info, ngx_apigw_ledger_record_t *record)
+{
+    int      rc;
+    u_char   name[NGX_APIGW_LEDGER_MAX];
+    MDB_val  key, value;
+
+    key.mv_data = name;
+    key.mv_size = ngx_apigw_ledger_key(name, info);
+
+    rc = mdb_get(txn, dbi, &key, &value);
+
+    if (rc == MDB_NOTFOUND) {
+        record->head.version = NGX_APIGW_LEDGER_VERSION;
+        record->head.parts = 0;
+        return 0;
+    }
+
+    return rc == 0 ? ngx_apigw_ledger_decode(record, &value) : rc;
+}
+
+
+int
+ngx_apigw_ledger_load(ngx_apigw_store_t *store, uint64_t instance,
+    const ngx_apigw_ledger_info_t *info, ngx_apigw_ledger_row_t *own)
+{
+    int                         rc;
+    MDB_txn                    *txn;
+    ngx_uint_t                  i;
+    ngx_apigw_ledger_record_t   record;
+
+    ngx_memzero(own, sizeof(ngx_apigw_ledger_row_t));
+
+    rc = ngx_apigw_store_read(store, &txn);
+
+    if (rc != 0) {
+        return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
+    }
+
+    rc = ngx_apigw_ledger_get(txn,
+                       ngx_apigw_store_db(store, NGX_APIGW_USAGE_LEDGER),
+                       info, &record);
+
+    ngx_apigw_store_read_end(store);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    for (i = 0; i < record.head.parts; i++) {
+        if (record.part[i].id == instance) {
+            *own = record.part[i].row;
+            break;
+        }
+    }
+
+    return 0;
+}
+
+
+int
+ngx_apigw_ledger_flush(ngx_apigw_ledger_flush_t *flush)
+{
+    int         rc;
+    ngx_uint_t  i, n, last;
+
+    n = (ngx_uint_t) flush->table->sets * NGX_APIGW_LEDGER_WAYS;
+    last = ngx_min(flush->cursor + NGX_APIGW_LEDGER_SCAN, n);
+
+    for (i = flush->cursor; i < last; i++) {
+        if (ngx_apigw_ledger_dirty(flush->table, i)) {
+            break;
+        }
+    }
+
+    flush->cursor = i;
+
+    if (i < last) {
+        rc = ngx_apigw_store_write(flush->store, ngx_apigw_ledger_flush_write,
+                                   flush);
+
+        if (rc != 0) {
+            flush->cursor = 0;
+            return rc;
+        }
+
+        for (i = 0; i < flush->n; i++) {
+            ngx_apigw_ledger_flushed(flush->table, &flush->notes[i]);
+        }
+
+        flush->written += flush->n;
+        flush->cursor = flush->next;
+    }
+
+    if (flush->cursor < n) {
+        return EAGAIN;
+    }
+
+    flush->cursor = 0;
+
+    return 0;
+}
+
+
+static ngx_uint_t
+ngx_apigw_ledger_dirty(ngx_apigw_ledger_table_t *table, ngx_uint_t slot)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_APIGW_LEDGER_FIELDS; i++) {
+
+        if (ngx_apigw_ledger_pair(table, slot, i)->value
+            & NGX_APIGW_COUNTER_DIRTY)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+ngx_apigw_ledger_flush_write(ngx_apigw_store_t *store, MDB_txn *txn,
+    void *data)
+{
+    ngx_apigw_ledger_flush_t *flush = data;
+
+    int                       rc;
+    MDB_dbi                   dbi;
+    ngx_uint_t                i, n, last, missing;
+    ngx_apigw_ledger_info_t   info;
+
+    dbi = ngx_apigw_store_db(store, NGX_APIGW_USAGE_LEDGER);
+
+    n = (ngx_uint_t) flush->table->sets * NGX_APIGW_LEDGER_WAYS;
+    last = ngx_min(flush->cursor + NGX_APIGW_LEDGER_SCAN, n);
+
+    flush->n = 0;
+
+    for (i = flush->cursor;
+         i < last && flush->n < NGX_APIGW_LEDGER_BATCH;
+         i++)
+    {
+        if (!ngx_apigw_ledger_dirty(flush->table, i)
+            || ngx_apigw_ledger_copy(flush->table, i, &info,
+                                     &flush->notes[flush->n], &missing)
+               != NGX_OK)
+        {
+            continue;
+        }
+
+        rc = ngx_apigw_ledger_put(flush, txn, dbi, &info,
+                                  &flush->notes[flush->n], missing);
+        if (rc != 0) {
+            return rc;
+        }
+
+        flush->n++;
+    }
+
+    flush->next = i;
+    flush->committed = mdb_txn_id(txn);
+
+    return 0;
+}
+
+
+/*
+ * Numbers that have the tag in the entry's description belong to it, the
+ * others are missing.  NGX_DECLINED if none of the former is dirty.
+ */
+
+static ngx_int_t
+ngx_apigw_ledger_copy(ngx_apigw_ledger_table_t *table, ngx_uint_t slot,
+    ngx_apigw_ledger_info_t *info, ngx_apigw_ledger_note_t *note,
+    ngx_uint_t *missing)
+{
+    ngx_uint_t                  i, dirty;
+    ngx_apigw_pair_t            pair;
+    volatile ngx_apigw_pair_t  *counter;
+
+    *info = table->entries[slot].info;
+
+    if (info->tag == 0 || info->check != ngx_apigw_ledger_check(info)) {
+        return NGX_DECLINED;
+    }
+
+    note->slot = slot;
+    note->tag = info->tag;
+
+    dirty = 0;
+    *missing = 0;
+
+    for (i = 0; i < NGX_APIGW_LEDGER_FIELDS; i++) {
+        counter = ngx_apigw_ledger_pair(table, slot, i);
+
+        /* a swap for itself: both words as of one instant */
+
+        do {
+            pair = ngx_apigw_pair_get(counter);
+
+        } while (!ngx_apigw_pair_cas(counter, &pair, pair));
+
+        if (pair.tag != info->tag) {
+            *missing |= (ngx_uint_t) 1 << i;
+            note->row.n[i] = 0;
+            continue;
+        }
+
+        note->row.n[i] = pair.value;
+        dirty |= (pair.value & NGX_APIGW_COUNTER_DIRTY) != 0;
+    }
+
+    return dirty ? NGX_OK : NGX_DECLINED;
+}
+
+
+static int
+ngx_apigw_ledger_put(ngx_apigw_ledger_flush_t *flush, MDB_txn *txn,
+    MDB_dbi dbi, const ngx_apigw_ledger_info_t *info,
+    const ngx_apigw_ledger_note_t *note, ngx_uint_t missing)
+{
+    int                        rc;
+    u_char                     name[NGX_APIGW_LEDGER_MAX];
+    MDB_val                    key, value;
+    ngx_apigw_ledger_record_t  record;
+
+    rc = ngx_apigw_ledger_get(txn, dbi, info, &record);
+
+    if (rc == 0) {
+        rc = ngx_apigw_ledger_merge(flush, &record, note, missing);
+    }
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    key.mv_data = name;
+    key.mv_size = ngx_apigw_ledger_key(name, info);
+
+    value.mv_data = &record;
+    value.mv_size = sizeof(ngx_apigw_ledger_head_t)
+                    + record.head.parts * sizeof(ngx_apigw_ledger_part_t);
+
+    return mdb_put(txn, dbi, &key, &value, 0);
+}
+
+
+/* Sets this instance's part and makes one of all that are dead. */
+
+static int
+ngx_apigw_ledger_merge(ngx_apigw_ledger_flush_t *flush,
+    ngx_apigw_ledger_record_t *record, const ngx_apigw_ledger_note_t *note,
+    ngx_uint_t missing)
+{
+    ngx_uint_t                i, k, n;
+    ngx_apigw_ledger_row_t    own, past;
+    ngx_apigw_ledger_part_t  *part;
+
+    n = 0;
+
+    ngx_memzero(&own, sizeof(ngx_apigw_ledger_row_t));
+    ngx_memzero(&past, sizeof(ngx_apigw_ledger_row_t));
+
+    for (i = 0; i < record->head.parts; i++) {
+        part = &record->part[i];
+
+        if (part->id == flush->instance) {
+            own = part->row;
+            continue;
+        }
+
+        if (part->id == 0
+            || ngx_apigw_instance_dead(flush->dead, flush->directory,
+                                       part->id))
+        {
+            for (k = 0; k < NGX_APIGW_LEDGER_FIELDS; k++) {
+                past.n[k] += part->row.n[k];
+            }
+
+            continue;
+        }
+
+        record->part[n++] = *part;
+    }
+
+    if (n + 2 > NGX_APIGW_LEDGER_PARTS) {
+        return NGX_APIGW_STORE_EFORMAT;
+    }
+
+    for (k = 0; k < NGX_APIGW_LEDGER_FIELDS; k++) {
+        if (!(missing & ((ngx_uint_t) 1 << k))) {
+            own.n[k] = note->row.n[k] & NGX_APIGW_COUNTER_VALUE;
+        }
+    }
+
+    for (k = 0; k < NGX_APIGW_LEDGER_FIELDS; k++) {
+        if (past.n[k]) {
+            record->part[n].id = 0;
+            record->part[n++].row = past;
+            break;
+        }
+    }
+
+    record->part[n].id = flush->instance;
+    record->part[n++].row = own;
+
+    record->head.parts = n;
+
+    return 0;
+}
+
+
+static void
+ngx_apigw_ledger_flushed(ngx_apigw_ledger_table_t *table,
+    const ngx_apigw_ledger_note_t *note)
+{
+    ngx_uint_t        i;
+    ngx_apigw_pair_t  expect, set;
+
+    for (i = 0; i < NGX_APIGW_LEDGER_FIELDS; i++) {
+
+        if (!(note->row.n[i] & NGX_APIGW_COUNTER_DIRTY)) {
+            continue;
+        }
+
+        expect.tag = note->tag;
+        expect.value = note->row.n[i];
+
+        set.tag = note->tag;
+        set.value = note->row.n[i] & NGX_APIGW_COUNTER_VALUE;
+
+        (void) ngx_apigw_pair_cas(ngx_apigw_ledger_pair(table, note->slot, i),
+                                  &expect, set);
+    }
+}
+
+
+/* Deletes some of the days before; EAGAIN if there are more. */
+
+int
+ngx_apigw_ledger_reap(ngx_apigw_store_t *store, uint32_t day)
+{
+    int                       rc;
+    MDB_txn                  *txn;
+    MDB_val                   key, value;
+    MDB_cursor               *cursor;
+    ngx_apigw_ledger_info_t   info;
+    ngx_apigw_ledger_reap_t   reap;
+
+    rc = ngx_apigw_store_read(store, &txn);
+
+    if (rc != 0) {
+        return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
+    }
+
+    rc = mdb_cursor_open(txn, ngx_apigw_store_db(store,
+                                                 NGX_APIGW_USAGE_LEDGER),
+                         &cursor);
+
+    if (rc == 0) {
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+
+        if (rc == 0
+            && ngx_apigw_ledger_key_decode(&info, &key) == NGX_OK
+            && info.day >= day)
+        {
+            rc = MDB_NOTFOUND;
+        }
+
+        mdb_cursor_close(cursor);
+    }
+
+    ngx_apigw_store_read_end(store);
+
+    if (rc != 0) {
+        return rc == MDB_NOTFOUND ? 0 : rc;
+    }
+
+    reap.day = day;
+
+    rc = ngx_apigw_store_write(store, ngx_apigw_ledger_reap_write, &reap);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    return reap.more ? EAGAIN : 0;
+}
+
+
+static int
+ngx_apigw_ledger_reap_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    ngx_apigw_ledger_reap_t *reap = data;
+
+    int                       rc;
+    MDB_val                   key, value;
+    ngx_uint_t                n;
+    MDB_cursor               *cursor;
+    ngx_apigw_ledger_info_t   info;
+
+    rc = mdb_cursor_open(txn, ngx_apigw_store_db(store,
+                                                 NGX_APIGW_USAGE_LEDGER),
+                         &cursor);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    for (n = 0; n < NGX_APIGW_USAGE_REAP; n++) {
+
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+
+        if (rc != 0
+            || (ngx_apigw_ledger_key_decode(&info, &key) == NGX_OK
+                && info.day >= reap->day))
+        {
+            break;
+        }
+
+        rc = mdb_cursor_del(cursor, 0);
+
+        if (rc != 0) {
+            break;
+        }
+    }
+
+    mdb_cursor_close(cursor);
+
+    reap->more = (n == NGX_APIGW_USAGE_REAP);
+
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}

@@ -1,0 +1,490 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_apigw_usage.h"
+
+
+/*
+ * A plan applied to a request: rates first, then quotas; a request that one of
+ * them refuses takes from none.  All are looked at before anything is taken,
+ * so what is given back after a lost race is rare and nobody else is refused
+ * because of it.
+ */
+
+
+#define NGX_HTTP_APIGW_USAGE_RETRIES  8
+
+
+static void ngx_http_apigw_usage_place(ngx_http_apigw_usage_eval_t *eval,
+    const ngx_apigw_plan_t *plan, time_t now);
+static ngx_uint_t ngx_http_apigw_usage_look_rates(
+    ngx_http_apigw_usage_eval_t *eval);
+static ngx_int_t ngx_http_apigw_usage_look(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q);
+static ngx_int_t ngx_http_apigw_usage_take(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q);
+static ngx_uint_t ngx_http_apigw_usage_take_all(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval);
+static void ngx_http_apigw_usage_change(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
+    uint64_t units);
+static void ngx_http_apigw_usage_thresholds(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q);
+
+
+void
+ngx_http_apigw_usage_evaluate(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval)
+{
+    time_t                         now;
+    ngx_int_t                      rc;
+    ngx_uint_t                     i;
+    ngx_http_apigw_usage_quota_t  *q;
+
+    now = ngx_time();
+
+    ngx_http_apigw_usage_place(eval, eval->plan, now);
+
+    if (eval->api) {
+        ngx_http_apigw_usage_place(eval, eval->api, now);
+    }
+
+    for (i = 0; i < eval->nquotas; i++) {
+        q = &eval->quotas[i];
+
+        rc = ngx_http_apigw_usage_look(r, eval, q);
+
+        if (rc == NGX_OK) {
+            eval->looked = i + 1;
+            continue;
+        }
+
+        if (!ngx_http_apigw_usage_look_rates(eval)) {
+            eval->result = NGX_HTTP_APIGW_USAGE_REJECTED_RATE;
+            return;
+        }
+
+        if (rc == NGX_DECLINED) {
+            eval->refused = q;
+            eval->result = NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA;
+            return;
+        }
+
+        if (eval->zone->on_full == NGX_HTTP_APIGW_USAGE_REFUSE) {
+            eval->result = NGX_HTTP_APIGW_USAGE_REJECTED_STORE;
+            return;
+        }
+    }
+
+    if (eval->nrates
+        && !ngx_apigw_bucket_take_all(eval->rates, eval->nrates,
+                                      ngx_current_msec))
+    {
+        eval->result = NGX_HTTP_APIGW_USAGE_REJECTED_RATE;
+        return;
+    }
+
+    eval->result = ngx_http_apigw_usage_take_all(r, eval);
+}
+
+
+void
+ngx_http_apigw_usage_observe(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  i;
+
+    eval->cost = 0;
+    eval->nrates = 0;
+    eval->nquotas = 0;
+    eval->looked = 0;
+
+    ngx_http_apigw_usage_place(eval, eval->plan, ngx_time());
+
+    for (i = 0; i < eval->nquotas; i++) {
+        rc = ngx_http_apigw_usage_look(r, eval, &eval->quotas[i]);
+
+        if (rc != NGX_OK && rc != NGX_DECLINED) {
+            break;
+        }
+
+        eval->looked = i + 1;
+    }
+
+    eval->nrates = 0;
+}
+
+
+/* Names the windows of this instant and where their counters may be. */
+
+static void
+ngx_http_apigw_usage_place(ngx_http_apigw_usage_eval_t *eval,
+    const ngx_apigw_plan_t *plan, time_t now)
+{
+    uint64_t                       salt;
+    ngx_uint_t                     i;
+    ngx_apigw_charge_t            *charge;
+    ngx_http_apigw_usage_quota_t  *q;
+
+    /* the counters of a shadow are others */
+
+    salt = eval->shadow ? 0x9e3779b97f4a7c15ULL : 0;
+
+    if (plan->limit.interval) {
+        eval->limits[eval->nrates] = plan;
+        charge = &eval->rates[eval->nrates++];
+
+        charge->buckets = eval->zone->buckets;
+        charge->limit = &plan->limit;
+        charge->cost = 1;
+
+        charge->hash.h[0] = ngx_apigw_counter_mix(eval->hash->h[0]
+                                                  ^ (plan->salt + salt));
+        charge->hash.h[1] = ngx_apigw_counter_mix(eval->hash->h[1]
+                                                  + (plan->salt + salt));
+    }
+
+    for (i = 0; i < plan->nquotas; i++) {
+        q = &eval->quotas[eval->nquotas++];
+
+        q->quota = &plan->quotas[i];
+        q->plan = plan;
+
+        ngx_apigw_window_at(&q->quota->window, now, &q->span);
+
+        ngx_apigw_counter_place(&eval->zone->table, eval->hash,
+                                q->quota->salt + salt, q->span.start, &q->id);
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_apigw_usage_look_rates(ngx_http_apigw_usage_eval_t *eval)
+{
+    ngx_uint_t  i, admitted;
+
+    admitted = 1;
+
+    for (i = 0; i < eval->nrates; i++) {
+        admitted &= ngx_apigw_bucket_look(&eval->rates[i], ngx_current_msec);
+    }
+
+    return admitted;
+}
+
+
+/*
+ * NGX_OK, NGX_DECLINED if the cost does not fit, NGX_BUSY or NGX_ERROR if it
+ * cannot be counted.
+ */
+
+static ngx_int_t
+ngx_http_apigw_usage_look(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  n;
+
+    for (n = 0; n < NGX_HTTP_APIGW_USAGE_RETRIES; n++) {
+
+        rc = ngx_http_apigw_usage_slot(eval->zone, q, eval->consumer,
+                                       eval->shadow, r->connection->log);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        rc = ngx_apigw_counter_peek(&eval->zone->table, q->slot, q->id.tag,
+                                    eval->cost, q->quota->ceiling,
+                                    &q->value, &q->total);
+        if (rc != NGX_AGAIN) {
+            return rc;
+        }
+    }
+
+    return NGX_BUSY;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_take(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  n;
+
+    if (q->slot == NGX_APIGW_COUNTER_NONE) {
+        return NGX_BUSY;
+    }
+
+    for (n = 0; n < NGX_HTTP_APIGW_USAGE_RETRIES; n++) {
+
+        rc = ngx_apigw_counter_charge(&eval->zone->table, q->slot, q->id.tag,
+                                      eval->cost, q->quota->ceiling,
+                                      &q->value, &q->total);
+        if (rc != NGX_AGAIN) {
+            return rc;
+        }
+
+        /* evicted since it was looked at */
+
+        rc = ngx_http_apigw_usage_slot(eval->zone, q, eval->consumer,
+                                       eval->shadow, r->connection->log);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return NGX_BUSY;
+}
+
+
+static ngx_uint_t
+ngx_http_apigw_usage_take_all(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval)
+{
+    ngx_int_t                      rc;
+    ngx_uint_t                     i, n, result;
+    ngx_http_apigw_usage_quota_t  *q;
+
+    result = NGX_HTTP_APIGW_USAGE_PASSED;
+
+    for (i = 0; i < eval->nquotas; i++) {
+        q = &eval->quotas[i];
+
+        rc = ngx_http_apigw_usage_take(r, eval, q);
+
+        if (rc == NGX_OK) {
+            q->charged = 1;
+            q->units = eval->cost;
+            continue;
+        }
+
+        if (rc == NGX_DECLINED) {
+            eval->refused = q;
+            result = NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA;
+            goto rollback;
+        }
+
+        if (eval->zone->on_full == NGX_HTTP_APIGW_USAGE_REFUSE) {
+            result = NGX_HTTP_APIGW_USAGE_REJECTED_STORE;
+            goto rollback;
+        }
+
+        result = NGX_HTTP_APIGW_USAGE_PASSED_UNCOUNTED;
+    }
+
+    if (eval->shadow) {
+        return result;
+    }
+
+    for (i = 0; i < eval->nquotas; i++) {
+        ngx_http_apigw_usage_thresholds(r, eval, &eval->quotas[i]);
+    }
+
+    return result;
+
+rollback:
+
+    for (n = 0; n < eval->nrates; n++) {
+        ngx_apigw_bucket_give_back(&eval->rates[n], ngx_current_msec);
+    }
+
+    for (n = 0; n < i; n++) {
+        ngx_http_apigw_usage_change(r, eval, &eval->quotas[n], 0);
+    }
+
+    return result;
+}
+
+
+/* Sets what a request was charged for a quota. */
+
+static void
+ngx_http_apigw_usage_change(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
+    uint64_t units)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  n;
+
+    if (!q->charged || q->units == units) {
+        return;
+    }
+
+    for (n = 0; n < NGX_HTTP_APIGW_USAGE_RETRIES; n++) {
+
+        if (units > q->units) {
+            rc = ngx_apigw_counter_add(&eval->zone->table, q->slot, q->id.tag,
+                                       units - q->units);
+        } else {
+            rc = ngx_apigw_counter_refund(&eval->zone->table, q->slot,
+                                          q->id.tag, q->units - units);
+        }
+
+        if (rc == NGX_OK) {
+            q->units = units;
+            q->charged = (units != 0);
+            return;
+        }
+
+        /* written and evicted since it was charged */
+
+        if (ngx_http_apigw_usage_slot(eval->zone, q, eval->consumer,
+                                      eval->shadow, r->connection->log)
+            != NGX_OK)
+        {
+            return;
+        }
+    }
+}
+
+
+void
+ngx_http_apigw_usage_settle(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval, uint64_t units)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < eval->nquotas; i++) {
+        ngx_http_apigw_usage_change(r, eval, &eval->quotas[i], units);
+    }
+}
+
+
+uint64_t
+ngx_http_apigw_usage_nominal(ngx_http_apigw_usage_quota_t *q)
+{
+    const ngx_apigw_quota_t  *quota;
+
+    quota = q->quota;
+
+    if (quota->ceiling == quota->limit) {
+        return q->total;
+    }
+
+    return q->total > quota->ceiling - quota->limit
+           ? q->total - (quota->ceiling - quota->limit) : 0;
+}
+
+
+uint64_t
+ngx_http_apigw_usage_overage(ngx_http_apigw_usage_eval_t *eval, uint64_t units)
+{
+    uint64_t                       nominal, over, most;
+    ngx_uint_t                     i;
+    ngx_http_apigw_usage_quota_t  *q;
+
+    most = 0;
+
+    for (i = 0; i < eval->nquotas; i++) {
+        q = &eval->quotas[i];
+
+        if (!q->charged || q->quota->mode == NGX_APIGW_PLAN_SHADOW) {
+            continue;
+        }
+
+        nominal = ngx_http_apigw_usage_nominal(q);
+
+        if (q->value + units <= nominal) {
+            continue;
+        }
+
+        over = q->value >= nominal ? units : q->value + units - nominal;
+
+        if (over > most) {
+            most = over;
+        }
+    }
+
+    return most;
+}
+
+
+/*
+ * The charge that takes a consumer over 80 % or to 100 % of a quota; there is
+ * exactly one, as charges of a counter come one after the other.
+ */
+
+static void
+ngx_http_apigw_usage_thresholds(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q)
+{
+    uint64_t    nominal, used, at;
+    ngx_uint_t  percent;
+
+    if (!q->charged || q->quota->limit == NGX_APIGW_PLAN_UNLIMITED) {
+        return;
+    }
+
+    nominal = ngx_http_apigw_usage_nominal(q);
+    used = q->value + q->units;
+
+    at = nominal - nominal / 5;
+
+    if (used < at) {
+        return;
+    }
+
+    if (q->value < nominal && used >= nominal) {
+        percent = 100;
+
+    } else if (q->value < at) {
+        percent = 80;
+
+    } else {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
+                  "usage: threshold=%ui%% consumer=\"%V\" plan=\"%V\" "
+                  "quota=%V used=%uL limit=%uL end=%L",
+                  percent, eval->consumer, &eval->plan->name, &q->quota->name,
+                  used, nominal, q->span.end);
+}
+
+
+ngx_http_apigw_usage_quota_t *
+ngx_http_apigw_usage_nearest(ngx_http_apigw_usage_eval_t *eval)
+{
+    int64_t                        left, least;
+    ngx_uint_t                     i;
+    ngx_http_apigw_usage_quota_t  *q, *nearest;
+
+    if (eval->refused) {
+        return eval->refused;
+    }
+
+    nearest = NULL;
+    least = 0;
+
+    for (i = 0; i < eval->looked; i++) {
+        q = &eval->quotas[i];
+
+        if (q->quota->limit == NGX_APIGW_PLAN_UNLIMITED
+            || q->quota->mode == NGX_APIGW_PLAN_SHADOW)
+        {
+            continue;
+        }
+
+        left = (int64_t) (ngx_http_apigw_usage_nominal(q) - q->value);
+
+        /* of equals the one that ends later */
+
+        if (nearest == NULL
+            || left < least
+            || (left == least && q->span.end > nearest->span.end))
+        {
+            nearest = q;
+            least = left;
+        }
+    }
+
+    return nearest;
+}

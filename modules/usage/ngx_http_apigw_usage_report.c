@@ -1,0 +1,726 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_apigw_usage.h"
+
+
+/* What a client and a log see of a decision. */
+
+
+#define NGX_HTTP_APIGW_USAGE_PROBLEM                                          \
+    "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+#define NGX_HTTP_APIGW_USAGE_LIMIT      0
+#define NGX_HTTP_APIGW_USAGE_USED       1
+#define NGX_HTTP_APIGW_USAGE_REMAINING  2
+#define NGX_HTTP_APIGW_USAGE_RESET      3
+
+#define NGX_HTTP_APIGW_USAGE_PLAN       0
+#define NGX_HTTP_APIGW_USAGE_CONSUMER   1
+
+
+static ngx_int_t ngx_http_apigw_usage_refuse_rate(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx);
+static ngx_int_t ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx);
+static void ngx_http_apigw_usage_refuse_caller(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx);
+
+static uint64_t ngx_http_apigw_usage_left(ngx_http_apigw_usage_quota_t *q);
+static time_t ngx_http_apigw_usage_seconds(ngx_http_apigw_usage_quota_t *q);
+static ngx_int_t ngx_http_apigw_usage_draft(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval);
+static ngx_int_t ngx_http_apigw_usage_legacy(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval);
+static ngx_int_t ngx_http_apigw_usage_number_header(ngx_http_request_t *r,
+    const char *name, uint64_t n);
+
+static ngx_int_t ngx_http_apigw_usage_name_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_apigw_usage_number_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_apigw_usage_status_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+
+static ngx_int_t ngx_http_apigw_usage_self_handler(ngx_http_request_t *r);
+static u_char *ngx_http_apigw_usage_self_quota(u_char *p,
+    ngx_http_apigw_usage_quota_t *q);
+
+
+static ngx_str_t  ngx_http_apigw_usage_statuses[] = {
+    ngx_null_string,
+    ngx_string("PASSED"),
+    ngx_string("PASSED_UNCOUNTED"),
+    ngx_string("REJECTED_RATE"),
+    ngx_string("REJECTED_QUOTA"),
+    ngx_string("REJECTED_PLAN"),
+    ngx_string("REJECTED_CONSUMER"),
+    ngx_string("REJECTED_STORE")
+};
+
+
+static ngx_http_variable_t  ngx_http_apigw_usage_vars[] = {
+
+    { ngx_string("api_plan"), NULL, ngx_http_apigw_usage_name_variable,
+      NGX_HTTP_APIGW_USAGE_PLAN, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("api_consumer"), NULL, ngx_http_apigw_usage_name_variable,
+      NGX_HTTP_APIGW_USAGE_CONSUMER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("api_usage_status"), NULL,
+      ngx_http_apigw_usage_status_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("api_usage_shadow_status"), NULL,
+      ngx_http_apigw_usage_status_variable, 1, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("api_quota_limit"), NULL,
+      ngx_http_apigw_usage_number_variable, NGX_HTTP_APIGW_USAGE_LIMIT,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("api_quota_used"), NULL,
+      ngx_http_apigw_usage_number_variable, NGX_HTTP_APIGW_USAGE_USED,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("api_quota_remaining"), NULL,
+      ngx_http_apigw_usage_number_variable, NGX_HTTP_APIGW_USAGE_REMAINING,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("api_quota_reset"), NULL,
+      ngx_http_apigw_usage_number_variable, NGX_HTTP_APIGW_USAGE_RESET,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+      ngx_http_null_variable
+};
+
+
+ngx_int_t
+ngx_http_apigw_usage_refuse(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, ngx_uint_t status)
+{
+    ngx_int_t                      rc;
+    ngx_http_apigw_problem_t      *pr;
+    ngx_http_apigw_usage_shctx_t  *sh;
+
+    ctx->status = status;
+
+    pr = &ctx->problem;
+    sh = ctx->zone->sh;
+
+    rc = NGX_OK;
+
+    switch (status) {
+
+    case NGX_HTTP_APIGW_USAGE_REJECTED_RATE:
+        (void) ngx_atomic_fetch_add(&sh->refused_rate, 1);
+        rc = ngx_http_apigw_usage_refuse_rate(r, ctx);
+        break;
+
+    case NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA:
+        (void) ngx_atomic_fetch_add(&sh->refused_quota, 1);
+        rc = ngx_http_apigw_usage_refuse_quota(r, ctx);
+        break;
+
+    case NGX_HTTP_APIGW_USAGE_REJECTED_PLAN:
+    case NGX_HTTP_APIGW_USAGE_REJECTED_CONSUMER:
+        ngx_http_apigw_usage_refuse_caller(r, ctx);
+        break;
+
+    default: /* NGX_HTTP_APIGW_USAGE_REJECTED_STORE */
+
+        /* the cause is in the log already */
+
+        (void) ngx_atomic_fetch_add(&sh->refused_store, 1);
+
+        pr->status = NGX_HTTP_SERVICE_UNAVAILABLE;
+        ngx_str_set(&pr->title, "Service Unavailable");
+        ngx_str_set(&pr->detail, "The request cannot be counted now.");
+        pr->retry_after = 1 + ctx->zone->helper.interval / 1000;
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_apigw_refuse(r, pr);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_refuse_rate(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx)
+{
+    u_char                       *p;
+    uint64_t                      wait, longest;
+    ngx_uint_t                    i, n;
+    const ngx_apigw_plan_t       *plan;
+    ngx_http_apigw_problem_t     *pr;
+    ngx_http_apigw_usage_eval_t  *eval;
+
+    eval = &ctx->eval;
+    pr = &ctx->problem;
+
+    pr->status = ctx->conf->status;
+    ngx_str_set(&pr->type, NGX_HTTP_APIGW_USAGE_PROBLEM);
+    ngx_str_set(&pr->title, "Too Many Requests");
+    ngx_str_set(&pr->members, "\"violated-policies\":[\"rate\"]");
+
+    longest = 0;
+    n = 0;
+
+    for (i = 0; i < eval->nrates; i++) {
+
+        if (eval->rates[i].admitted) {
+            continue;
+        }
+
+        wait = ngx_apigw_bucket_wait(&eval->rates[i]);
+
+        if (wait >= longest) {
+            longest = wait;
+            n = i;
+        }
+    }
+
+    if (longest != NGX_APIGW_BUCKET_NEVER) {
+        pr->retry_after = (time_t) ((longest + 999) / 1000);
+        pr->retry_after = ngx_max(pr->retry_after, 1);
+    }
+
+    plan = eval->limits[n];
+
+    p = ngx_pnalloc(r->pool, sizeof("Plan \"\" allows .")
+                             + eval->plan->name.len + plan->rate.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    pr->detail.data = p;
+    pr->detail.len = ngx_sprintf(p, "Plan \"%V\" allows %V.",
+                                 &eval->plan->name, &plan->rate)
+                     - p;
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "usage: rate of plan \"%V\" exceeded by \"%V\"",
+                  &eval->plan->name, &ctx->consumer);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx)
+{
+    u_char                        *p;
+    const ngx_str_t               *name;
+    ngx_http_apigw_problem_t      *pr;
+    ngx_http_apigw_usage_eval_t   *eval;
+    ngx_http_apigw_usage_quota_t  *q;
+
+    eval = &ctx->eval;
+    pr = &ctx->problem;
+    q = eval->refused;
+    name = &q->quota->name;
+
+    pr->status = ctx->conf->status;
+    ngx_str_set(&pr->type, NGX_HTTP_APIGW_USAGE_PROBLEM);
+    ngx_str_set(&pr->title, "Quota Exceeded");
+
+    if (q->quota->window.kind != NGX_APIGW_WINDOW_LIFETIME) {
+        pr->retry_after = ngx_max(ngx_http_apigw_usage_seconds(q), 1);
+    }
+
+    p = ngx_pnalloc(r->pool,
+                    sizeof("\"violated-policies\":[\"\"]") + name->len
+                    + sizeof("Plan \"\" allows  per .") + eval->plan->name.len
+                    + NGX_INT64_LEN + name->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    pr->members.data = p;
+    p = ngx_sprintf(p, "\"violated-policies\":[\"%V\"]", name);
+    pr->members.len = p - pr->members.data;
+
+    pr->detail.data = p;
+    p = ngx_sprintf(p, "Plan \"%V\" allows %uL per %V.", &eval->plan->name,
+                    q->total, name);
+    pr->detail.len = p - pr->detail.data;
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "usage: quota per %V of plan \"%V\" exceeded by \"%V\"",
+                  name, &eval->plan->name, &ctx->consumer);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_apigw_usage_refuse_caller(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx)
+{
+    ngx_http_apigw_usage_shctx_t  *sh;
+
+    sh = ctx->zone->sh;
+
+    ctx->problem.status = NGX_HTTP_FORBIDDEN;
+    ngx_str_set(&ctx->problem.title, "Forbidden");
+
+    if (ctx->status == NGX_HTTP_APIGW_USAGE_REJECTED_PLAN) {
+        ngx_str_set(&ctx->problem.detail, "The caller has no valid plan.");
+
+        (void) ngx_atomic_fetch_add(&sh->refused_plan, 1);
+
+        if (ngx_apigw_log_due(&sh->log_plan)) {
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "usage: unknown plan \"%V\" of consumer \"%V\"",
+                          &ctx->plan, &ctx->consumer);
+        }
+
+        return;
+    }
+
+    ngx_str_set(&ctx->problem.detail, "The caller is not known.");
+
+    (void) ngx_atomic_fetch_add(&sh->refused_consumer, 1);
+
+    if (ngx_apigw_log_due(&sh->log_consumer)) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "usage: empty consumer, the request is refused");
+    }
+}
+
+
+/* What is left within the limit, after this request. */
+
+static uint64_t
+ngx_http_apigw_usage_left(ngx_http_apigw_usage_quota_t *q)
+{
+    uint64_t  used, nominal;
+
+    nominal = ngx_http_apigw_usage_nominal(q);
+    used = q->value + q->units;
+
+    return nominal > used ? nominal - used : 0;
+}
+
+
+static time_t
+ngx_http_apigw_usage_seconds(ngx_http_apigw_usage_quota_t *q)
+{
+    return ngx_max((time_t) q->span.end - ngx_time(), 0);
+}
+
+
+ngx_int_t
+ngx_http_apigw_usage_headers(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx)
+{
+    ngx_http_apigw_usage_eval_t  *eval;
+
+    eval = &ctx->eval;
+
+    if (eval->plan == NULL || (eval->nrates == 0 && eval->nquotas == 0)) {
+        return NGX_OK;
+    }
+
+    return ctx->conf->headers == NGX_HTTP_APIGW_USAGE_DRAFT
+           ? ngx_http_apigw_usage_draft(r, eval)
+           : ngx_http_apigw_usage_legacy(r, eval);
+}
+
+
+/*
+ * draft-ietf-httpapi-ratelimit-headers: an item for each rate and limited
+ * quota whose state is known.
+ */
+
+static ngx_int_t
+ngx_http_apigw_usage_draft(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval)
+{
+    u_char                        *p, *s;
+    ngx_str_t                      policies, states;
+    ngx_uint_t                     i;
+    const ngx_apigw_limit_t       *limit;
+    ngx_http_apigw_usage_quota_t  *q;
+    u_char                         policy[2048], state[2048];
+
+    p = policy;
+    s = state;
+
+    for (i = 0; i < eval->nrates; i++) {
+        limit = eval->rates[i].limit;
+
+        if (eval->result == NGX_HTTP_APIGW_USAGE_REJECTED_STORE
+            || eval->result == NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA)
+        {
+            break;
+        }
+
+        p = ngx_sprintf(p, ", \"rate\";q=%uL;w=%uL", limit->burst,
+                        (limit->burst * limit->rate.msec / limit->rate.tokens
+                         + 999) / 1000);
+
+        s = ngx_sprintf(s, ", \"rate\";r=%uL;t=%uL",
+                        ngx_apigw_bucket_remaining(&eval->rates[i]),
+                        (ngx_apigw_bucket_reset(&eval->rates[i]) + 999)
+                        / 1000);
+    }
+
+    for (i = 0; i < eval->nquotas; i++) {
+        q = &eval->quotas[i];
+
+        if ((i >= eval->looked && q != eval->refused)
+            || q->quota->limit == NGX_APIGW_PLAN_UNLIMITED
+            || q->quota->mode == NGX_APIGW_PLAN_SHADOW)
+        {
+            continue;
+        }
+
+        p = ngx_sprintf(p, ", \"%V\";q=%uL", &q->quota->name,
+                        ngx_http_apigw_usage_nominal(q));
+
+        s = ngx_sprintf(s, ", \"%V\";r=%uL", &q->quota->name,
+                        ngx_http_apigw_usage_left(q));
+
+        if (q->quota->window.kind != NGX_APIGW_WINDOW_LIFETIME) {
+            p = ngx_sprintf(p, ";w=%L", q->span.end - q->span.start);
+            s = ngx_sprintf(s, ";t=%T", ngx_http_apigw_usage_seconds(q));
+        }
+    }
+
+    if (p == policy) {
+        return NGX_OK;
+    }
+
+    policies.len = p - policy - 2;
+    policies.data = ngx_pnalloc(r->pool, policies.len);
+
+    states.len = s - state - 2;
+    states.data = ngx_pnalloc(r->pool, states.len);
+
+    if (policies.data == NULL || states.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(policies.data, policy + 2, policies.len);
+    ngx_memcpy(states.data, state + 2, states.len);
+
+    if (ngx_http_apigw_add_header(r, "RateLimit-Policy", &policies)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_apigw_add_header(r, "RateLimit", &states);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_legacy(ngx_http_request_t *r,
+    ngx_http_apigw_usage_eval_t *eval)
+{
+    ngx_http_apigw_usage_quota_t  *q;
+
+    q = ngx_http_apigw_usage_nearest(eval);
+
+    if (q == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_apigw_usage_number_header(r, "X-RateLimit-Limit",
+                                           ngx_http_apigw_usage_nominal(q))
+        != NGX_OK
+        || ngx_http_apigw_usage_number_header(r, "X-RateLimit-Remaining",
+                                              ngx_http_apigw_usage_left(q))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (q->quota->window.kind == NGX_APIGW_WINDOW_LIFETIME) {
+        return NGX_OK;
+    }
+
+    return ngx_http_apigw_usage_number_header(r, "X-RateLimit-Reset",
+                                            ngx_http_apigw_usage_seconds(q));
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_number_header(ngx_http_request_t *r, const char *name,
+    uint64_t n)
+{
+    ngx_str_t  value;
+
+    value.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.len = ngx_sprintf(value.data, "%uL", n) - value.data;
+
+    return ngx_http_apigw_add_header(r, name, &value);
+}
+
+
+ngx_int_t
+ngx_http_apigw_usage_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = ngx_http_apigw_usage_vars; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_name_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                    text;
+    ngx_http_apigw_usage_ctx_t  *ctx;
+
+    ngx_str_null(&text);
+
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module);
+
+    if (ctx) {
+        if (data == NGX_HTTP_APIGW_USAGE_CONSUMER) {
+            text = ctx->consumer;
+
+        } else if (ctx->eval.plan) {
+            text = ctx->eval.plan->name;
+        }
+    }
+
+    ngx_http_apigw_variable_set(v, &text);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_status_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_uint_t                   status;
+    ngx_http_apigw_usage_ctx_t  *ctx;
+
+    status = 0;
+
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module);
+
+    if (ctx) {
+        if (data == 0) {
+            status = ctx->status;
+
+        } else if (ctx->shadow) {
+            status = ctx->shadow->result;
+        }
+    }
+
+    ngx_http_apigw_variable_set(v, &ngx_http_apigw_usage_statuses[status]);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_number_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    uint64_t                       n;
+    ngx_str_t                      text;
+    ngx_http_apigw_usage_ctx_t    *ctx;
+    ngx_http_apigw_usage_quota_t  *q;
+
+    ngx_str_null(&text);
+
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module);
+
+    q = ctx ? ngx_http_apigw_usage_nearest(&ctx->eval) : NULL;
+
+    if (q == NULL
+        || (data == NGX_HTTP_APIGW_USAGE_RESET
+            && q->quota->window.kind == NGX_APIGW_WINDOW_LIFETIME))
+    {
+        ngx_http_apigw_variable_set(v, &text);
+        return NGX_OK;
+    }
+
+    switch (data) {
+
+    case NGX_HTTP_APIGW_USAGE_LIMIT:
+        n = ngx_http_apigw_usage_nominal(q);
+        break;
+
+    case NGX_HTTP_APIGW_USAGE_USED:
+        n = q->value + q->units;
+        break;
+
+    case NGX_HTTP_APIGW_USAGE_REMAINING:
+        n = ngx_http_apigw_usage_left(q);
+        break;
+
+    default: /* NGX_HTTP_APIGW_USAGE_RESET */
+        n = (uint64_t) ngx_http_apigw_usage_seconds(q);
+    }
+
+    text.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (text.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    text.len = ngx_sprintf(text.data, "%uL", n) - text.data;
+
+    ngx_http_apigw_variable_set(v, &text);
+
+    return NGX_OK;
+}
+
+
+char *
+ngx_http_apigw_usage_self(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_core_loc_conf_t         *clcf;
+    ngx_http_apigw_usage_loc_conf_t  *lcf = conf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler == ngx_http_apigw_usage_self_handler) {
+        return "is duplicate";
+    }
+
+    clcf->handler = ngx_http_apigw_usage_self_handler;
+    lcf->self = 1;
+
+    return NGX_CONF_OK;
+}
+
+
+/* The caller's own usage; what it asks for is looked at and not charged. */
+
+static ngx_int_t
+ngx_http_apigw_usage_self_handler(ngx_http_request_t *r)
+{
+    u_char                        *p, *start;
+    size_t                         len;
+    ngx_int_t                      rc;
+    ngx_buf_t                     *b;
+    ngx_uint_t                     i;
+    ngx_chain_t                    out;
+    ngx_http_apigw_usage_ctx_t    *ctx;
+    ngx_http_apigw_usage_eval_t   *eval;
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return NGX_HTTP_NOT_ALLOWED;
+    }
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module);
+
+    if (ctx == NULL || ctx->eval.plan == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    eval = &ctx->eval;
+
+    ngx_http_apigw_usage_observe(r, eval);
+
+    len = sizeof("{\"consumer\":\"\",\"plan\":\"\",\"quotas\":[]}\n")
+          + ctx->consumer.len + eval->plan->name.len
+          + ngx_escape_json(NULL, ctx->consumer.data, ctx->consumer.len)
+          + eval->nquotas * (sizeof("{\"per\":\"\",\"limit\":,\"used\":,"
+                                    "\"remaining\":,\"reset\":},")
+                             + 16 + 4 * NGX_INT64_LEN);
+
+    b = ngx_create_temp_buf(r->pool, len);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    p = ngx_cpymem(b->last, "{\"consumer\":\"",
+                   sizeof("{\"consumer\":\"") - 1);
+    p = (u_char *) ngx_escape_json(p, ctx->consumer.data, ctx->consumer.len);
+    p = ngx_sprintf(p, "\",\"plan\":\"%V\",\"quotas\":[", &eval->plan->name);
+
+    start = p;
+
+    for (i = 0; i < eval->looked; i++) {
+
+        if (eval->quotas[i].quota->mode == NGX_APIGW_PLAN_SHADOW) {
+            continue;
+        }
+
+        if (p != start) {
+            *p++ = ',';
+        }
+
+        p = ngx_http_apigw_usage_self_quota(p, &eval->quotas[i]);
+    }
+
+    b->last = ngx_cpymem(p, "]}\n", 3);
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = b->last - b->pos;
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+static u_char *
+ngx_http_apigw_usage_self_quota(u_char *p, ngx_http_apigw_usage_quota_t *q)
+{
+    p = ngx_sprintf(p, "{\"per\":\"%V\",\"used\":%uL", &q->quota->name,
+                    q->value);
+
+    if (q->quota->limit != NGX_APIGW_PLAN_UNLIMITED) {
+        p = ngx_sprintf(p, ",\"limit\":%uL,\"remaining\":%uL",
+                        ngx_http_apigw_usage_nominal(q),
+                        ngx_http_apigw_usage_left(q));
+    }
+
+    if (q->quota->window.kind != NGX_APIGW_WINDOW_LIFETIME) {
+        p = ngx_sprintf(p, ",\"reset\":%T", ngx_http_apigw_usage_seconds(q));
+    }
+
+    *p++ = '}';
+
+    return p;
+}
