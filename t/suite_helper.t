@@ -1,0 +1,180 @@
+# The helper process: works under a lock, waits longer after each crash instead
+# of letting nginx fork without end, writes the rest when nginx exits, and does
+# its work from a timer with "master_process off".
+
+use strict;
+use warnings;
+
+use Fcntl qw(:flock);
+use File::Temp ();
+use FindBin;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use lib "$FindBin::Bin/lib";
+
+use Apigw::Scenario;
+
+my %conf = (
+    server => <<'END',
+location /u {
+    api_usage zone=usage plan=big consumer=$arg_c;
+    empty_gif;
+}
+END
+);
+
+sub http {
+    my ($flush) = @_;
+
+    return <<"END";
+api_usage_zone zone=usage:256k store=logs/usage flush=$flush;
+api_plan big { quota 1000000 per=lifetime; }
+add_header X-Used \$api_quota_used always;
+END
+}
+
+sub used { return $_[0]->get("/u?c=$_[1]")->header('X-Used') - 1 }
+
+sub charge {
+    my ($gw, $consumer, $n) = @_;
+
+    $gw->get("/u?c=$consumer") for 1 .. $n;
+}
+
+
+sub kill_all {
+    my ($gw) = @_;
+
+    $gw->kill_master(keep => 1);
+    $gw->end_orphans(signal => 'KILL');
+}
+
+
+# A crash at every write, as long as a file is there
+
+my $dir = File::Temp->newdir;
+
+open my $c, '>', "$dir/crash.c" or die;
+print $c <<'END';
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int
+mdb_txn_begin(void *env, void *parent, unsigned flags, void **txn)
+{
+    int  (*begin)(void *, void *, unsigned, void **);
+
+    if (!(flags & 0x20000) && access(getenv("APIGW_CRASH"), F_OK) == 0) {
+        kill(getpid(), SIGKILL);
+    }
+
+    begin = dlsym(RTLD_NEXT, "mdb_txn_begin");
+
+    return begin(env, parent, flags, txn);
+}
+END
+close $c or die;
+
+system('cc', '-shared', '-fPIC', '-o', "$dir/crash.so", "$dir/crash.c", '-ldl')
+    == 0 or die "cannot compile\n";
+
+my $gw = Apigw::Scenario->new(%conf, http => http('100ms'));
+
+{
+    local $ENV{LD_PRELOAD} = "$dir/crash.so";
+    local $ENV{APIGW_CRASH} = "$dir/crash";
+
+    # nginx hands on to its children what "env" names
+    $gw->conf(%conf, http => http('100ms'), main => 'env APIGW_CRASH;');
+    $gw->start;
+}
+
+charge($gw, 'a', 10);
+sleep 0.5;
+
+$gw->expect_log(qr/exited on signal 9/);
+
+open my $flag, '>', "$dir/crash" or die;
+close $flag;
+
+charge($gw, 'a', 5);
+ok($gw->wait_log(qr/died while it wrote/), 'a helper that died is noticed');
+sleep 1.5;
+
+my @died = $gw->grep_log(qr/process \d+ exited on signal 9/);
+
+cmp_ok(scalar @died, '>=', 1, 'it died');
+cmp_ok(scalar @died, '<=', 3, 'and nginx did not fork without end');
+is($gw->get('/u?c=a')->code, 200, 'requests go on');
+
+my $store = $gw->root . '/logs/usage/data.mdb';
+my $before = (stat $store)[9];
+
+sleep 1.1;
+unlink "$dir/crash";
+
+ok(wait_for(sub { (stat $store)[9] > $before }, 10), 'it recovers');
+sleep 0.5;
+
+kill_all($gw);
+$gw->conf(%conf, http => http('100ms'));
+$gw->start;
+is(used($gw, 'a'), 16, 'and nothing was lost');
+$gw->finish;
+
+
+# The lock: while somebody has it, nothing is written
+
+$gw = Apigw::Scenario->start(%conf, http => http('100ms'));
+charge($gw, 'a', 5);
+sleep 0.4;
+
+open my $lock, '>', $gw->root . '/logs/usage/helper.lock' or die;
+ok(wait_for(sub { flock $lock, LOCK_EX | LOCK_NB }, 3), 'the lock is free');
+
+charge($gw, 'a', 5);
+sleep 0.8;
+kill_all($gw);
+close $lock;
+$gw->start;
+is(used($gw, 'a'), 5, 'without the lock nothing is written');
+
+charge($gw, 'a', 4);
+sleep 0.6;
+kill_all($gw);
+$gw->start;
+is(used($gw, 'a'), 10, 'with it everything is');
+$gw->finish;
+
+
+# The last flush, in the master
+
+$gw = Apigw::Scenario->start(%conf, http => http('60s'));
+sleep 0.3;
+charge($gw, 'a', 7);
+$gw->restart;
+is(used($gw, 'a'), 7, 'QUIT: the master writes what is left');
+charge($gw, 'a', 2);
+$gw->term;
+$gw->start;
+is(used($gw, 'a'), 10, 'TERM: the same');
+$gw->finish;
+
+
+# Without a master
+
+$gw = Apigw::Scenario->start(%conf, http => http('100ms'), master => 0);
+charge($gw, 'a', 6);
+sleep 0.5;
+kill_all($gw);
+$gw->start;
+is(used($gw, 'a'), 6, 'master_process off: a timer writes');
+charge($gw, 'a', 3);
+$gw->restart;
+is(used($gw, 'a'), 10, 'and the exit');
+
+done_testing;
