@@ -23,6 +23,7 @@ typedef struct {
 
 
 static void ngx_apigw_cli_record_lists(ngx_apigw_cli_record_t *r);
+static void ngx_apigw_cli_record_list(ngx_str_t *list, u_char *buf);
 
 static const char *ngx_apigw_cli_field_text(ngx_apigw_cli_record_t *r,
     const ngx_str_t *value, time_t now, size_t offset);
@@ -148,15 +149,21 @@ ngx_apigw_cli_record_load(ngx_apigw_cli_record_t *r, const u_char *data,
 static void
 ngx_apigw_cli_record_lists(ngx_apigw_cli_record_t *r)
 {
-    ngx_memcpy(r->scopes, r->rec.scopes.data, r->rec.scopes.len);
-    ngx_memcpy(r->labels, r->rec.labels.data, r->rec.labels.len);
-    ngx_memcpy(r->allow, r->rec.allow.data, r->rec.allow.len);
-    ngx_memcpy(r->quotas, r->rec.quotas.data, r->rec.quotas.len);
+    ngx_apigw_cli_record_list(&r->rec.scopes, r->scopes);
+    ngx_apigw_cli_record_list(&r->rec.labels, r->labels);
+    ngx_apigw_cli_record_list(&r->rec.allow, r->allow);
+    ngx_apigw_cli_record_list(&r->rec.quotas, r->quotas);
+}
 
-    r->rec.scopes.data = r->scopes;
-    r->rec.labels.data = r->labels;
-    r->rec.allow.data = r->allow;
-    r->rec.quotas.data = r->quotas;
+
+static void
+ngx_apigw_cli_record_list(ngx_str_t *list, u_char *buf)
+{
+    if (list->len) {
+        ngx_memcpy(buf, list->data, list->len);
+    }
+
+    list->data = buf;
 }
 
 

@@ -461,6 +461,11 @@ ngx_apigw_cli_json_string(ngx_apigw_cli_buf_t *b, const u_char *data,
     size_t         n;
     const u_char  *p, *last, *start;
 
+    if (len == 0) {
+        ngx_apigw_cli_buf_literal(b, "\"\"");
+        return;
+    }
+
     last = data + len;
     start = data;
 
