@@ -43,10 +43,12 @@ size_t
 ngx_apigw_key_pairs_without(u_char *dst, const ngx_str_t *pairs,
     u_char separator, const ngx_str_t *name)
 {
-    size_t      pos;
-    u_char     *p, *end, *last, *start;
-    ngx_str_t   value;
+    size_t       pos;
+    u_char      *p, *end, *last, *start;
+    ngx_str_t    value;
+    ngx_uint_t   first;
 
+    first = 1;
     start = dst;
     last = pairs->data + pairs->len;
 
@@ -59,7 +61,7 @@ ngx_apigw_key_pairs_without(u_char *dst, const ngx_str_t *pairs,
             continue;
         }
 
-        if (dst != start) {
+        if (!first) {
             *dst++ = separator;
 
         } else if (separator == ';') {
@@ -68,6 +70,7 @@ ngx_apigw_key_pairs_without(u_char *dst, const ngx_str_t *pairs,
             }
         }
 
+        first = 0;
         dst = ngx_cpymem(dst, p, end - p);
     }
 

@@ -1,0 +1,540 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+/* The store of keys, the cache in front of it, and the table of uses. */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <pthread.h>
+#include <sys/wait.h>
+
+#include "ngx_apigw_key.c"
+#include "ngx_apigw_key_list.c"
+#include "ngx_apigw_key_record.c"
+#include "ngx_apigw_key_store.c"
+#include "ngx_apigw_key_cache.c"
+#include "ngx_apigw_key_uses.c"
+#include "../common/ngx_apigw_store.c"
+
+
+#define THREADS  4
+#define ROUNDS   50000
+
+
+typedef struct {
+    const char              *verb;
+    const char              *key;
+    const char              *id;
+    const char              *consumer;
+    time_t                   expires;
+} change_t;
+
+
+static ngx_uint_t            number;
+static ngx_apigw_key_uses_t  uses;
+static ngx_str_t             prefix = ngx_string("ak_");
+
+
+static void
+ok(ngx_uint_t right, const char *name)
+{
+    printf("%sok %lu - %s\n", right ? "" : "not ", (u_long) ++number, name);
+}
+
+
+static ngx_str_t
+text(const char *s)
+{
+    ngx_str_t  str;
+
+    str.data = (u_char *) s;
+    str.len = strlen(s);
+
+    return str;
+}
+
+
+static int
+change(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    int                      rc;
+    u_char                   digest[NGX_APIGW_KEY_DIGEST];
+    change_t                *ch = data;
+    ngx_str_t                id;
+    ngx_apigw_key_hasher_t   hasher;
+    ngx_apigw_key_record_t   rec;
+
+    id = text(ch->id);
+
+    if (strcmp(ch->verb, "delete") == 0) {
+        return ngx_apigw_key_store_delete(store, txn, &id);
+    }
+
+    ngx_apigw_key_record_init(&rec);
+    rec.id = id;
+    rec.consumer = text(ch->consumer);
+    rec.expires = ch->expires;
+
+    if (strcmp(ch->verb, "replace") == 0 && ch->key == NULL) {
+        return ngx_apigw_key_store_replace(store, txn, NULL, &rec);
+    }
+
+    (void) ngx_apigw_key_hasher_init(&hasher);
+    (void) ngx_apigw_key_digest(&hasher, digest, (u_char *) ch->key,
+                                strlen(ch->key));
+    ngx_apigw_key_hasher_free(&hasher);
+
+    rc = (strcmp(ch->verb, "put") == 0)
+         ? ngx_apigw_key_store_put(store, txn, digest, &rec)
+         : ngx_apigw_key_store_replace(store, txn, digest, &rec);
+
+    return rc;
+}
+
+
+static int
+run(ngx_apigw_store_t *store, const char *verb, const char *key,
+    const char *id, const char *consumer)
+{
+    change_t  ch = { verb, key, id, consumer, 0 };
+
+    return ngx_apigw_store_write(store, change, &ch);
+}
+
+
+static int
+gather(void *data, ngx_apigw_key_found_t *found)
+{
+    char                    *p = data;
+    ngx_apigw_key_record_t   rec;
+
+    if (ngx_apigw_key_store_record(found, &rec) != 0) {
+        return 1;
+    }
+
+    strncat(p, (char *) rec.id.data, rec.id.len);
+    strcat(p, " ");
+
+    return 0;
+}
+
+
+static const char *
+list(ngx_apigw_store_t *store, const char *consumer, const char *after)
+{
+    int           rc;
+    MDB_txn      *txn;
+    ngx_str_t     c, a;
+
+    static char   ids[512];
+
+    ids[0] = '\0';
+
+    if (ngx_apigw_store_read(store, &txn) != 0) {
+        return "unreadable";
+    }
+
+    c = text(consumer ? consumer : "");
+    a = text(after ? after : "");
+
+    rc = ngx_apigw_key_store_each(store, txn, consumer ? &c : NULL,
+                                  after ? &a : NULL, gather, ids);
+    ngx_apigw_store_read_end(store);
+
+    return (rc == 0) ? ids : "failed";
+}
+
+
+static void
+test_store(ngx_apigw_store_t *store)
+{
+    size_t                 n;
+    MDB_txn               *txn;
+    ngx_str_t              id;
+    ngx_apigw_key_found_t  found;
+
+    ok(run(store, "put", "key-1", "b", "joe") == 0
+       && run(store, "put", "key-2", "a", "joe") == 0
+       && run(store, "put", "key-3", "c", "jo") == 0, "put");
+    ok(run(store, "put", "key-4", "a", "joe") == MDB_KEYEXIST, "the same id");
+    ok(run(store, "put", "key-1", "d", "joe") == MDB_KEYEXIST, "the same key");
+    ok(run(store, "put", "key-5", "", "joe") == EINVAL
+       && run(store, "put", "key-5", "x y", "joe") == EINVAL
+       && run(store, "put", "key-5", "x", " joe") == EINVAL, "not valid");
+
+    ok(strcmp(list(store, NULL, NULL), "a b c ") == 0, "all");
+    ok(strcmp(list(store, NULL, "a"), "b c ") == 0, "all after one");
+    ok(strcmp(list(store, NULL, "aa"), "b c ") == 0, "all after none");
+    ok(strcmp(list(store, "joe", NULL), "a b ") == 0, "of a consumer");
+    ok(strcmp(list(store, "jo", NULL), "c ") == 0, "of another");
+    ok(strcmp(list(store, "j", NULL), "") == 0, "of nobody");
+    ok(strcmp(list(store, "joe", "a"), "b ") == 0, "of a consumer after one");
+
+    ok(run(store, "replace", NULL, "a", "jo") == 0
+       && strcmp(list(store, "joe", NULL), "b ") == 0
+       && strcmp(list(store, "jo", NULL), "a c ") == 0, "another consumer");
+    ok(run(store, "replace", "key-6", "a", "jo") == 0, "another key");
+    ok(run(store, "put", "key-2", "d", "joe") == 0, "the old one is free");
+    ok(run(store, "replace", "key-1", "a", "jo") == MDB_KEYEXIST,
+       "a key of another");
+    ok(run(store, "replace", NULL, "none", "jo") == MDB_NOTFOUND
+       && run(store, "delete", NULL, "none", NULL) == MDB_NOTFOUND,
+       "no such id");
+
+    ok(run(store, "delete", NULL, "c", NULL) == 0
+       && strcmp(list(store, NULL, NULL), "a b d ") == 0
+       && strcmp(list(store, "jo", NULL), "a ") == 0, "deleted");
+
+    id = text("a");
+    n = 0;
+    ok(ngx_apigw_store_read(store, &txn) == 0
+       && ngx_apigw_key_store_count(store, txn, &n) == 0 && n == 3
+       && ngx_apigw_key_store_get_id(store, txn, &id, &found) == 0, "count");
+    ngx_apigw_store_read_end(store);
+}
+
+
+/* A record that nobody can read, as by a later version or a fault. */
+
+static int
+damage(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    int                    rc;
+    u_char                 digest[NGX_APIGW_KEY_DIGEST];
+    MDB_val                key, val;
+    ngx_str_t              id;
+    ngx_apigw_key_found_t  found;
+
+    id = text("a");
+
+    rc = ngx_apigw_key_store_get_id(store, txn, &id, &found);
+    if (rc != 0) {
+        return rc;
+    }
+
+    memcpy(digest, found.digest, sizeof(digest));
+
+    key.mv_size = sizeof(digest);
+    key.mv_data = digest;
+    val.mv_size = strlen(data);
+    val.mv_data = data;
+
+    return mdb_put(txn, ngx_apigw_store_db(store, NGX_APIGW_KEY_DB_KEYS), &key,
+                   &val, 0);
+}
+
+
+static int
+get(ngx_apigw_key_cache_t *cache, const char *key, ngx_apigw_key_entry_t **ep)
+{
+    ngx_str_t  str;
+
+    str = text(key);
+
+    return ngx_apigw_key_cache_get(cache, &str, &prefix, ep);
+}
+
+
+static void
+test_cache(ngx_apigw_store_t *store, const char *dir)
+{
+    int                     status;
+    char                    name[512];
+    ngx_uint_t              i, bad;
+    ngx_apigw_key_cache_t  *cache;
+    ngx_apigw_key_entry_t  *one, *two;
+
+    ok(run(store, "put", "sixteen-letters-1", "k1", "joe") == 0, "a key");
+    ok(ngx_apigw_key_cache_open(&cache, dir) == 0, "cache");
+    ok(get(cache, "sixteen-letters-1", &one) == 0
+       && ngx_memcmp(one->record.id.data, "k1", 2) == 0, "found");
+    ok(get(cache, "sixteen-letters-1", &two) == 0 && one == two
+       && one->refs == 3, "found in the cache");
+    ok(get(cache, "sixteen-letters-2", &two) == MDB_NOTFOUND, "unknown");
+    ok(get(cache, "short", &two) == NGX_APIGW_KEY_CACHE_EMALFORMED
+       && get(cache, "ak_abcdefghijklmnop", &two)
+          == NGX_APIGW_KEY_CACHE_EMALFORMED, "malformed");
+
+    ok(run(store, "delete", NULL, "k1", NULL) == 0
+       && get(cache, "sixteen-letters-1", &two) == MDB_NOTFOUND,
+       "deleted: not found the next time");
+    ok(ngx_memcmp(one->record.consumer.data, "joe", 3) == 0,
+       "who still uses the record has it");
+    ngx_apigw_key_entry_release(one);
+    ngx_apigw_key_entry_release(one);
+
+    bad = 0;
+
+    for (i = 0; i < 5000; i++) {
+        snprintf(name, sizeof(name), "letters-and-number-%lu", (u_long) i);
+        bad += i < 1500 && run(store, "put", name, name + 8, "many") != 0;
+        bad += get(cache, name, &one) != (i < 1500 ? 0 : MDB_NOTFOUND);
+
+        if (i < 1500) {
+            bad += ngx_memcmp(one->record.id.data, name + 8,
+                              one->record.id.len) != 0;
+            ngx_apigw_key_entry_release(one);
+        }
+    }
+
+    for (i = 0; i < 3000; i++) {
+        snprintf(name, sizeof(name), "letters-and-number-%lu",
+                 (u_long) (i * 7 % 1500));
+        bad += get(cache, name, &one) != 0
+               || ngx_memcmp(one->record.id.data, name + 8,
+                             one->record.id.len) != 0;
+        ngx_apigw_key_entry_release(one);
+    }
+
+    ok(bad == 0, "more keys than places");
+
+    /* another process changes the store */
+
+    (void) get(cache, "letters-and-number-7", &one);
+
+    if (fork() == 0) {
+        ngx_apigw_store_t  *other;
+
+        _exit(ngx_apigw_store_open(&other, dir, &ngx_apigw_key_store_kind) != 0
+              || run(other, "delete", NULL, "and-number-7", NULL) != 0);
+    }
+
+    (void) wait(&status);
+    ok(status == 0 && get(cache, "letters-and-number-7", &two) == MDB_NOTFOUND,
+       "deleted by another process");
+    ngx_apigw_key_entry_release(one);
+
+    ok(run(store, "put", "sixteen-letters-3", "a2", "joe") == 0
+       && ngx_apigw_store_write(store, damage, "\1garbage") == 0
+       && strcmp(list(store, NULL, NULL), "failed") == 0, "damaged record");
+    ok(get(cache, "sixteen-letters-3", &two) == 0, "others are found");
+    ngx_apigw_key_entry_release(two);
+    ok(run(store, "delete", NULL, "a", NULL) == 0, "it can be deleted");
+
+    ok(ngx_apigw_key_cache_check(cache, dir) == 0, "check");
+    snprintf(name, sizeof(name), "%s/data.mdb", dir);
+    ok(truncate(name, 20000) == 0
+       && ngx_apigw_key_cache_check(cache, dir) == NGX_APIGW_KEY_CACHE_ESHORT,
+       "cut short");
+    ok(truncate(name, 4000) == 0
+       && ngx_apigw_key_cache_check(cache, dir) == NGX_APIGW_KEY_CACHE_ESHORT,
+       "cut to less than its head");
+    ok(unlink(name) == 0
+       && ngx_apigw_key_cache_check(cache, dir) == ENOENT, "gone");
+
+    ngx_apigw_key_cache_close(cache);
+}
+
+
+static void *
+use(void *data)
+{
+    char               id[16];
+    ngx_str_t          str;
+    ngx_uint_t         i, slot;
+    pthread_mutex_t   *mutex = data;
+    ngx_apigw_hash_t   hash;
+
+    slot = 0;
+
+    for (i = 0; i < ROUNDS; i++) {
+        str.data = (u_char *) id;
+        str.len = snprintf(id, sizeof(id), "id-%lu", (u_long) (i % 20));
+
+        ngx_apigw_key_uses_hash(&uses, &hash, &str);
+
+        if (ngx_apigw_key_uses_add(&uses, &hash, &slot, 1000 + i) != NGX_OK) {
+            pthread_mutex_lock(mutex);
+            (void) ngx_apigw_key_uses_insert(&uses, &hash, &str, &slot,
+                                             1000 + i);
+            pthread_mutex_unlock(mutex);
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Counted by several at once while another one flushes: not one is lost. */
+
+static void
+test_uses(void)
+{
+    ngx_uint_t                i, n, pos, total, found, round, bad;
+    pthread_t                 thread[THREADS];
+    pthread_mutex_t           mutex;
+    ngx_apigw_key_use_copy_t  copy;
+
+    static u_char  memory[64 * 1024] __attribute__((aligned(16)));
+
+    ok(ngx_apigw_key_uses_init(&uses, memory, 100) == NGX_ERROR, "no room");
+    ok(ngx_apigw_key_uses_init(&uses, memory, sizeof(memory)) == NGX_OK
+       && uses.sets == 64, "table");
+
+    pthread_mutex_init(&mutex, NULL);
+
+    for (i = 0; i < THREADS; i++) {
+        pthread_create(&thread[i], NULL, use, &mutex);
+    }
+
+    total = 0;
+    bad = 0;
+
+    for (round = 0; round < 2000; round++) {
+
+        if (round == 1999) {
+            for (i = 0; i < THREADS; i++) {
+                pthread_join(thread[i], NULL);
+            }
+        }
+
+        for (pos = 0; ngx_apigw_key_uses_next(&uses, &pos); pos++) {
+
+            pthread_mutex_lock(&mutex);
+
+            if (ngx_apigw_key_uses_copy(&uses, pos, &copy) == NGX_OK) {
+                total += copy.count;
+                bad += ngx_memcmp(copy.data, "id-", 3) != 0
+                       || copy.last < 1000;
+            }
+
+            pthread_mutex_unlock(&mutex);
+
+            ngx_apigw_key_uses_flushed(&uses, &copy);
+        }
+    }
+
+    ok(total == THREADS * ROUNDS && bad == 0, "not one use is lost");
+
+    found = 0;
+    n = uses.sets * NGX_APIGW_KEY_USES_WAYS;
+
+    for (i = 0; i < n; i++) {
+        found += uses.slots[i].pair.tag != 0;
+    }
+
+    ok(found == 20, "every id has one slot");
+}
+
+
+static void
+test_full(void)
+{
+    char              id[16];
+    ngx_str_t         str;
+    ngx_uint_t        i, slot, full, pos;
+    ngx_apigw_hash_t  hash;
+
+    static u_char  memory[2048] __attribute__((aligned(16)));
+
+    ngx_apigw_key_use_copy_t  copy;
+
+    (void) ngx_apigw_key_uses_init(&uses, memory, sizeof(memory));
+
+    slot = 0;
+    full = 0;
+
+    for (i = 0; i < 100; i++) {
+        str.data = (u_char *) id;
+        str.len = snprintf(id, sizeof(id), "id-%lu", (u_long) i);
+        ngx_apigw_key_uses_hash(&uses, &hash, &str);
+        full += ngx_apigw_key_uses_insert(&uses, &hash, &str, &slot, 1)
+                != NGX_OK;
+    }
+
+    ok(full == 100 - uses.sets * NGX_APIGW_KEY_USES_WAYS, "full");
+
+    pos = 0;
+    (void) ngx_apigw_key_uses_next(&uses, &pos);
+    (void) ngx_apigw_key_uses_copy(&uses, pos, &copy);
+    ngx_apigw_key_uses_flushed(&uses, &copy);
+
+    full = 0;
+
+    for (i = 200; i < 300; i++) {
+        str.data = (u_char *) id;
+        str.len = snprintf(id, sizeof(id), "id-%lu", (u_long) i);
+        ngx_apigw_key_uses_hash(&uses, &hash, &str);
+        full += ngx_apigw_key_uses_insert(&uses, &hash, &str, &slot, 1)
+                == NGX_OK;
+    }
+
+    ok(full == 1, "a slot that was flushed is given to another");
+}
+
+
+static int
+add(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    int        rc;
+    ngx_str_t  id;
+
+    id = text("a");
+
+    rc = ngx_apigw_key_used_add(store, txn, &id, 100, 5);
+
+    return rc ? rc : ngx_apigw_key_used_add(store, txn, &id, 50, 2);
+}
+
+
+static void
+test_used(const char *dir)
+{
+    MDB_txn               *txn;
+    ngx_str_t              id;
+    ngx_apigw_store_t     *store;
+    ngx_apigw_key_used_t   used;
+
+    id = text("a");
+    txn = NULL;
+
+    ok(ngx_apigw_store_open(&store, dir, &ngx_apigw_key_used_kind) == 0
+       && ngx_apigw_store_write(store, add, NULL) == 0
+       && ngx_apigw_store_read(store, &txn) == 0
+       && ngx_apigw_key_used_get(store, txn, &id, &used) == 0, "used");
+    ok(used.first == 100 && used.last == 100 && used.count == 7,
+       "the last use is the latest");
+
+    id = text("b");
+    ok(ngx_apigw_key_used_get(store, txn, &id, &used) == MDB_NOTFOUND,
+       "never used");
+    ngx_apigw_store_read_end(store);
+    ngx_apigw_store_close(store);
+}
+
+
+int
+main(void)
+{
+    char                dir[] = "/tmp/apigw-unit.XXXXXX", used[64], rm[128];
+    ngx_apigw_store_t  *store;
+
+    if (mkdtemp(dir) == NULL
+        || ngx_apigw_store_open(&store, dir, &ngx_apigw_key_store_kind) != 0)
+    {
+        printf("Bail out! no store\n");
+        return 1;
+    }
+
+    snprintf(used, sizeof(used), "%s/" NGX_APIGW_KEY_STORE_USED, dir);
+    (void) mkdir(used, 0700);
+
+    test_store(store);
+    test_used(used);
+    test_uses();
+    test_full();
+    test_cache(store, dir);
+
+    ngx_apigw_store_close(store);
+
+    snprintf(rm, sizeof(rm), "rm -rf %s", dir);
+    ok(system(rm) == 0, "clean");
+
+    printf("1..%lu\n", (u_long) number);
+
+    return 0;
+}
