@@ -53,6 +53,7 @@ typedef struct {
     uint64_t                     percent;   /* of overage */
     uint64_t                     salt;      /* of family and kind */
     ngx_uint_t                   mode;
+    ngx_uint_t                   index;     /* among all quotas, from 1 */
 } ngx_apigw_quota_t;
 
 

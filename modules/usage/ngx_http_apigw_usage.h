@@ -97,6 +97,11 @@ typedef struct {
 
     ngx_apigw_instance_t        *instance;  /* its references are counted */
 
+    /* the windows that quotas were last in, by their index */
+
+    ngx_uint_t                   nspans;
+    ngx_apigw_window_span_t     *spans;
+
     ngx_apigw_store_t           *store;
     ngx_pid_t                    store_pid;
     ngx_apigw_usage_flush_t      flush;
@@ -168,6 +173,7 @@ typedef struct {
     ngx_array_t                  list;      /* ngx_apigw_plan_t * */
     ngx_array_t                  tzs;       /* ngx_http_apigw_usage_tz_t * */
     ngx_apigw_plans_t            plans;
+    ngx_uint_t                   nquotas;
     ngx_str_t                    unknown;   /* plan for those, or empty */
 
     /* while their blocks are read */

@@ -23,6 +23,9 @@
 
 static void ngx_http_apigw_usage_place(ngx_http_apigw_usage_eval_t *eval,
     const ngx_apigw_plan_t *plan, time_t now);
+static ngx_inline void ngx_http_apigw_usage_window(
+    ngx_http_apigw_usage_zone_t *zone, const ngx_apigw_quota_t *quota,
+    time_t now, ngx_apigw_window_span_t *span);
 static ngx_uint_t ngx_http_apigw_usage_look_rates(
     ngx_http_apigw_usage_eval_t *eval);
 static ngx_int_t ngx_http_apigw_usage_look(ngx_http_request_t *r,
@@ -157,11 +160,34 @@ ngx_http_apigw_usage_place(ngx_http_apigw_usage_eval_t *eval,
         q->quota = &plan->quotas[i];
         q->plan = plan;
 
-        ngx_apigw_window_at(&q->quota->window, now, &q->span);
+        ngx_http_apigw_usage_window(eval->zone, q->quota, now, &q->span);
 
         ngx_apigw_counter_place(&eval->zone->table, eval->hash,
                                 q->quota->salt + salt, q->span.start, &q->id);
     }
+}
+
+
+/* The calendar is asked once in a window. */
+
+static ngx_inline void
+ngx_http_apigw_usage_window(ngx_http_apigw_usage_zone_t *zone,
+    const ngx_apigw_quota_t *quota, time_t now, ngx_apigw_window_span_t *span)
+{
+    ngx_apigw_window_span_t  *known;
+
+    if (quota->index == 0 || quota->index >= zone->nspans) {
+        ngx_apigw_window_at(&quota->window, now, span);
+        return;
+    }
+
+    known = &zone->spans[quota->index];
+
+    if (now < known->start || now >= known->end) {
+        ngx_apigw_window_at(&quota->window, now, known);
+    }
+
+    *span = *known;
 }
 
 

@@ -36,6 +36,8 @@ static ngx_apigw_window_tz_t *ngx_http_apigw_usage_tz(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf, ngx_str_t *name);
 static char *ngx_http_apigw_usage_plan_family_used(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf, ngx_apigw_plan_t *plan);
+static void ngx_http_apigw_usage_number_quotas(
+    ngx_http_apigw_usage_main_conf_t *mcf, ngx_apigw_plan_t *plan);
 static ngx_int_t ngx_http_apigw_usage_number(u_char *p, size_t len,
     uint64_t *n);
 
@@ -61,7 +63,7 @@ ngx_http_apigw_usage_plan(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_apigw_usage_main_conf_t *mcf = conf;
 
     char               *rv;
-    ngx_str_t          *value;
+    ngx_str_t          *value, inherit;
     ngx_conf_t          save;
     ngx_apigw_plan_t   *plan, **pp;
 
@@ -90,6 +92,14 @@ ngx_http_apigw_usage_plan(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     plan->name = value[1];
 
+    /* the arguments do not outlive the block */
+
+    ngx_str_null(&inherit);
+
+    if (cf->args->nelts == 3) {
+        inherit = value[2];
+    }
+
     save = *cf;
     cf->cmd_type = NGX_HTTP_APIGW_PLAN_CONF;
     mcf->plan = plan;
@@ -107,8 +117,8 @@ ngx_http_apigw_usage_plan(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         plan->family = plan->name;
     }
 
-    if (cf->args->nelts == 3) {
-        rv = ngx_http_apigw_usage_plan_inherit(cf, mcf, plan, &value[2]);
+    if (inherit.len) {
+        rv = ngx_http_apigw_usage_plan_inherit(cf, mcf, plan, &inherit);
 
         if (rv != NGX_CONF_OK) {
             return rv;
@@ -766,9 +776,10 @@ char *
 ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf)
 {
-    char              *rv;
-    ngx_uint_t         i, n;
-    ngx_apigw_plan_t **pp;
+    char                          *rv;
+    ngx_uint_t                     i, n;
+    ngx_apigw_plan_t             **pp, *api;
+    ngx_http_apigw_usage_zone_t  **zp;
 
     pp = mcf->list.elts;
 
@@ -799,9 +810,38 @@ ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
         }
 
         ngx_apigw_plans_add(&mcf->plans, pp[i]);
+
+        ngx_http_apigw_usage_number_quotas(mcf, pp[i]);
+
+        for (api = pp[i]->apis; api; api = api->next) {
+            ngx_http_apigw_usage_number_quotas(mcf, api);
+        }
+    }
+
+    zp = mcf->zones.elts;
+
+    for (i = 0; i < mcf->zones.nelts; i++) {
+        zp[i]->nspans = mcf->nquotas + 1;
+        zp[i]->spans = ngx_pcalloc(cf->pool, zp[i]->nspans
+                                             * sizeof(ngx_apigw_window_span_t));
+        if (zp[i]->spans == NULL) {
+            return NGX_CONF_ERROR;
+        }
     }
 
     return NGX_CONF_OK;
+}
+
+
+static void
+ngx_http_apigw_usage_number_quotas(ngx_http_apigw_usage_main_conf_t *mcf,
+    ngx_apigw_plan_t *plan)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < plan->nquotas; i++) {
+        plan->quotas[i].index = ++mcf->nquotas;
+    }
 }
 
 

@@ -1,0 +1,324 @@
+# What plans can have: time zones and anchors, overage, soft and shadow quotas,
+# limits for one API, inheritance, a default plan, limits of a consumer's own,
+# costs, refunds, a shadow plan, headers, a caller's own usage.
+
+use Test::Nginx::Socket 'no_plan';
+
+repeat_each(1);
+no_shuffle();
+log_level('info');
+
+our $http = <<'_EOC_';
+    api_usage_zone zone=usage:1m store=logs/usage flush=200ms;
+
+    api_plan zones {
+        quota 5 per=month tz=Europe/Berlin anchor=31;
+        quota 5 per=week anchor=sunday tz=America/New_York;
+        quota 5 per=day tz=Asia/Kolkata;
+        quota 5 per=hour tz=Australia/Lord_Howe;
+    }
+
+    api_plan over  { quota 10 per=lifetime overage=25%; }
+    api_plan more  { quota 1 per=lifetime overage=unlimited; }
+    api_plan soft  { quota 1 per=lifetime mode=soft; }
+    api_plan quiet { quota 1 per=lifetime mode=shadow; }
+
+    api_plan base {
+        quota 3 per=lifetime;
+        quota 100 per=day;
+        rate  1000r/s burst=100;
+
+        api search { quota 1 per=lifetime; }
+        api slow   { rate 1r/h burst=1; }
+    }
+
+    api_plan child inherit=base {
+        quota 2 per=lifetime;
+    }
+
+    api_plan money { quota 100 per=lifetime; }
+    api_plan big   { quota 1000 per=lifetime; }
+_EOC_
+
+our $config = <<'_EOC_';
+    add_header X-Usage "$api_usage_status $api_usage_shadow_status" always;
+    add_header X-Quota "$api_quota_limit $api_quota_used $api_quota_remaining" always;
+
+    location /u {
+        api_usage zone=usage plan=$arg_p consumer=$arg_c api=$arg_a
+                  version=$arg_v key=$arg_k;
+        empty_gif;
+    }
+
+    location /own {
+        api_usage zone=usage plan=$arg_p consumer=$arg_c rate=$arg_rate
+                  burst=$arg_burst quota=$arg_quota;
+        empty_gif;
+    }
+
+    location /cost {
+        api_usage zone=usage plan=money consumer=$arg_c cost=$arg_n;
+        empty_gif;
+    }
+
+    location /answer {
+        api_usage zone=usage plan=money consumer=$arg_c
+                  cost=$upstream_http_x_cost;
+        api_usage_charge on=response estimate=10;
+        proxy_pass http://127.0.0.1:$server_port/backend?n=$arg_n;
+    }
+
+    location /backend {
+        add_header X-Cost $arg_n;
+        empty_gif;
+    }
+
+    location /refund {
+        api_usage zone=usage plan=money consumer=$arg_c cost=7;
+        api_usage_charge on=request;
+        api_usage_refund 404 5xx;
+        empty_gif;
+        if ($arg_n) { set $limit_rate 1; }
+    }
+
+    location /refund/missing {
+        api_usage zone=usage plan=money consumer=$arg_c cost=7;
+        api_usage_refund 404 5xx;
+        root html;
+    }
+
+    location /shadow {
+        api_usage zone=usage plan=big consumer=$arg_c;
+        api_usage_shadow plan=$arg_s;
+        empty_gif;
+    }
+
+    location /status {
+        api_usage zone=usage plan=over consumer=$arg_c cost=13;
+        api_usage_status 402;
+        empty_gif;
+    }
+
+    location /legacy {
+        api_usage zone=usage plan=$arg_p consumer=$arg_c;
+        api_usage_headers legacy;
+        empty_gif;
+    }
+
+    location /off {
+        api_usage zone=usage plan=$arg_p consumer=$arg_c;
+        api_usage_headers off;
+        empty_gif;
+    }
+
+    location /self {
+        api_usage zone=usage plan=$arg_p consumer=$arg_c;
+        api_usage_self;
+    }
+_EOC_
+
+run_tests();
+
+__DATA__
+
+=== quotas in time zones count
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+[map { "GET /u?p=zones&c=z" } 1 .. 6]
+--- error_code eval
+[200, 200, 200, 200, 200, 429]
+
+
+=== overage admits a share more, the remaining is that of the limit
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /cost?c=none&n=1", map { "GET /u?p=over&c=o" } 1 .. 13]
+--- error_code eval
+[200, (200) x 12, 429]
+--- response_headers eval
+["", (map { "X-Quota: 10 $_ " . (10 - $_) } 1 .. 10), "X-Quota: 10 11 0", "X-Quota: 10 12 0", ""]
+
+
+=== overage without end, soft and shadow quotas refuse nothing
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /u?p=more&c=x", "GET /u?p=more&c=x", "GET /u?p=soft&c=x", "GET /u?p=soft&c=x", "GET /u?p=quiet&c=x", "GET /u?p=quiet&c=x"]
+--- error_code eval
+[200, 200, 200, 200, 200, 200]
+--- response_headers eval
+["X-Quota: 1 1 0", "X-Quota: 1 2 0", "X-Quota: 1 1 0", "X-Quota: 1 2 0", "X-Quota:   ", "! RateLimit"]
+
+
+=== limits for one API stand beside those of the plan
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /u?p=base&c=a&a=search", "GET /u?p=base&c=a&a=search", "GET /u?p=base&c=a&a=slow", "GET /u?p=base&c=a&a=slow", "GET /u?p=base&c=a&a=other", "GET /u?p=base&c=a"]
+--- error_code eval
+[200, 429, 200, 429, 200, 429]
+
+
+=== a plan inherits what it does not say, with counters of its own
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /u?p=child&c=a&a=search", "GET /u?p=child&c=a&a=search", "GET /u?p=child&c=a", "GET /u?p=child&c=a"]
+--- error_code eval
+[200, 429, 200, 429]
+--- response_headers eval
+["X-Quota: 1 1 0", "", "X-Quota: 2 2 0", "X-Quota: 2 2 0"]
+
+
+=== a default plan for unknown ones
+--- http_config
+    api_usage_zone zone=usage:1m store=logs/usage;
+    api_usage_default_plan small;
+    api_plan small { quota 1 per=lifetime; }
+--- config
+    location /u { api_usage zone=usage plan=$arg_p consumer=x; empty_gif; add_header X-Plan $api_plan always; }
+--- request eval
+["GET /u?p=nix", "GET /u"]
+--- error_code eval
+[200, 429]
+--- response_headers eval
+["X-Plan: small", "X-Plan: small"]
+
+
+=== limits of a consumer's own
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /own?p=money&c=own&quota=2/lifetime", "GET /own?p=money&c=own&quota=2/lifetime,9/day", "GET /own?p=money&c=own&quota=2/lifetime", "GET /own?p=money&c=own", "GET /own?p=money&c=own&rate=1r/h&burst=2", "GET /own?p=money&c=own&rate=1r/h&burst=2", "GET /own?p=money&c=own&rate=1r/h&burst=2", "GET /own?p=money&c=bad&quota=x"]
+--- error_code eval
+[200, 200, 429, 200, 200, 200, 429, 200]
+
+
+=== a bad limit of a consumer's own is logged, the plan's applies
+--- http_config eval: $::http
+--- config eval: $::config
+--- request
+GET /own?p=money&c=bad&quota=1/year
+--- response_headers
+X-Quota: 100 1 99
+--- error_log
+quota "1/year" of consumer "bad", those of the plan apply
+
+
+=== a cost in units
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /cost?c=c&n=60", "GET /cost?c=c&n=41", "GET /cost?c=c&n=40", "GET /cost?c=c&n=0", "GET /cost?c=d&n=x", "GET /cost?c=d"]
+--- error_code eval
+[200, 429, 200, 200, 200, 200]
+--- response_headers eval
+["X-Quota: 100 60 40", "X-Quota: 100 60 40", "X-Quota: 100 100 0", "X-Quota: 100 100 0", "X-Quota: 100 1 99", "X-Quota: 100 2 98"]
+
+
+=== a cost that the answer tells, settled after an estimate
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /answer?c=a&n=3", "GET /answer?c=a&n=50", "GET /answer?c=a&n=", "GET /answer?c=a&n=28", "GET /answer?c=a&n=1", "GET /cost?c=a&n=9", "GET /cost?c=a&n=9"]
+--- error_code eval
+[200, 200, 200, 200, 429, 200, 429]
+--- response_headers eval
+["X-Quota: 100 10 90", "X-Quota: 100 13 87", "X-Quota: 100 63 37", "X-Quota: 100 73 27", "X-Quota: 100 91 9", "X-Quota: 100 100 0", ""]
+
+
+=== refunds by status
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /refund?c=r", "GET /refund/missing?c=r", "GET /refund?c=r"]
+--- error_code eval
+[200, 404, 200]
+--- response_headers eval
+["X-Quota: 100 7 93", "X-Quota: 100 14 86", "X-Quota: 100 14 86"]
+
+
+=== a shadow plan counts on its own and refuses nothing
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /shadow?c=s&s=base", "GET /shadow?c=s&s=base", "GET /shadow?c=s&s=base", "GET /shadow?c=s&s=base", "GET /u?p=base&c=s", "GET /shadow?c=s&s=nix"]
+--- error_code eval
+[200, 200, 200, 200, 200, 200]
+--- response_headers eval
+["X-Usage: PASSED PASSED", "X-Usage: PASSED PASSED", "X-Usage: PASSED PASSED", "X-Usage: PASSED REJECTED_QUOTA", "X-Quota: 3 1 2", "X-Usage: PASSED REJECTED_PLAN"]
+
+
+=== another status, one line for each threshold
+--- http_config eval: $::http
+--- config eval: $::config
+--- request
+GET /status?c=s
+--- error_code: 402
+--- response_body_like: "status":402
+
+
+=== the lines for 80 % and 100 %
+--- http_config eval: $::http
+--- config eval: $::config
+--- request
+GET /cost?c=t&n=80
+--- error_log
+usage: threshold=80% consumer="t" plan="money" quota=lifetime used=80 limit=100
+
+
+=== the line for 100 % of a quota at once
+--- http_config eval: $::http
+--- config eval: $::config
+--- request
+GET /cost?c=t2&n=100
+--- error_log
+usage: threshold=100% consumer="t2" plan="money" quota=lifetime used=100 limit=100
+
+
+=== headers of the draft
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /u?p=base&c=h", "GET /u?p=base&c=h", "GET /off?p=base&c=h"]
+--- response_headers_like eval
+['RateLimit-Policy: "rate";q=100;w=1, "lifetime";q=3, "day";q=100;w=86400
+RateLimit: "rate";r=99;t=1, "lifetime";r=2, "day";r=99;t=\d+',
+'RateLimit: "rate";r=9\d;t=1, "lifetime";r=1, "day";r=98;t=\d+',
+""]
+
+
+=== no headers
+--- http_config eval: $::http
+--- config eval: $::config
+--- request
+GET /off?p=base&c=h
+--- response_headers
+! RateLimit
+! RateLimit-Policy
+! X-RateLimit-Limit
+
+
+=== legacy headers
+--- http_config eval: $::http
+--- config eval: $::config
+--- request
+GET /legacy?p=zones&c=h
+--- response_headers_like
+X-RateLimit-Limit: 5
+X-RateLimit-Remaining: 4
+X-RateLimit-Reset: \d+
+
+
+=== a caller's own usage, not charged
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /u?p=base&c=self", "GET /self?p=base&c=self", "GET /self?p=base&c=self", "GET /self?p=nix&c=self", "POST /self?p=base&c=self
+x"]
+--- error_code eval
+[200, 200, 200, 403, 405]
+--- response_body_like eval
+["GIF", qr!^\{"consumer":"self","plan":"base","quotas":\[\{"per":"lifetime","used":1,"limit":3,"remaining":2\},\{"per":"day","used":1,"limit":100,"remaining":99,"reset":\d+\}\]\}$!, qr!"used":1,"limit":3!, qr!no valid plan!, "405"]
