@@ -86,6 +86,7 @@ my ($status, $text, $json) = bench(<<END, '--profile');
 END
 
 is($status, 0, 'no failure, without --check') or diag($text);
+unlike($text, qr/could not be measured/, 'nor is one told');
 
 my %rows = map { $_->{name} => $_ } @{$json->{rows} // []};
 my $row = $rows{'a limit'};
@@ -106,7 +107,7 @@ cmp_ok($bare->{e}, '>', 6000, 'bare nginx at e');
 cmp_ok($bare->{e}, '<', 16_000, 'bare nginx at e is not too much');
 cmp_ok($bare->{p}, '>', $bare->{e} * 1.5, 'a proxied request needs more');
 
-like($text, qr/^a limit: added by function.*?^ +\d+ +ngx_\w+$/ms,
+like($text, qr/^a limit: added by function.*?^ +\d+ +ngx_\w+ +\d+ +ngx_\w+$/ms,
      'the functions are shown');
 
 like($text, qr/^of no module .*module nosuch not built: skipped$/m,

@@ -76,6 +76,9 @@ sub ratios {
     start($result, $_) for @list;
 
     for my $round (1 .. $ROUNDS) {
+        printf STDERR "%4d s  compared with %d workers, round %d\n",
+               time - $^T, $workers, $round;
+
         for my $endpoint (qw(e p)) {
             my %base;
 
@@ -304,6 +307,8 @@ sub forgotten {
                              port => $args->{port}, row => $row,
                              back => $args->{back}, build => $args->{build});
     my $forgotten = 0;
+
+    printf STDERR "%4d s  filling a zone with %d keys\n", time - $^T, $n;
 
     my $ok = eval {
         $server->start;

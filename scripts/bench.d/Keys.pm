@@ -49,8 +49,7 @@ sub base62 {
 }
 
 
-# The directory of a store of the keys 0 to $n - 1, made when it is missing;
-# with the seconds its import took, if it was made now.
+# The directory of a store of the keys 0 to $n - 1, made when it is missing.
 
 sub store {
     my ($build, $work, $n) = @_;
@@ -60,7 +59,7 @@ sub store {
     return "$dir/store" if -e "$dir/complete";
 
     remove_tree($dir);
-    make_path($dir);
+    make_path("$dir/store");
 
     open my $out, '>', "$dir/keys.json" or die "$dir/keys.json: $!\n";
 
@@ -73,7 +72,7 @@ sub store {
 
     my $text = `'$build/apigw' key import --store '$dir/store' \\
                 '$dir/keys.json' 2>&1`;
-    die "apigw key import failed: $text\n" if $? != 0;
+    die "apigw key import failed: ", $text =~ s/\n+\z//r, "\n" if $? != 0;
 
     unlink "$dir/keys.json";
     open my $mark, '>', "$dir/complete";

@@ -80,15 +80,16 @@ sub choose_rows {
     die "$file: ", $@ || $!, "\n" if @rows < 1 || !defined $rows[0];
 
     if (defined $option{only}) {
-        my @texts = split /,(?! )/, $option{only};
+        # names have commas as well, as in "throttle, 1,000 keys"
+        my @texts = grep { $_ ne '' }
+                    split /,(?! )(?!(?<=\d,)\d)/, $option{only};
 
         @rows = grep {
             my $row = $_;
             grep { index(lc $row->{name}, lc $_) >= 0 } @texts;
         } @rows;
 
-        die "no row has a name with \"$option{only}\" in it\n"
-            if !@rows && ($option{quick} || $option{rows});
+        die "no row has a name with \"$option{only}\" in it\n" if !@rows;
 
     } elsif ($option{quick}) {
         @rows = grep { !$_->{full} } @rows;
@@ -114,7 +115,7 @@ sub count_all {
 
     my (%shapes, @jobs);
 
-    for my $row (grep { !$_->{skipped} } @$rows) {
+    for my $row (grep { counted($_) } @$rows) {
         $shapes{$row->{shape}} //= $row;
     }
 
@@ -127,7 +128,7 @@ sub count_all {
     }
 
     push @jobs, sort { ($b->{fill} // 0) <=> ($a->{fill} // 0) }
-                grep { !$_->{skipped} } @$rows;
+                grep { counted($_) } @$rows;
 
     prepare_keys($_) for @jobs;
 
@@ -138,6 +139,13 @@ sub count_all {
     }
 
     return $results;
+}
+
+
+sub counted {
+    my ($row) = @_;
+
+    return !$row->{skipped} && ($row->{count} // 1);
 }
 
 
@@ -217,18 +225,21 @@ sub run_job {
     my $error = $@;
     $server->stop;
 
-    chomp $error;
+    $error =~ s/\s*\n\s*/ /g;
+    $error =~ s/ \z//;
     $result = { error => $error } if !$result;
 
     Server::write_file($file, encode_json($result));
 }
 
 
+# On standard error, for the last lines of standard output are the result.
+
 sub progress {
     my ($name, $result) = @_;
 
-    print STDERR defined $result->{error} ? "FAILED $name\n" : "counted $name\n"
-        if -t STDERR;
+    printf STDERR "%4d s  %s%s\n", time - $^T, $name,
+           defined $result->{error} ? ': FAILED' : '';
 }
 
 
@@ -246,7 +257,7 @@ sub report {
                       kind => 'bare', shape => $shape, figures($counts) };
     }
 
-    for my $row (@$rows) {
+    for my $row (grep { $_->{skipped} || counted($_) } @$rows) {
         my $counts = $results->{$row->{name}} // {};
         my $without = $bare{$row->{shape}} // {};
 
@@ -379,7 +390,7 @@ sub print_counts {
                $item->{target} // '', $item->{verdict} // '';
     }
 
-    print "\n";
+    print "\nA request that is refused never comes to the second nginx.\n\n";
 }
 
 
@@ -387,9 +398,16 @@ sub print_functions {
     my ($report) = @_;
 
     for my $item (grep { $_->{functions_e} } @{$report->{rows}}) {
-        print "$item->{name}: added by function (e)\n";
-        printf "    %7d  %s\n", $_->{added}, $_->{name}
-            for @{$item->{functions_e}};
+        print "$item->{name}: added by function, at e and at p\n";
+
+        for my $i (0 .. $FUNCTIONS - 1) {
+            my ($e, $p) = map { $item->{"functions_$_"}[$i] } qw(e p);
+
+            printf "    %6s  %-42s %6s  %s\n", $e->{added} // '',
+                   $e->{name} // '', $p->{added} // '', $p->{name} // ''
+                if $e || $p;
+        }
+
         print "\n";
     }
 }
@@ -403,10 +421,11 @@ sub verdict {
     my @over = grep { ($_->{verdict} // '') eq 'OVER' } @rows;
     my $status = 0;
 
-    if (@failed || ($compared && $compared->{failed})) {
-        print "could not be measured: ",
-              join('; ', map({ $_->{name} } @failed),
-                   $compared ? @{$compared->{failed} // []} : ()), "\n";
+    my @names = ((map { $_->{name} } @failed),
+                 $compared ? @{$compared->{failed}} : ());
+
+    if (@names) {
+        print 'could not be measured: ', join('; ', @names), "\n";
         $status = 1;
     }
 
