@@ -46,7 +46,8 @@ END
 my $server = <<'END';
 location /a/ {
     api_publish a;
-    add_header X-Api "$api_version $api_version_source $api_version_status $api_upstream";
+    add_header X-Api
+        "$api_version $api_version_source $api_version_status $api_upstream";
     empty_gif;
 }
 
@@ -73,7 +74,8 @@ sub choices {
     for my $i (0 .. $CALLERS / 4 - 1) {
         for my $n (0 .. $#clients) {
             my $caller = "caller-" . ($i * 4 + $n);
-            $clients[$n]->send("GET /a/x?c=$caller HTTP/1.1\r\nHost: a\r\n\r\n");
+            $clients[$n]->send("GET /a/x?c=$caller HTTP/1.1\r\nHost:"
+                . " a\r\n\r\n");
         }
 
         for my $n (0 .. $#clients) {
@@ -128,7 +130,8 @@ $gw->restart;
 my $second = choices();
 
 is_share($second, 'v4', 0.25);
-is(scalar(grep { $second->{$_} ne $more->{$_} } members($more, 'v3'), members($more, 'v4')), 0,
+is(scalar(grep { $second->{$_} ne $more->{$_} } members($more, 'v3'),
+    members($more, 'v4')), 0,
    'who was in stays in after a restart and when the second share grows');
 
 $gw->conf(http => config('100%', '0%'));
@@ -157,25 +160,34 @@ sub api { return $gw->get(@_)->header('X-Api') }
 is(api("/a/x?c=$in"), 'v3 canary canary one', 'a member');
 is(api("/a/x?c=$out"), 'v2 default current one', 'not a member');
 is(api('/a/x'), 'v2 default current one', 'no caller');
-is(api("/a/x?c=$out", 'X-API-Version' => 'v3'), 'v3 canary canary one', 'opted in');
-is(api("/a/x?c=$out", 'X-API-Version' => '3'), 'v3 canary canary one', 'opted in, loosely');
+is(api("/a/x?c=$out", 'X-API-Version' => 'v3'), 'v3 canary canary one',
+    'opted in');
+is(api("/a/x?c=$out", 'X-API-Version' => '3'), 'v3 canary canary one',
+    'opted in, loosely');
 unlike(api("/a/x?c=$in", 'X-API-Version' => 'v2'), qr/^v3/, 'opted out');
-is(api("/a/x?c=$out", 'X-API-Version' => 'v4'), 'v2 default current one', 'v4 has no opt-in');
+is(api("/a/x?c=$out", 'X-API-Version' => 'v4'), 'v2 default current one',
+    'v4 has no opt-in');
 is(api("/a/x?c=$out&v=3"), 'v3 query canary one', 'named');
 is(api("/a/x?c=$in&v=2"), 'v2 query current one', 'another one is named');
-is($gw->get("/a/x?c=$out")->header('Vary'), 'X-API-Version', 'Vary on the opt-in');
-is($gw->get("/a/x?c=$out&v=2")->header('Vary'), undef, 'no Vary when it is named');
+is($gw->get("/a/x?c=$out")->header('Vary'), 'X-API-Version',
+    'Vary on the opt-in');
+is($gw->get("/a/x?c=$out&v=2")->header('Vary'), undef,
+    'no Vary when it is named');
 
-is($gw->get('/gone/')->header('X-API-Version'), 'v2', 'a canary past its sunset takes nobody');
+is($gw->get('/gone/')->header('X-API-Version'), 'v2',
+    'a canary past its sunset takes nobody');
 
-my %from = map { $gw->get('/address/', 'X-From' => "10.0.0.$_")->header('X-API-Version') => 1 }
+my %from = map { $gw->get('/address/', 'X-From' =>
+    "10.0.0.$_")->header('X-API-Version') => 1 }
            1 .. 20;
 is(scalar(keys %from), 1, 'the client address, as it is in this phase');
 
-$gw->conf(server => "set_real_ip_from 127.0.0.0/8; real_ip_header X-From;\n$server");
+$gw->conf(server =>
+    "set_real_ip_from 127.0.0.0/8; real_ip_header X-From;\n$server");
 $gw->reload;
 
-%from = map { $gw->get('/address/', 'X-From' => "10.0.0.$_")->header('X-API-Version') => 1 }
+%from = map { $gw->get('/address/', 'X-From' =>
+    "10.0.0.$_")->header('X-API-Version') => 1 }
         1 .. 20;
 is_deeply([sort keys %from], ['v2', 'v3'], 'and after realip');
 
@@ -190,7 +202,8 @@ $gw->conf(http => <<"END", server => <<'END2');
 upstream one { server 127.0.0.1:1; }
 
 api soon {
-    version v1 upstream=one deprecated=@{[date($now - 10)]} sunset=@{[date($sunset)]} successor=v2;
+    version v1 upstream=one deprecated=@{[date($now - 10)]}
+        sunset=@{[date($sunset)]} successor=v2;
     version v2 upstream=one default;
     fallback nearest;
 }
@@ -198,7 +211,8 @@ api soon {
 api half {
     version v1 upstream=one sunset=@{[date($now + 86400 * 365)]} successor=v2;
     version v2 upstream=one default;
-    brownout "50% from @{[date($now - 60)]} $hour" by=\$arg_c exempt=\$arg_free;
+    brownout "50% from @{[date($now - 60)]} $hour" by=\$arg_c
+        exempt=\$arg_free;
 }
 
 api grown {
@@ -236,13 +250,22 @@ for my $i (1 .. 200) {
 }
 
 my $n = grep { $_ } values %browned;
-cmp_ok(abs($n - 100), '<=', 5 * sqrt(50), "$n of 200 callers are in a brownout of a half");
+cmp_ok(abs($n - 100), '<=', 5 * sqrt(50),
+    "$n of 200 callers are in a brownout of a half");
 
-is($refused->header('Content-Type'), 'application/problem+json', 'brownout: a problem');
+is($refused->header('Content-Type'), 'application/problem+json',
+    'brownout: a problem');
 cmp_ok($refused->header('Retry-After'), '<=', 3600, 'brownout: Retry-After');
-cmp_ok($refused->header('Retry-After'), '>', 0, 'brownout: Retry-After is later');
+cmp_ok($refused->header('Retry-After'), '>', 0,
+    'brownout: Retry-After is later');
 is($refused->header('X-API-Version'), 'v1', 'brownout: version');
-like($refused->body, qr/"status":503,"detail":"Version \\"v1\\" will be retired on \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT, this is a rehearsal\.","api":"half","version":"v1","sunset":"\d{4}-.*Z","successor":"v2","successor_uri":"\/half\/v2\/"\}/,
+like($refused->body,
+    qr/"status":503,
+       "detail":"Version[ ]\\"v1\\"[ ]will[ ]be[ ]retired[ ]on[ ]
+       \w{3},[ ]\d\d[ ]\w{3}[ ]\d{4}[ ]\d\d:\d\d:\d\d[ ]GMT,
+       [ ]this[ ]is[ ]a[ ]rehearsal\.",
+       "api":"half","version":"v1","sunset":"\d{4}-.*Z",
+       "successor":"v2","successor_uri":"\/half\/v2\/"\}/x,
      'brownout: the document');
 is(scalar($refused->header('Sunset') =~ /GMT$/), 1, 'brownout: Sunset');
 
@@ -254,7 +277,8 @@ is($gw->get("/half/v1/?c=$hit&free=0")->status, 503, 'exempt=0 is not');
 is($gw->get("/half/v2/?c=$hit")->status, 200, 'another version');
 
 my $grown = grep { $gw->get("/grown/v1/?c=$_")->status == 503 } 1 .. 50;
-cmp_ok($grown, '>=', 48, "before the sunset the share has grown: $grown of 50");
+cmp_ok($grown, '>=', 48,
+    "before the sunset the share has grown: $grown of 50");
 
 is($gw->get('/early/v1/')->status, 503, 'all of v1, by address');
 is($gw->get('/early/v3/')->status, 200, 'the brownout of v3 has yet to begin');

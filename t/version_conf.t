@@ -13,7 +13,9 @@ use Apigw::Scenario;
 
 my $gw = Apigw::Scenario->new;
 
-my $ups = "upstream one { server 127.0.0.1:1; } upstream two { server 127.0.0.1:1; }\n";
+my $ups =
+    "upstream one { server 127.0.0.1:1; } upstream two { server 127.0.0.1:1;"
+        . " }\n";
 
 
 sub verdict {
@@ -23,10 +25,12 @@ sub verdict {
         http   => $parts{http} // "$ups api a {\n$text\n}\n",
         server => $parts{server} // 'api_publish a;');
 
-    my ($line) = $out =~ /(\[(?:emerg|warn)\]) \d+#\d+: (?!"user")(.*?)(?: in \S+:\d+)?$/m
-                 ? "$1 $2" : undef;
+    my $line = $out =~ /(\[(?:emerg|warn)\]) \d+#\d+: (?!"user")(.*)/
+               ? "$1 $2" : '';
 
-    return ($status, $line // '');
+    $line =~ s/ in \S+:\d+\z//;
+
+    return ($status, $line);
 }
 
 sub refuses {
@@ -42,7 +46,8 @@ sub accepts {
 
     my ($status, $line) = verdict($text, %parts);
 
-    is("$status $line", '0 ' . ($message ? "[warn] $message" : ''), $text =~ s/\s+/ /gr);
+    is("$status $line", '0 ' . ($message ? "[warn] $message" : ''),
+        $text =~ s/\s+/ /gr);
 }
 
 my $v1 = 'version v1 upstream=one;';
@@ -55,19 +60,25 @@ refuses('', 'no versions are inside api "a"');
 refuses('listen 80;', '"listen" directive is not allowed here');
 refuses('', 'duplicate api "a"', http => "$ups api a { $v1 } api a { $v1 }");
 refuses('', 'invalid api name "a/b"', http => "$ups api a/b { $v1 }");
-refuses('', 'unknown api "b"', http => "$ups api a { $v1 }", server => 'api_publish b;');
-refuses('', '"api_publish" directive is duplicate', http => "$ups api a { $v1 }",
+refuses('', 'unknown api "b"', http => "$ups api a { $v1 }",
+    server => 'api_publish b;');
+refuses('', '"api_publish" directive is duplicate',
+    http => "$ups api a { $v1 }",
         server => 'api_publish a; api_publish a;');
 refuses('', '"api_publish" directive is not allowed here',
         http => "$ups api a { $v1 } api_publish a;");
 refuses('', '"version" directive is not allowed here', http => "$ups $v1");
-refuses('', '"api" directive is not allowed here', http => "$ups", server => "api a { $v1 }");
-refuses('', '"api_catalog" directive is duplicate', http => "$ups api a { $v1 }",
+refuses('', '"api" directive is not allowed here', http => "$ups",
+    server => "api a { $v1 }");
+refuses('', '"api_catalog" directive is duplicate',
+    http => "$ups api a { $v1 }",
         server => 'api_publish a; location /c { api_catalog; api_catalog; }');
-refuses('', 'invalid number of arguments in "api" directive', http => "$ups api { $v1 }");
+refuses('', 'invalid number of arguments in "api" directive',
+    http => "$ups api { $v1 }");
 
 accepts($v1);
-accepts('', 'api "a" is not published', http => "$ups api a { $v1 }", server => '');
+accepts('', 'api "a" is not published', http => "$ups api a { $v1 }",
+    server => '');
 accepts('', '', http => "server { listen 127.0.0.1:25099; api_publish a; }"
                          . " api a { $v1 } $ups", server => '');
 
@@ -81,7 +92,8 @@ refuses('version .. upstream=one;', 'invalid version ".."');
 refuses("$v1 $v1", 'duplicate version "v1" in api "a"');
 refuses("$v1 version V1 upstream=one;", 'duplicate version "V1" in api "a"');
 refuses("$v1 version 1 upstream=one;", 'duplicate version "1" in api "a"');
-refuses("version v1 upstream=one default; $v2", 'two default versions, "v1" and "v2", in api "a"');
+refuses("version v1 upstream=one default; $v2",
+    'two default versions, "v1" and "v2", in api "a"');
 refuses('version v1 upstream=one foo;', 'invalid parameter "foo"');
 refuses('version v1 upstream=one foo=1;', 'invalid parameter "foo=1"');
 refuses('version v1 upstream=;', 'invalid upstream ""');
@@ -91,8 +103,10 @@ refuses('version v1 upstream=one/x;', 'invalid upstream "one/x"');
 refuses('version v1 upstream=ftp://one;', 'invalid upstream "ftp://one"');
 refuses('version v1 upstream=http://;', 'invalid upstream "http://"');
 refuses('version v1 upstream=http://127.0.0.1:80/x;',
-        'upstream "http://127.0.0.1:80/x" cannot have a URI, use "uri" parameter');
-refuses('version v1 upstream=127.0.0.1:99999;', 'invalid port in upstream "127.0.0.1:99999"');
+        'upstream "http://127.0.0.1:80/x" cannot have a URI, use "uri"'
+            . ' parameter');
+refuses('version v1 upstream=127.0.0.1:99999;',
+    'invalid port in upstream "127.0.0.1:99999"');
 refuses('version v1 upstream=one; version v2 upstream=http://two;',
         'upstreams with and without a scheme in api "a"');
 refuses('version v1 upstream=http://does.not.exist.invalid;',
@@ -104,10 +118,13 @@ accepts('version v1 upstream=127.0.0.1:80; version v2 upstream=unix:/tmp/x;');
 # dates
 
 refuses("version v1 upstream=one deprecated=$_;", qq(invalid date "$_"))
-    for '2026-02-30', '2026-13-01', 'soon', '2026-06-01T25:00:00Z', '1970-01-01';
+    for '2026-02-30', '2026-13-01', 'soon', '2026-06-01T25:00:00Z',
+        '1970-01-01';
 refuses('version v1 upstream=one deprecated=;', 'invalid date ""');
-refuses('version v1 upstream=one sunset=2026-04-31;', 'invalid date "2026-04-31"');
-refuses('version v1 upstream=one since=2026-04-31;', 'invalid date "2026-04-31"');
+refuses('version v1 upstream=one sunset=2026-04-31;',
+    'invalid date "2026-04-31"');
+refuses('version v1 upstream=one since=2026-04-31;',
+    'invalid date "2026-04-31"');
 refuses('version 2026-02-30 upstream=one;', 'invalid date "2026-02-30"');
 refuses('version v1 upstream=one deprecated=2027-01-02 sunset=2027-01-01;',
         'sunset before the deprecation in version "v1"');
@@ -115,7 +132,8 @@ refuses('version v1 upstream=one since=2027-01-02 sunset=2027-01-01;',
         '"since" after the end of version "v1"');
 refuses('version v1 upstream=one since=2027-01-02 deprecated=2027-01-01;',
         '"since" after the end of version "v1"');
-accepts('version v1 upstream=one deprecated=2027-01-01 sunset=2027-01-01T00:00:01Z;');
+accepts('version v1 upstream=one deprecated=2027-01-01'
+    . ' sunset=2027-01-01T00:00:01Z;');
 accepts('version v1 upstream=one default sunset=2020-01-01;',
         'default version "v1" in api "a" is past its sunset');
 
@@ -125,78 +143,105 @@ refuses("version v1 upstream=one successor=v9; $v2",
         'unknown successor "v9" of version "v1" in api "a"');
 refuses('version v1 upstream=one successor=v1;',
         'version "v1" in api "a" is a successor of itself');
-refuses('version v1 upstream=one successor=v2; version v2 upstream=two successor=v1;',
+refuses('version v1 upstream=one successor=v2; version v2 upstream=two'
+    . ' successor=v1;',
         'version "v1" in api "a" is a successor of itself');
-refuses('version v1 upstream=one successor=;', 'invalid parameter "successor="');
+refuses('version v1 upstream=one successor=;',
+    'invalid parameter "successor="');
 refuses('version v1 upstream=one "link=https://x/>;rel=x";',
         'invalid parameter "link=https://x/>;rel=x"');
 refuses('version v1 upstream=one link=;', 'invalid parameter "link="');
 refuses("version v1 upstream=one uri=$_;", qq(invalid path "$_"))
     for 'x', '/a//b', '/../b', '/a/./b', '/a%20b', '/a?b';
-accepts('version v1 upstream=one uri=/; version v2 upstream=two uri=/a/b.c-d_e~f/;');
+accepts('version v1 upstream=one uri=/; version v2 upstream=two'
+    . ' uri=/a/b.c-d_e~f/;');
 
 # canary
 
-refuses("$v2 version v3 upstream=one canary=$_;", qq(invalid parameter "canary=$_"))
+refuses("$v2 version v3 upstream=one canary=$_;",
+    qq(invalid parameter "canary=$_"))
     for '5', '101%', '-1%', '1.234%', '%', 'x%';
-refuses("$v2 version v3 upstream=one canary=60%; version v4 upstream=one canary=40.01%;",
+refuses("$v2 version v3 upstream=one canary=60%; version v4 upstream=one"
+    . " canary=40.01%;",
         'canary shares in api "a" exceed 100%');
-refuses("$v2 version v3 upstream=one canary=5% by=foo;", 'invalid variable name "foo"');
-refuses("$v2 version v3 upstream=one canary=5% by=;", 'invalid variable name ""');
+refuses("$v2 version v3 upstream=one canary=5% by=foo;",
+    'invalid variable name "foo"');
+refuses("$v2 version v3 upstream=one canary=5% by=;",
+    'invalid variable name ""');
 refuses("$v2 version v3 upstream=one canary=5% by=\$nothing_known;",
         'unknown "nothing_known" variable');
-refuses('version v3 upstream=one by=$remote_addr;', '"by" needs "canary" in version "v3"');
-refuses('version v3 upstream=one canary_optin=on;', '"canary_optin" needs "canary" in version "v3"');
+refuses('version v3 upstream=one by=$remote_addr;',
+    '"by" needs "canary" in version "v3"');
+refuses('version v3 upstream=one canary_optin=on;',
+    '"canary_optin" needs "canary" in version "v3"');
 refuses("$v2 version v3 upstream=one canary=5% canary_optin=yes;",
         'invalid parameter "canary_optin=yes"');
-refuses("$v2 version v3 upstream=one canary=5% canary_optin=on; version_header off;",
+refuses("$v2 version v3 upstream=one canary=5% canary_optin=on;"
+    . " version_header off;",
         '"canary_optin=on" needs "version_header" in api "a"');
 refuses('version v3 upstream=one canary=5%;',
-        'canary "v3" in api "a" needs a default version that requests fall back to');
+        'canary "v3" in api "a" needs a default version that requests fall'
+            . ' back to');
 refuses("$v2 version v3 upstream=one canary=5%; fallback reject;",
-        'canary "v3" in api "a" needs a default version that requests fall back to');
+        'canary "v3" in api "a" needs a default version that requests fall'
+            . ' back to');
 refuses('version v3 upstream=one canary=5% default;',
         'default version "v3" in api "a" cannot be a canary');
 refuses('version v3 upstream=one status=preview default;',
         'default version "v3" in api "a" cannot be a preview');
-refuses('version v3 upstream=one status=beta;', 'invalid parameter "status=beta"');
-accepts("$v2 version v3 upstream=one canary=60%; version v4 upstream=one canary=40%;");
+refuses('version v3 upstream=one status=beta;',
+    'invalid parameter "status=beta"');
+accepts("$v2 version v3 upstream=one canary=60%; version v4 upstream=one"
+    . " canary=40%;");
 accepts("$v2 version v3 upstream=one canary=0% canary_optin=off;");
 
 # select
 
 refuses("$v1 select;", 'invalid number of arguments in "select" directive');
 refuses("$v1 select path; select path;", '"select" directive is duplicate');
-refuses("$v1 select on_conflict=first;", '"select" must name a place of the version');
+refuses("$v1 select on_conflict=first;",
+    '"select" must name a place of the version');
 refuses("$v1 select $_;", qq(invalid parameter "$_"))
-    for 'cookie=x', 'path=0', 'path=x', 'path=33', 'path=', 'header=', 'header=a:b',
-        'header=a.b', 'accept=', 'accept=application', 'accept=application/a+json',
-        'accept=a/b/c', 'query=', 'query=a&b', 'host=api.test', 'host=*.*', 'host=*',
+    for 'cookie=x', 'path=0', 'path=x', 'path=33', 'path=', 'header=',
+        'header=a:b',
+        'header=a.b', 'accept=', 'accept=application',
+            'accept=application/a+json',
+        'accept=a/b/c', 'query=', 'query=a&b', 'host=api.test', 'host=*.*',
+            'host=*',
         'host=*.test/x', '$', 'on_conflict=last';
 refuses("$v1 select \$nothing_known;", 'unknown "nothing_known" variable');
 refuses("$v1 select path path=2;", 'duplicate "path=2"');
 refuses("$v1 select header=A header=a;", 'duplicate "header=a"');
-refuses("$v1 select " . join(' ', map { "query=q$_" } 1 .. 9) . ';', 'too many places');
-accepts("$v1 select path header=A header=B accept=a/b query=q host=*.test package \$host"
+refuses("$v1 select " . join(' ', map { "query=q$_" } 1 .. 9) . ';',
+    'too many places');
+accepts("$v1 select path header=A header=B accept=a/b query=q host=*.test"
+    . " package \$host"
         . " on_conflict=reject;");
 
 # fallback, base, strip, version_header
 
 refuses("$v1 fallback last;", 'invalid value "last"');
-refuses("$v1 fallback reject; fallback reject;", '"fallback" directive is duplicate');
-refuses("$v1 fallback default;", '"fallback default" needs a default version in api "a"');
+refuses("$v1 fallback reject; fallback reject;",
+    '"fallback" directive is duplicate');
+refuses("$v1 fallback default;",
+    '"fallback default" needs a default version in api "a"');
 refuses("$v1 version beta upstream=two; fallback nearest;",
-        '"fallback nearest" needs versions that are all numbers or all dates, api "a" has "beta"');
+        '"fallback nearest" needs versions that are all numbers or all'
+            . ' dates, api "a" has "beta"');
 refuses("$v1 version 2026-01-01 upstream=two; fallback nearest;",
-        '"fallback nearest" needs versions that are all numbers or all dates, api "a" has "2026-01-01"');
+        '"fallback nearest" needs versions that are all numbers or all'
+            . ' dates, api "a" has "2026-01-01"');
 refuses("$v1 base api;", 'invalid path "api"');
 refuses("$v1 base /a//b;", 'invalid path "/a//b"');
 refuses("$v1 base /a; base /a;", '"base" directive is duplicate');
-refuses("$v1 strip maybe;", 'invalid value "maybe" in "strip" directive, it must be "on" or "off"');
+refuses("$v1 strip maybe;",
+    'invalid value "maybe" in "strip" directive, it must be "on" or "off"');
 refuses("$v1 strip on; strip on;", '"strip" directive is duplicate');
 refuses("$v1 version_header a:b;", 'invalid value "a:b"');
-refuses("$v1 version_header on; version_header off;", '"version_header" directive is duplicate');
-accepts("$v1 version 2 upstream=two; fallback nearest; base /; strip off; version_header on;");
+refuses("$v1 version_header on; version_header off;",
+    '"version_header" directive is duplicate');
+accepts("$v1 version 2 upstream=two; fallback nearest; base /; strip off;"
+    . " version_header on;");
 
 # brownout
 
@@ -215,31 +260,37 @@ refuses("$old brownout $_->[0];", $_->[1]) for
     ['5% from 2098-01-01 for=5/day', 'invalid parameter "for=5/day"'],
     ['5% from 2098-01-01 exempt=x', 'invalid variable name "x"'],
     ['5% from 2098-01-01 by=x', 'invalid variable name "x"'],
-    ['5% from 2098-01-01 version=v9', 'unknown version "v9" in "brownout" of api "a"'],
+    ['5% from 2098-01-01 version=v9',
+        'unknown version "v9" in "brownout" of api "a"'],
     ['5% from 2098-01-01 now', 'invalid parameter "now"'],
-    ['5% from 2099-01-01', '"brownout" of version "v1" in api "a" needs a later sunset'],
+    ['5% from 2099-01-01',
+        '"brownout" of version "v1" in api "a" needs a later sunset'],
     ['5% from 2098-01-01; brownout 6% from 2098-01-01',
      'duplicate "brownout" of version "v1" in api "a"'];
 refuses("$v1 brownout 5% from 2098-01-01;",
         '"brownout" in api "a" needs a version with a sunset');
 refuses("$v1 brownout 5% from 2098-01-01 version=v1;",
         '"brownout" of version "v1" in api "a" needs a later sunset');
-accepts("$old brownout \"5% from 2098-01-01 for=10/hour\" exempt=\$arg_x by=\$arg_y;");
+accepts("$old brownout \"5% from 2098-01-01 for=10/hour\" exempt=\$arg_x"
+    . " by=\$arg_y;");
 accepts("$old brownout 5% from 2098-01-01T00:00:00Z version=v1;");
 
 
 # A level that says nothing inherits, a level that says something replaces
 
 my $run = Apigw::Scenario->start(
-    http   => "$ups api a { $v1 $v2 } api b { version v7 upstream=one default; }",
+    http   =>
+        "$ups api a { $v1 $v2 } api b { version v7 upstream=one default; }",
     server => <<'END',
 api_publish a;
 add_header X-Api "$api_name $api_version";
 
 location /same/ { empty_gif; }
-location /other/ { api_publish b; empty_gif; location /other/in/ { empty_gif; } }
+location /other/ { api_publish b; empty_gif; location /other/in/ { empty_gif;
+    } }
 location /off/ { api_publish off; empty_gif; }
-location /if/ { if ($arg_x) { add_header X-Api "$api_name $api_version"; } empty_gif; }
+location /if/ { if ($arg_x) { add_header X-Api "$api_name $api_version";
+    } empty_gif; }
 END
 );
 

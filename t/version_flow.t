@@ -17,7 +17,8 @@ my $up = Apigw::Scenario->upstream(answer => sub {
     my ($request) = @_;
     my $uri = $request->{uri};
 
-    return { raw => "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+    return { raw =>
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                     . "Connection: upgrade\r\n\r\nsocket $uri", close => 1 }
         if $request->{headers}{upgrade};
 
@@ -25,7 +26,8 @@ my $up = Apigw::Scenario->upstream(answer => sub {
 
     return { body    => "$request->{headers}{host} $uri "
                         . ($request->{headers}{'x-version'} // ''),
-             headers => ['X-API-Version' => 'back', 'Sunset' => 'never', 'sunSET' => 'ever',
+             headers => ['X-API-Version' => 'back', 'Sunset' => 'never',
+                 'sunSET' => 'ever',
                          'Deprecation' => '@1', 'Link' => '</back>; rel="x"',
                          'Vary' => 'X-Back', 'ETag' => '"tag"',
                          'Cache-Control' => 'max-age=60'] };
@@ -38,7 +40,8 @@ my $port = $up->port;
 sub octets {
     my ($answer) = @_;
 
-    my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'tcp',
+    my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+        Proto => 'tcp',
                                          Listen => 8) or die "listen: $!\n";
     my $pid = fork // die "fork: $!\n";
 
@@ -78,7 +81,8 @@ my $gw = Apigw::Scenario->start(
     files => { 'html/files/a.txt' => "a file\n",
                'html/ssi.html' => '<!--# include virtual="/web/v1/sub" -->'
                                   . ',<!--# include virtual="/web/sub" -->',
-               'html/ssi2.html' => '<!--# include virtual="/web/v0/sub" -->.' },
+               'html/ssi2.html' => '<!--# include virtual="/web/v0/sub" -->.'
+                   },
     http  => <<"END",
 upstream one { server 127.0.0.1:$port; keepalive 4; }
 upstream two { server 127.0.0.1:$port; }
@@ -89,30 +93,43 @@ upstream uw { server 127.0.0.1:$uwsgi; }
 proxy_cache_path %%ROOT%%/cache_temp keys_zone=cache:1m;
 proxy_set_header Host \$proxy_host;
 
-log_format versions 'log "\$request_uri" "\$api_name" "\$api_version" "\$api_version_source"';
+log_format versions
+    'log "\$request_uri" "\$api_name" "\$api_version" "\$api_version_source"';
 access_log %%ROOT%%/logs/versions.log versions;
 
 api web {
-    version v0 upstream=one deprecated=2019-01-01 sunset=2020-01-01 successor=v1;
-    version v1 upstream=one deprecated=2026-06-01 sunset=2099-06-01 successor=v2;
+    version v0 upstream=one deprecated=2019-01-01 sunset=2020-01-01
+        successor=v1;
+    version v1 upstream=one deprecated=2026-06-01 sunset=2099-06-01
+        successor=v2;
     version v2 upstream=two default;
     select path header=X-API-Version;
 }
 
-api other { version x1 upstream=one default sunset=2099-01-01; version_header off; }
-api calls { version v1 upstream=grpc; version v2 upstream=grpc default; select package header=X-API-Version; }
+api other { version x1 upstream=one default sunset=2099-01-01;
+    version_header off; }
+api calls { version v1 upstream=grpc; version v2 upstream=grpc default;
+    select package header=X-API-Version; }
 api fast  { version v1 upstream=fast; version v2 upstream=fast default; }
 api uw    { version v1 upstream=uw; version v2 upstream=uw default; }
-api near  { version v1 upstream=one; version v1.5 upstream=one default; version v3 upstream=two;
-            version v4 upstream=two status=preview; version v5 upstream=two canary=0%;
+api near  { version v1 upstream=one; version v1.5 upstream=one default;
+    version v3 upstream=two;
+            version v4 upstream=two status=preview;
+                version v5 upstream=two canary=0%;
             version v6 upstream=two since=2099-01-01;
-            version v0.5 upstream=one sunset=2020-01-01; select path header=V; fallback nearest; }
-api days  { version 2025-01-01 upstream=one; version 2026-01-01 upstream=two default;
+            version v0.5 upstream=one sunset=2020-01-01; select path header=V;
+                fallback nearest; }
+api days  { version 2025-01-01 upstream=one; version 2026-01-01 upstream=two
+    default;
             select header=V; fallback nearest; }
-api loose { version v1 upstream=one; version v2 upstream=two default; fallback default; }
-api strict { version v1 upstream=one; version v2 upstream=two default; fallback reject; }
-api hosts { version v1 upstream=one sunset=2099-01-01 successor=v2; version v2 upstream=two default; select host=*.api.test; }
-api query { version v1 upstream=one sunset=2099-01-01 successor=v2; version v2 upstream=two default; select header=V query=v; }
+api loose { version v1 upstream=one; version v2 upstream=two default;
+    fallback default; }
+api strict { version v1 upstream=one; version v2 upstream=two default;
+    fallback reject; }
+api hosts { version v1 upstream=one sunset=2099-01-01 successor=v2;
+    version v2 upstream=two default; select host=*.api.test; }
+api query { version v1 upstream=one sunset=2099-01-01 successor=v2;
+    version v2 upstream=two default; select header=V query=v; }
 
 map \$api_version \$circle { default ""; v1 v1; }
 api circle { version v1 upstream=one default; select \$circle; }
@@ -156,7 +173,8 @@ END
 add_header X-Api "$api_name $api_version $api_version_source $api_path" always;
 log_subrequest on;
 
-location /web/ { api_publish web; proxy_pass http://$api_upstream; proxy_set_header X-Version $api_version; }
+location /web/ { api_publish web; proxy_pass http://$api_upstream;
+    proxy_set_header X-Version $api_version; }
 
 location /cached/ {
     api_publish web;
@@ -183,27 +201,33 @@ location /pages/ {
 
 location = /page.html { empty_gif; }
 location @page { empty_gif; }
-location @fallback { api_publish web; proxy_pass http://$api_upstream/fallback$api_path; }
-location /leak/ { api_publish web; error_page 410 = @leak; proxy_pass http://$api_upstream; }
+location @fallback { api_publish web; proxy_pass
+    http://$api_upstream/fallback$api_path; }
+location /leak/ { api_publish web; error_page 410 = @leak;
+    proxy_pass http://$api_upstream; }
 location @leak { proxy_pass http://$api_upstream; }
 
 location /try/ { api_publish web; try_files /nothing /try2/x; empty_gif; }
 location /try2/ { api_publish web; empty_gif; }
-location /index/ { api_publish web; try_files /nothing /elsewhere/v1/y; empty_gif; }
+location /index/ { api_publish web; try_files /nothing /elsewhere/v1/y;
+    empty_gif; }
 location /elsewhere/ { api_publish other; empty_gif; }
 
 location /auth/ { api_publish web; auth_request /check; empty_gif; }
-location = /check { internal; proxy_pass http://$api_upstream/check/$api_version; proxy_pass_request_body off; }
+location = /check { internal; proxy_pass
+    http://$api_upstream/check/$api_version; proxy_pass_request_body off; }
 location /guard/ { auth_request /checked/v1/x; empty_gif; }
 location /checked/ { api_publish web; proxy_pass http://$api_upstream; }
 location /closed/ { auth_request /checked/v0/x; empty_gif; }
 
 location /mirror/ { api_publish web; mirror /mirrored; empty_gif; }
-location = /mirrored { internal; proxy_pass http://$api_upstream/mirror/$api_version; }
+location = /mirrored { internal; proxy_pass
+    http://$api_upstream/mirror/$api_version; }
 
 location ~ \.html$ { ssi on; root %%ROOT%%/html; }
 
-location /any/ { api_publish web; satisfy any; deny all; auth_basic x; auth_basic_user_file none; empty_gif; }
+location /any/ { api_publish web; satisfy any; deny all; auth_basic x;
+    auth_basic_user_file none; empty_gif; }
 
 location /socket/ {
     api_publish web;
@@ -218,8 +242,10 @@ location ~ ^/(?:acme|v1|v2)\. {
     grpc_pass grpc://$api_upstream;
 }
 
-location /fast/ { api_publish fast; fastcgi_pass $api_upstream; fastcgi_param API_VERSION $api_version; }
-location /uw/ { api_publish uw; uwsgi_pass $api_upstream; uwsgi_param API_VERSION $api_version; }
+location /fast/ { api_publish fast; fastcgi_pass $api_upstream;
+    fastcgi_param API_VERSION $api_version; }
+location /uw/ { api_publish uw; uwsgi_pass $api_upstream;
+    uwsgi_param API_VERSION $api_version; }
 
 location /near/ { api_publish near; empty_gif; }
 location /days/ { api_publish days; empty_gif; }
@@ -227,7 +253,8 @@ location /loose/ { api_publish loose; empty_gif; }
 location /strict/ { api_publish strict; empty_gif; }
 location /query/ { api_publish query; empty_gif; }
 location /circle/ { api_publish circle; empty_gif; }
-location /if/ { api_publish web; if ($api_version = v1) { return 204; } empty_gif; }
+location /if/ { api_publish web; if ($api_version = v1) { return 204;
+    } empty_gif; }
 location /return/ { api_publish web; return 202 "$api_version"; }
 END
 );
@@ -238,9 +265,11 @@ sub dated {
     my ($answer, $name, $link) = @_;
 
     is($answer->header('Deprecation'), '@1780272000', "$name: Deprecation");
-    is($answer->header('Sunset'), 'Mon, 01 Jun 2099 00:00:00 GMT', "$name: Sunset");
+    is($answer->header('Sunset'), 'Mon, 01 Jun 2099 00:00:00 GMT',
+        "$name: Sunset");
     is($answer->header('X-API-Version'), 'v1', "$name: X-API-Version");
-    is($answer->header('Link'), qq(<$link>; rel="successor-version"), "$name: Link")
+    is($answer->header('Link'), qq(<$link>; rel="successor-version"),
+        "$name: Link")
         if defined $link;
 }
 
@@ -248,16 +277,19 @@ sub dated {
 # On every response
 
 dated($gw->request('HEAD', '/files/v1/a.txt'), 'HEAD', '/files/v2/a.txt');
-dated($gw->get('/files/v1/a.txt', 'Range' => 'bytes=0-1'), '206', '/files/v2/a.txt');
+dated($gw->get('/files/v1/a.txt', 'Range' => 'bytes=0-1'), '206',
+    '/files/v2/a.txt');
 
 my $file = $gw->get('/files/v1/a.txt');
 dated($file, 'file', '/files/v2/a.txt');
 
-my $fresh = $gw->get('/files/v1/a.txt', 'If-None-Match' => $file->header('ETag'));
+my $fresh = $gw->get('/files/v1/a.txt', 'If-None-Match' =>
+    $file->header('ETag'));
 is($fresh->status, 304, 'not modified');
 dated($fresh, '304', '/files/v2/a.txt');
 
-for my $case (['/files/v1/none', 404], ['/deny/v1/', 403], ['/return/v1/', 202],
+for my $case (['/files/v1/none', 404], ['/deny/v1/', 403], ['/return/v1/',
+    202],
               ['/if/v1/', 204]) {
     my $answer = $gw->get($case->[0]);
     is($answer->status, $case->[1], "$case->[0]: status");
@@ -270,20 +302,25 @@ dated($gw->request('PUT', '/limit/v1/'), 'limit_except');
 my $http2 = $gw->http2('GET', '/web/v1/a');
 is($http2->status, 200, 'HTTP/2');
 is($http2->header('deprecation'), '@1780272000', 'HTTP/2: Deprecation');
-is($gw->http2('GET', '/web/v9/a')->header('content-type'), 'application/problem+json',
+is($gw->http2('GET', '/web/v9/a')->header('content-type'),
+    'application/problem+json',
    'HTTP/2: a problem');
 is($gw->http2('HEAD', '/web/v0/a')->status, 410, 'HTTP/2: HEAD, 410');
 
 my $client = $gw->connect;
 is_deeply([map { $_->status . ($_->header('X-API-Version') // '') }
-           $client->pipeline(['GET', '/files/v1/a.txt'], ['GET', '/files/v9/a.txt'],
-                             ['HEAD', '/files/v0/a.txt'], ['GET', '/files/a.txt'])],
+           $client->pipeline(['GET', '/files/v1/a.txt'], ['GET',
+               '/files/v9/a.txt'],
+                             ['HEAD', '/files/v0/a.txt'], ['GET',
+                                 '/files/a.txt'])],
           ['200v1', '404', '410v0', '200v2'], 'pipelined');
 
-is($client->request('POST', '/web/v0/a', [], 'x' x 100_000)->status, 410, 'refused with a body');
+is($client->request('POST', '/web/v0/a', [], 'x' x 100_000)->status, 410,
+    'refused with a body');
 is($client->get('/files/a.txt')->status, 200, 'the connection lives on');
 
-like($gw->raw("GET /files/v1/a.txt HTTP/1.0\r\nHost: localhost\r\n\r\n"), qr/\r\nDeprecation: \@1780272000\r\n/, 'HTTP/1.0');
+like($gw->raw("GET /files/v1/a.txt HTTP/1.0\r\nHost: localhost\r\n\r\n"),
+    qr/\r\nDeprecation: \@1780272000\r\n/, 'HTTP/1.0');
 like($gw->raw("GET /v1/a\r\n"), qr/^GIF/, 'HTTP/0.9');
 
 
@@ -293,11 +330,15 @@ my $web = $gw->get('/web/v1/a');
 dated($web, 'proxied');
 is($web->body, 'one /web/a v1', 'proxied: the version in a header');
 is_deeply([$web->header_list('Link')],
-          ['</back>; rel="x"', '</web/v2/a>; rel="successor-version"'], 'links add up');
+          ['</back>; rel="x"', '</web/v2/a>; rel="successor-version"'],
+              'links add up');
 $web = $gw->get('/web/a', 'X-API-Version' => 'v2');
-is_deeply([$web->header_list('Vary')], ['X-Back', 'X-API-Version'], 'so does Vary');
-is($web->header('Sunset'), 'never, ever', 'what the gateway does not say stays');
-is(($gw->get('/cached/x/v1')->header_list('X-API-Version'))[0], 'v2', 'one X-API-Version');
+is_deeply([$web->header_list('Vary')], ['X-Back', 'X-API-Version'],
+    'so does Vary');
+is($web->header('Sunset'), 'never, ever',
+    'what the gateway does not say stays');
+is(($gw->get('/cached/x/v1')->header_list('X-API-Version'))[0], 'v2',
+    'one X-API-Version');
 
 
 # The cache keeps versions apart; what it gives has the headers
@@ -309,8 +350,10 @@ dated($cached, 'cached');
 is($cached->body, 'one /cached/a ', 'cache: body of v1');
 is($gw->get('/cached/v2/a')->header('X-Cache'), 'MISS', 'cache: v2');
 is($gw->get('/cached/a')->header('X-Cache'), 'HIT', 'cache: v2 by default');
-is($gw->get('/cached/a', 'X-API-Version' => 1)->body, 'one /cached/a ', 'cache: v1 by header');
-is($gw->get('/cached/a', 'X-API-Version' => 1)->header('X-Cache'), 'HIT', 'cache: one entry');
+is($gw->get('/cached/a', 'X-API-Version' => 1)->body, 'one /cached/a ',
+    'cache: v1 by header');
+is($gw->get('/cached/a', 'X-API-Version' => 1)->header('X-Cache'), 'HIT',
+    'cache: one entry');
 
 
 # error_page
@@ -318,42 +361,51 @@ is($gw->get('/cached/a', 'X-API-Version' => 1)->header('X-Cache'), 'HIT', 'cache
 my $page = $gw->get('/pages/v0/a');
 is($page->status, 410, 'error_page keeps the status');
 like($page->body, qr/^GIF/, 'error_page: its body');
-is($page->header('Sunset'), 'Wed, 01 Jan 2020 00:00:00 GMT', 'error_page: Sunset');
+is($page->header('Sunset'), 'Wed, 01 Jan 2020 00:00:00 GMT',
+    'error_page: Sunset');
 is($page->header('X-Api'), 'web v0 path /pages/a', 'error_page: variables');
 
 $page = $gw->get('/pages/v9/a');
 is($page->status, 200, 'error_page = @named');
-is($page->header('X-Api'), 'web  path /pages/a', 'error_page = @named: variables');
+is($page->header('X-Api'), 'web  path /pages/a',
+    'error_page = @named: variables');
 
 $page = $gw->get('/pages/v1/broken');
 is($page->status, 500, 'the fallback is asked');
-is(($up->requests)[-1]{uri}, '/fallback/pages/broken', 'and gets the path without the version');
+is(($up->requests)[-1]{uri}, '/fallback/pages/broken',
+    'and gets the path without the version');
 dated($page, 'fallback');
 
 is($gw->get('/leak/v0/a')->status, 500, 'what was refused has no upstream');
-is($gw->grep_log(qr/invalid URL prefix|no host in upstream/) > 0, 1, 'and the log says so');
+is($gw->grep_log(qr/invalid URL prefix|no host in upstream/) > 0, 1,
+    'and the log says so');
 
 my $pages = $gw->connect(host_header => 'pages.test');
-is($pages->get('/v0/a')->status, 200, 'a page in the same API is not refused again');
+is($pages->get('/v0/a')->status, 200,
+    'a page in the same API is not refused again');
 is($pages->get('/v9/a')->status, 200, 'nor for a version that is unknown');
 is($pages->get('/v9/a')->header('X-API-Version'), undef, 'it has no version');
 
 
 # Internal redirects
 
-is(api('/try/v1/a'), 'web v1 path /try/a', 'try_files: the first decision holds');
+is(api('/try/v1/a'), 'web v1 path /try/a',
+    'try_files: the first decision holds');
 is($gw->get('/try/v0/a')->status, 410, 'try_files: the refusal too');
-is(api('/index/v1/a'), 'other x1 default /elsewhere/v1/y', 'another API decides anew');
+is(api('/index/v1/a'), 'other x1 default /elsewhere/v1/y',
+    'another API decides anew');
 my $other = $gw->get('/index/v1/a');
 is($other->header('X-API-Version'), undef, 'and its headers take the place');
-is($other->header('Sunset'), 'Thu, 01 Jan 2099 00:00:00 GMT', 'of the first one\'s');
+is($other->header('Sunset'), 'Thu, 01 Jan 2099 00:00:00 GMT',
+    'of the first one\'s');
 
 
 # Subrequests
 
 $up->forget;
 is($gw->get('/auth/v1/a')->header('X-API-Version'), 'v1', 'auth_request');
-is(($up->requests)[-1]{uri}, '/check/v1', 'auth_request: the version of the main request');
+is(($up->requests)[-1]{uri}, '/check/v1',
+    'auth_request: the version of the main request');
 
 $up->forget;
 my $guard = $gw->get('/guard/');
@@ -369,28 +421,34 @@ is($gw->get('/mirror/v1/a')->status, 200, 'mirror');
 my ($mirrored) = $up->wait_requests(1);
 is($mirrored->{uri}, '/mirror/v1', 'mirror: the version');
 
-is($gw->get('/ssi.html')->body, 'one /web/sub v1,two /web/sub v2', 'two includes of an API');
-is($gw->get('/ssi.html')->header('X-API-Version'), undef, 'the page has no version');
-like($gw->get('/ssi2.html')->body, qr/410 Gone/, 'an include of a retired version');
+is($gw->get('/ssi.html')->body, 'one /web/sub v1,two /web/sub v2',
+    'two includes of an API');
+is($gw->get('/ssi.html')->header('X-API-Version'), undef,
+    'the page has no version');
+like($gw->get('/ssi2.html')->body, qr/410 Gone/,
+    'an include of a retired version');
 
 
 # Early: variables, if, rewrite of the server
 
 my $early = $gw->connect(host_header => 'early.test');
-is($early->get('/v1/a')->header('X-Api'), 'v1 /a v1//a/if', 'variables before the location');
+is($early->get('/v1/a')->header('X-Api'), 'v1 /a v1//a/if',
+    'variables before the location');
 is($early->get('/v2/a')->header('X-Api'), 'v2 /a v2//a', 'another version');
 is($early->get('/legacy/a')->header('X-Api'), 'v1 /a v2//legacy/a',
    'a rewrite of the server comes before the decision');
 is($early->get('/v0/a')->status, 410, 'refused');
 is($early->get('/return/v1/a')->status, 202, 'return');
 is($early->get('/plain/')->header('X-API-Version'), 'v2', 'an early decision');
-is($early->get('/inner/')->header('X-Api'), 'x1 /inner/ v2//inner/', 'the location decides anew');
+is($early->get('/inner/')->header('X-Api'), 'x1 /inner/ v2//inner/',
+    'the location decides anew');
 is($gw->get('/if/v1/')->status, 204, 'if in the location');
 is($gw->get('/if/v2/')->status, 200, 'if in the location, another version');
 is($gw->get('/return/v1/')->body, 'v1', 'return in the location');
 is($gw->get('/return/v0/')->status, 410, 'refused before return');
 is($gw->get('/circle/')->status, 200, 'a variable that asks for itself');
-is($gw->get('/circle/')->header('X-Api'), 'circle v1 default /circle/', 'has no value');
+is($gw->get('/circle/')->header('X-Api'), 'circle v1 default /circle/',
+    'has no value');
 
 
 # satisfy any refuses, but the version is known
@@ -403,22 +461,32 @@ dated($any, 'satisfy any');
 # Every kind of upstream
 
 my $socket = $gw->connect;
-$socket->send("GET /socket/v1/a HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+$socket->send("GET /socket/v1/a HTTP/1.1\r\nHost: localhost\r\nUpgrade:"
+    . " websocket\r\n"
               . "Connection: upgrade\r\n\r\n");
-like($socket->read_all, qr{^HTTP/1.1 101 .*\r\nDeprecation: \@1780272000\r\n.*\r\n\r\nsocket /socket/a$}s,
+like($socket->read_all,
+    qr{^HTTP/1.1\ 101\ .*\r\nDeprecation:\ \@1780272000\r\n
+       .*\r\n\r\nsocket\ /socket/a$}sx,
      'WebSocket');
 
 sub grpc {
-    return $gw->http2('POST', $_[0], [TE => 'trailers', 'Content-Type' => 'application/grpc',
+    return $gw->http2('POST', $_[0], [TE => 'trailers',
+        'Content-Type' => 'application/grpc',
                                       @_[1 .. $#_]], '')->header('X-Api');
 }
 
-is(grpc('/acme.orders.v1.Orders/Get'), 'calls v1 package /acme.orders.v1.Orders/Get', 'gRPC: package');
-is(grpc('/v1.Orders/Get'), 'calls v1 package /v1.Orders/Get', 'gRPC: package alone');
-is(grpc('/acme.v9.Orders/Get'), 'calls  package /acme.v9.Orders/Get', 'gRPC: unknown version');
-is(grpc('/acme.Orders/Get'), 'calls v2 default /acme.Orders/Get', 'gRPC: no version');
-is(grpc('/acme.orders.v1/Get'), 'calls v2 default /acme.orders.v1/Get', 'gRPC: a service called v1');
-is(grpc('/acme.Orders/Get', 'X-API-Version' => '1'), 'calls v1 header /acme.Orders/Get', 'gRPC: metadata');
+is(grpc('/acme.orders.v1.Orders/Get'),
+    'calls v1 package /acme.orders.v1.Orders/Get', 'gRPC: package');
+is(grpc('/v1.Orders/Get'), 'calls v1 package /v1.Orders/Get',
+    'gRPC: package alone');
+is(grpc('/acme.v9.Orders/Get'), 'calls  package /acme.v9.Orders/Get',
+    'gRPC: unknown version');
+is(grpc('/acme.Orders/Get'), 'calls v2 default /acme.Orders/Get',
+    'gRPC: no version');
+is(grpc('/acme.orders.v1/Get'), 'calls v2 default /acme.orders.v1/Get',
+    'gRPC: a service called v1');
+is(grpc('/acme.Orders/Get', 'X-API-Version' => '1'),
+    'calls v1 header /acme.Orders/Get', 'gRPC: metadata');
 
 is($gw->get('/fast/v1/a')->body, 'fastcgi v1', 'FastCGI');
 is($gw->get('/uw/v1/a')->body, 'uwsgi v1', 'uwsgi');
@@ -441,22 +509,27 @@ is(api(@$_[1 .. $#$_]), $_->[0], "@$_[1 .. $#$_]") for
     ['loose v1 path /loose/a', '/loose/v1/a'];
 
 is($gw->get(@$_[1 .. $#$_])->status, $_->[0], "@$_[1 .. $#$_]") for
-    [404, '/near/v0.1/a'], [410, '/near/v0.9/a'], [404, '/near/a', 'V' => 'beta'],
-    [404, '/near/a', 'V' => '2025-01-01'], [404, '/days/a', 'V' => '2024-12-31'],
+    [404, '/near/v0.1/a'], [410, '/near/v0.9/a'], [404, '/near/a',
+        'V' => 'beta'],
+    [404, '/near/a', 'V' => '2025-01-01'], [404, '/days/a',
+        'V' => '2024-12-31'],
     [404, '/days/a', 'V' => '1'], [400, '/strict/a'], [404, '/strict/v9/a'],
     [200, '/strict/v1/a'];
 
 
 # Where the successor is
 
-is($gw->get('/query/a b', 'V' => 1)->header('Link'), undef, 'a space is no URI');
+is($gw->get('/query/a b', 'V' => 1)->header('Link'), undef,
+    'a space is no URI');
 is($gw->get('/query/a%20b%3e?x', 'V' => 1)->header('Link'),
    '</query/a%20b%3E?v=v2>; rel="successor-version"', 'by query');
 
 my $host = $gw->connect(host_header => 'V1.api.test:8080')->get('/a');
 is($host->header('X-API-Version'), 'v1', 'by host, in any case, with a port');
-is($host->header('Link'), '<//v2.api.test/a>; rel="successor-version"', 'by host');
-is($gw->connect(host_header => 'www.api.test')->get('/a')->header('X-API-Version'), 'v2',
+is($host->header('Link'), '<//v2.api.test/a>; rel="successor-version"',
+    'by host');
+is($gw->connect(host_header =>
+    'www.api.test')->get('/a')->header('X-API-Version'), 'v2',
    'a host that names no version');
 is($gw->connect(host_header => 'v9.api.test')->get('/a')->status, 404,
    'a host that names an unknown one');
@@ -468,13 +541,15 @@ $gw->raw("GET /bad%zz HTTP/1.1\r\nHost: a\r\n\r\n");
 $gw->raw("GET / HTTP/1.1\r\nHost: early.test\r\nContent-Length: x\r\n\r\n");
 $gw->get('/none');
 
-wait_for { Apigw::Nginx::slurp($gw->root . '/logs/versions.log') =~ m{"/none"} } 2;
+wait_for { Apigw::Nginx::slurp($gw->root . '/logs/versions.log') =~ m{"/none"}
+    } 2;
 my $log = Apigw::Nginx::slurp($gw->root . '/logs/versions.log');
 
 like($log, qr{^log "/web/v1/a" "web" "v1" "path"$}m, 'log');
 like($log, qr{^log "/web/v9/a" "web" "-" "path"$}m, 'log: refused');
 like($log, qr{^log "-" "-" "-" "-"$}m, 'log: a bad request');
 like($log, qr{^log "/none" "-" "-" "-"$}m, 'log: no API');
-like($log, qr{^log "/guard/" "web" "v1" "path"\nlog "/guard/" "-" "-" "-"$}m, 'log: a subrequest\'s version is not the main one\'s');
+like($log, qr{^log "/guard/" "web" "v1" "path"\nlog "/guard/" "-" "-" "-"$}m,
+    'log: a subrequest\'s version is not the main one\'s');
 
 done_testing;

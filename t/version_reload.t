@@ -15,16 +15,19 @@ sub config {
     my ($default, $extra) = @_;
 
     my %is = ($default => 'default');
-    my @versions = map { "version $_ upstream=one @{[$is{$_} // '']};" } 'v1', 'v2';
+    my @versions = map { "version $_ upstream=one @{[$is{$_} // '']};" } 'v1',
+        'v2';
 
     return "upstream one { server 127.0.0.1:1; }\n"
            . "api a { @versions $extra }\n";
 }
 
-my $slow = Apigw::Scenario->upstream(answer => { body => 'slow', delay => 0.5 });
+my $slow = Apigw::Scenario->upstream(answer => { body => 'slow',
+    delay => 0.5 });
 my $slow_port = $slow->port;
 
-my $gw = Apigw::Scenario->start(workers => 2, http => config('v1', ''), server => <<"END");
+my $gw = Apigw::Scenario->start(workers => 2, http => config('v1', ''),
+    server => <<"END");
 location /a/ { api_publish a; empty_gif; add_header X-Pid \$pid; }
 location /slow/ { api_publish a; proxy_pass http://127.0.0.1:$slow_port; }
 END
@@ -35,15 +38,19 @@ my $client = $gw->connect;
 $client->send("GET /slow/v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n");
 $slow->wait_requests(1);
 
-my $load = $gw->load_start(clients => 2, seconds => 1, uri => sub { $_[1] % 2 ? '/a/v1/x' : '/a/x' });
+my $load = $gw->load_start(clients => 2, seconds => 1,
+    uri => sub { $_[1] % 2 ? '/a/v1/x' : '/a/x' });
 
-$gw->conf(http => config('v2', 'version v3 upstream=one sunset=2020-01-01; version_header Version;'));
+$gw->conf(http => config('v2',
+    'version v3 upstream=one sunset=2020-01-01; version_header Version;'));
 $gw->reload;
 
-is($gw->get('/a/')->header('Version'), 'v2', 'after the reload: another default');
+is($gw->get('/a/')->header('Version'), 'v2',
+    'after the reload: another default');
 is($gw->get('/a/')->header('X-API-Version'), undef, 'another header');
 is($gw->get('/a/v3/')->status, 410, 'a new version, retired');
-is($client->read_answer->header('X-API-Version'), 'v1', 'a running request keeps its own');
+is($client->read_answer->header('X-API-Version'), 'v1',
+    'a running request keeps its own');
 
 my $result = $load->();
 
@@ -62,7 +69,8 @@ my %pids = map { $gw->get('/a/')->header('X-Pid') => 1 } 1 .. 60;
 cmp_ok(scalar(keys %pids), '>=', 1, 'workers: ' . keys %pids);
 
 $gw->kill_worker;
-is($gw->get('/a/')->header('X-API-Version'), 'v1', 'after kill -9 of a worker');
+is($gw->get('/a/')->header('X-API-Version'), 'v1',
+    'after kill -9 of a worker');
 
 $gw->conf(master => 0, workers => 1);
 $gw->restart;

@@ -267,9 +267,11 @@ sees('/again/a',                'two GET /bare/v1/a');
 # files
 
 is($gw->get('/files/v1/a.txt')->body, "file\n", 'a file');
-is($gw->get('/files/v1/a.txt')->header('Content-Type'), 'text/plain', 'its type');
+is($gw->get('/files/v1/a.txt')->header('Content-Type'), 'text/plain',
+    'its type');
 is($gw->get('/files/v1/')->body, "index\n", 'an index');
-is($gw->get('/files/v1/')->header('X-API-Version'), 'v1', 'the version of an index');
+is($gw->get('/files/v1/')->header('X-API-Version'), 'v1',
+    'the version of an index');
 
 # addresses and URLs
 
@@ -279,19 +281,24 @@ sees('/urls/a',                 'two GET /urls/a');
 
 # methods
 
-is($gw->request('POST', '/bare/v1/a', [], 'body')->body, 'one POST /bare/a', 'POST');
-is($gw->request('OPTIONS', '/bare/v1/a')->body, 'one OPTIONS /bare/a', 'OPTIONS');
+is($gw->request('POST', '/bare/v1/a', [], 'body')->body, 'one POST /bare/a',
+    'POST');
+is($gw->request('OPTIONS', '/bare/v1/a')->body, 'one OPTIONS /bare/a',
+    'OPTIONS');
 is($gw->request('HEAD', '/bare/v1/a')->header('X-API-Version'), 'v1', 'HEAD');
-is($gw->request('GET', "http://localhost/bare/v1/a")->body, 'one GET /bare/a', 'absolute URI');
+is($gw->request('GET', "http://localhost/bare/v1/a")->body, 'one GET /bare/a',
+    'absolute URI');
 
 
 # merge_slashes off: an empty segment is a segment
 
 my $raw = Apigw::Scenario->start(
     http   => "merge_slashes off;\n$http\n"
-              . "api second { version v1 upstream=one successor=v2 sunset=2099-01-01;"
+              . "api second { version v1 upstream=one successor=v2"
+              . " sunset=2099-01-01;"
               . " version v2 upstream=two default; select path=2 header=V; }"
-              . "api heads { version v1 upstream=one successor=v2 sunset=2099-01-01;"
+              . "api heads { version v1 upstream=one successor=v2"
+              . " sunset=2099-01-01;"
               . " version v2 upstream=two default; select header=V; }",
     server => <<'END',
 location /bare/ {
@@ -306,7 +313,8 @@ location // { api_publish second; empty_gif; }
 END
 );
 
-is($raw->get('/bare/v1//x')->body, 'one GET /bare//x', 'slashes behind the version');
+is($raw->get('/bare/v1//x')->body, 'one GET /bare//x',
+    'slashes behind the version');
 is($raw->get('/bare//v1/x')->body, 'two GET /bare//v1/x', 'slashes before it');
 is($raw->get('//heads/x', 'V' => 1)->header('Link'),
    '</.//heads/x>; rel="successor-version"', 'a link never names a host');

@@ -207,6 +207,14 @@ char *ngx_http_apigw_version_field(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_apigw_version_publish(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+ngx_int_t ngx_http_apigw_version_header_name(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source);
+
+
+/* ngx_http_apigw_version_check.c */
+
+char *ngx_http_apigw_version_finish(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api);
 ngx_int_t ngx_http_apigw_version_check(ngx_conf_t *cf,
     ngx_http_apigw_version_main_conf_t *amcf);
 

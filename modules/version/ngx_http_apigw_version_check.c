@@ -1,0 +1,594 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_apigw_date.h"
+#include "ngx_http_apigw_version.h"
+
+
+static ngx_int_t ngx_http_apigw_version_successors(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api);
+static ngx_int_t ngx_http_apigw_version_shares(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api);
+static ngx_int_t ngx_http_apigw_version_numbers(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api);
+static ngx_int_t ngx_http_apigw_version_brownouts(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api);
+static ngx_int_t ngx_http_apigw_version_fields(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api);
+static ngx_int_t ngx_http_apigw_version_vary(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api, ngx_uint_t n, ngx_str_t *vary);
+static ngx_http_apigw_version_t *ngx_http_apigw_version_get(
+    ngx_http_apigw_version_api_t *api, ngx_str_t *label);
+
+
+/* What can be checked, and prepared, when an api {} has been read. */
+
+char *
+ngx_http_apigw_version_finish(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api)
+{
+    ngx_uint_t                        i;
+    ngx_http_apigw_version_t        **version;
+    ngx_http_apigw_version_source_t  *source;
+
+    if (api->versions.nelts == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "no versions are inside api \"%V\"", &api->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (api->sources.nelts == 0) {
+        source = ngx_array_push(&api->sources);
+        if (source == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        ngx_memzero(source, sizeof(ngx_http_apigw_version_source_t));
+
+        source->type = NGX_HTTP_APIGW_VERSION_PATH;
+        source->position = 1;
+    }
+
+    if (!api->has_field) {
+        ngx_str_set(&api->field, "X-API-Version");
+    }
+
+    ngx_conf_init_value(api->strip, 1);
+
+    version = api->versions.elts;
+
+    for (i = 0; i < api->versions.nelts; i++) {
+
+        api->shapes |= version[i]->number.shape;
+
+        if (version[i]->scheme != version[0]->scheme) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "upstreams with and without a scheme in api "
+                               "\"%V\"", &api->name);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (ngx_http_apigw_version_successors(cf, api) != NGX_OK
+        || ngx_http_apigw_version_shares(cf, api) != NGX_OK
+        || ngx_http_apigw_version_numbers(cf, api) != NGX_OK
+        || ngx_http_apigw_version_brownouts(cf, api) != NGX_OK
+        || ngx_http_apigw_version_fields(cf, api) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_successors(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api)
+{
+    ngx_uint_t                  i, n;
+    ngx_http_apigw_version_t   *next, **version;
+
+    version = api->versions.elts;
+
+    for (i = 0; i < api->versions.nelts; i++) {
+
+        if (version[i]->next.len == 0) {
+            continue;
+        }
+
+        next = ngx_http_apigw_version_get(api, &version[i]->next);
+
+        if (next == NULL) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "unknown successor \"%V\" of version \"%V\" "
+                               "in api \"%V\"", &version[i]->next,
+                               &version[i]->label, &api->name);
+            return NGX_ERROR;
+        }
+
+        version[i]->successor = next;
+    }
+
+    for (i = 0; i < api->versions.nelts; i++) {
+
+        next = version[i]->successor;
+
+        for (n = 0; next && n < api->versions.nelts; n++) {
+
+            if (next == version[i]) {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "version \"%V\" in api \"%V\" is a "
+                                   "successor of itself",
+                                   &version[i]->label, &api->name);
+                return NGX_ERROR;
+            }
+
+            next = next->successor;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_shares(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api)
+{
+    u_char                      name[2 * NGX_APIGW_LABEL_LEN + 1], *p;
+    ngx_str_t                   text;
+    ngx_uint_t                  i, taken;
+    ngx_apigw_hash_t            hash;
+    ngx_apigw_hash_key_t        key;
+    ngx_http_apigw_version_t  **version;
+
+    taken = 0;
+    version = api->versions.elts;
+
+    for (i = 0; i < api->versions.nelts; i++) {
+
+        /* the same callers on every machine: the salt is no secret */
+
+        key.k[0] = 0;
+        key.k[1] = 0;
+
+        p = ngx_cpymem(name, api->name.data, api->name.len);
+        *p++ = '/';
+        p = ngx_cpymem(p, version[i]->label.data, version[i]->label.len);
+
+        ngx_apigw_hash(&hash, &key, name, p - name);
+
+        version[i]->salt.k[0] = hash.h[0];
+        version[i]->salt.k[1] = hash.h[1];
+
+        if (!version[i]->canary) {
+            continue;
+        }
+
+        if (api->current == NULL
+            || api->fallback == NGX_HTTP_APIGW_VERSION_REJECT)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "canary \"%V\" in api \"%V\" needs a default "
+                               "version that requests fall back to",
+                               &version[i]->label, &api->name);
+            return NGX_ERROR;
+        }
+
+        if (taken + version[i]->share > NGX_APIGW_SHARE_ALL) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "canary shares in api \"%V\" exceed 100%%",
+                               &api->name);
+            return NGX_ERROR;
+        }
+
+        if (version[i]->share) {
+            version[i]->limit = ((uint64_t) version[i]->share << 32)
+                                / (NGX_APIGW_SHARE_ALL - taken);
+        }
+
+        taken += version[i]->share;
+        api->has_canary = 1;
+
+        if (version[i]->optin && api->optin.lowcase.len == 0) {
+
+            if (api->field.len == 0) {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "\"canary_optin=on\" needs "
+                                   "\"version_header\" in api \"%V\"",
+                                   &api->name);
+                return NGX_ERROR;
+            }
+
+            text = api->field;
+
+            api->optin.type = NGX_HTTP_APIGW_VERSION_HEADER;
+            api->optin.name = text;
+
+            if (ngx_http_apigw_version_header_name(cf, &api->optin)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_numbers(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api)
+{
+    ngx_uint_t                  i;
+    ngx_http_apigw_version_t  **version;
+
+    if (api->fallback == NGX_HTTP_APIGW_VERSION_TO_DEFAULT
+        && api->current == NULL)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"fallback default\" needs a default version in "
+                           "api \"%V\"", &api->name);
+        return NGX_ERROR;
+    }
+
+    if (api->fallback != NGX_HTTP_APIGW_VERSION_TO_NEAREST) {
+        return NGX_OK;
+    }
+
+    version = api->versions.elts;
+
+    for (i = 0; i < api->versions.nelts; i++) {
+
+        if (version[i]->number.shape == NGX_APIGW_SHAPE_NONE
+            || (version[i]->number.shape == NGX_APIGW_SHAPE_DATE)
+               != (version[0]->number.shape == NGX_APIGW_SHAPE_DATE))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"fallback nearest\" needs versions that are "
+                               "all numbers or all dates, api \"%V\" has "
+                               "\"%V\"", &api->name, &version[i]->label);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_brownouts(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api)
+{
+    ngx_uint_t                           i, n, used;
+    ngx_http_apigw_version_t           **version;
+    ngx_http_apigw_version_brownout_t  **brownout;
+
+    brownout = api->brownouts.elts;
+    version = api->versions.elts;
+
+    for (i = 0; i < api->brownouts.nelts; i++) {
+
+        if (brownout[i]->label.len) {
+            brownout[i]->version =
+                       ngx_http_apigw_version_get(api, &brownout[i]->label);
+
+            if (brownout[i]->version == NULL) {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "unknown version \"%V\" in \"brownout\" "
+                                   "of api \"%V\"", &brownout[i]->label,
+                                   &api->name);
+                return NGX_ERROR;
+            }
+        }
+
+        used = 0;
+
+        for (n = 0; n < api->versions.nelts; n++) {
+
+            if (brownout[i]->version
+                ? brownout[i]->version != version[n]
+                : version[n]->sunset == 0)
+            {
+                continue;
+            }
+
+            if (version[n]->brownout) {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "duplicate \"brownout\" of version \"%V\" "
+                                   "in api \"%V\"", &version[n]->label,
+                                   &api->name);
+                return NGX_ERROR;
+            }
+
+            if (brownout[i]->from >= version[n]->sunset) {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "\"brownout\" of version \"%V\" in api "
+                                   "\"%V\" needs a later sunset",
+                                   &version[n]->label, &api->name);
+                return NGX_ERROR;
+            }
+
+            version[n]->brownout = brownout[i];
+            used = 1;
+        }
+
+        if (!used) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"brownout\" in api \"%V\" needs a version "
+                               "with a sunset", &api->name);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* The values of response headers that never change. */
+
+static ngx_int_t
+ngx_http_apigw_version_fields(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api)
+{
+    u_char                           *p;
+    ngx_uint_t                        i;
+    ngx_http_apigw_version_t         *version, **pversion;
+    ngx_http_apigw_version_source_t  *source;
+
+    pversion = api->versions.elts;
+
+    for (i = 0; i < api->versions.nelts; i++) {
+
+        version = pversion[i];
+
+        p = ngx_pnalloc(cf->pool, sizeof("@") + NGX_TIME_T_LEN
+                                  + NGX_APIGW_DATE_HTTP_LEN
+                                  + 2 * version->link.len
+                                  + sizeof("<>; rel=\"deprecation\", "
+                                           "<>; rel=\"sunset\""));
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (version->deprecated) {
+            version->deprecation_field.data = p;
+            p = ngx_sprintf(p, "@%T", version->deprecated);
+            version->deprecation_field.len =
+                                         p - version->deprecation_field.data;
+        }
+
+        if (version->sunset) {
+            version->sunset_field.data = p;
+            p = ngx_apigw_date_http(p, version->sunset);
+            version->sunset_field.len = NGX_APIGW_DATE_HTTP_LEN;
+        }
+
+        if (version->link.len == 0) {
+            continue;
+        }
+
+        version->link_field.data = p;
+
+        if (version->deprecated) {
+            p = ngx_sprintf(p, "<%V>; rel=\"deprecation\"", &version->link);
+        }
+
+        if (version->sunset) {
+            p = ngx_sprintf(p, "%s<%V>; rel=\"sunset\"",
+                            version->deprecated ? ", " : "", &version->link);
+        }
+
+        version->link_field.len = p - version->link_field.data;
+    }
+
+    source = api->sources.elts;
+
+    for (i = 0; i < api->sources.nelts; i++) {
+
+        if (ngx_http_apigw_version_vary(cf, api, i + 1, &source[i].vary)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_apigw_version_vary(cf, api, i + 1, &api->vary);
+}
+
+
+/* The headers that were looked at when the n-th source has decided. */
+
+static ngx_int_t
+ngx_http_apigw_version_vary(ngx_conf_t *cf, ngx_http_apigw_version_api_t *api,
+    ngx_uint_t n, ngx_str_t *vary)
+{
+    size_t                            len;
+    u_char                           *p;
+    ngx_str_t                        *name[NGX_HTTP_APIGW_VERSION_SOURCES + 1];
+    ngx_uint_t                        i, k, names;
+    ngx_http_apigw_version_source_t  *source;
+
+    static ngx_str_t  accept = ngx_string("Accept");
+
+    source = api->sources.elts;
+    names = 0;
+    len = 0;
+
+    for (i = 0; i < n; i++) {
+
+        if (i == api->sources.nelts) {
+
+            if (api->optin.lowcase.len == 0) {
+                break;
+            }
+
+            name[names] = &api->optin.name;
+
+        } else if (source[i].type == NGX_HTTP_APIGW_VERSION_HEADER) {
+            name[names] = &source[i].name;
+
+        } else if (source[i].type == NGX_HTTP_APIGW_VERSION_ACCEPT) {
+            name[names] = &accept;
+
+        } else {
+            continue;
+        }
+
+        for (k = 0; k < names; k++) {
+            if (name[k]->len == name[names]->len
+                && ngx_strncasecmp(name[k]->data, name[names]->data,
+                                   name[k]->len)
+                   == 0)
+            {
+                break;
+            }
+        }
+
+        if (k == names) {
+            len += name[names]->len + sizeof(", ") - 1;
+            names++;
+        }
+    }
+
+    if (names == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(cf->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    vary->data = p;
+
+    for (i = 0; i < names; i++) {
+        p = ngx_sprintf(p, "%s%V", i ? ", " : "", name[i]);
+    }
+
+    vary->len = p - vary->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_http_apigw_version_t *
+ngx_http_apigw_version_get(ngx_http_apigw_version_api_t *api,
+    ngx_str_t *label)
+{
+    ngx_uint_t                  i;
+    ngx_http_apigw_version_t  **version;
+
+    version = api->versions.elts;
+
+    for (i = 0; i < api->versions.nelts; i++) {
+
+        if (version[i]->label.len == label->len
+            && ngx_strncmp(version[i]->label.data, label->data, label->len)
+               == 0)
+        {
+            return version[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+/* What can be checked only when the whole configuration has been read. */
+
+ngx_int_t
+ngx_http_apigw_version_check(ngx_conf_t *cf,
+    ngx_http_apigw_version_main_conf_t *amcf)
+{
+    ngx_uint_t                           i, n, k;
+    ngx_http_apigw_version_t           **version;
+    ngx_http_apigw_version_api_t       **api;
+    ngx_http_upstream_srv_conf_t       **uscf;
+    ngx_http_upstream_main_conf_t       *umcf;
+    ngx_http_apigw_version_publish_t   **publish;
+
+    publish = amcf->publish.elts;
+
+    for (i = 0; i < amcf->publish.nelts; i++) {
+
+        if (!publish[i]->api->defined) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown api \"%V\" in %s:%ui",
+                          &publish[i]->api->name, publish[i]->file,
+                          publish[i]->line);
+            return NGX_ERROR;
+        }
+
+        if (publish[i]->api->has_base) {
+            publish[i]->base = publish[i]->api->base;
+        }
+
+        for (n = 0; n < i; n++) {
+
+            if (publish[n]->api == publish[i]->api
+                && publish[n]->cscf == publish[i]->cscf
+                && publish[n]->base.len == publish[i]->base.len
+                && ngx_strncmp(publish[n]->base.data, publish[i]->base.data,
+                               publish[i]->base.len)
+                   == 0)
+            {
+                publish[i]->again = 1;
+            }
+        }
+    }
+
+    umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
+    uscf = umcf->upstreams.elts;
+
+    api = amcf->apis.elts;
+
+    for (i = 0; i < amcf->apis.nelts; i++) {
+
+        if (!api[i]->published) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "api \"%V\" is not published in %s:%ui",
+                          &api[i]->name, api[i]->file, api[i]->line);
+        }
+
+        version = api[i]->versions.elts;
+
+        for (n = 0; n < api[i]->versions.nelts; n++) {
+
+            if (!version[n]->block) {
+                continue;
+            }
+
+            for (k = 0; k < umcf->upstreams.nelts; k++) {
+
+                if (uscf[k]->port == 0
+                    && uscf[k]->host.len == version[n]->upstream.len
+                    && ngx_strncasecmp(uscf[k]->host.data,
+                                       version[n]->upstream.data,
+                                       version[n]->upstream.len)
+                       == 0)
+                {
+                    break;
+                }
+            }
+
+            if (k == umcf->upstreams.nelts) {
+                ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                              "unknown upstream \"%V\" in %s:%ui",
+                              &version[n]->upstream, version[n]->file,
+                              version[n]->line);
+                return NGX_ERROR;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
