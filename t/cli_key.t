@@ -118,7 +118,7 @@ is(shown('off')->{status}, 'disabled', 'created disabled');
 
 done('create of a key to come', 'create', '--consumer', 'late', '--id',
      'late', '--not-before', '2d', '--expires', '1w1d');
-is(shown('late')->{status}, 'pending', 'not valid yet');
+is(shown('late')->{status}, 'early', 'not valid yet');
 
 $r = done('create with another prefix', 'create', '--consumer', 'p',
           '--prefix', 'live_');
@@ -384,12 +384,12 @@ is(listed('--label', 'env=prod'), 'a2', 'by label and value');
 is(listed('--status', 'active'), 'a1 a2 b1', 'active');
 is(listed('--status', 'disabled'), 'b2', 'disabled');
 is(listed('--status', 'decoy'), 'c1', 'decoy');
-is(listed('--status', 'pending'), 'c2', 'pending');
+is(listed('--status', 'early'), 'c2', 'early');
 is(listed('--expires-before', '30d'), 'b1', 'by expiry');
 is(listed('--plan', 'pro', '--scope', 'write'), 'b1', 'both hold');
 is(listed('--unused', '1d'), '', 'too young to be called unused');
 
-refused('a wrong status', 2, qr/not active, pending/, 'key', 'list',
+refused('a wrong status', 2, qr/not active, early/, 'key', 'list',
         '--status', 'gone');
 refused('a wrong duration', 2, qr/not a duration/, 'key', 'list', '--unused',
         '90');

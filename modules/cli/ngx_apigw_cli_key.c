@@ -84,7 +84,7 @@ static const ngx_apigw_cli_option_t  ngx_apigw_cli_key_create_options[] = {
     { "disabled", NULL, "the key is refused until it is enabled",
       ngx_apigw_cli_set_flag, ngx_apigw_cli_key_offset(disabled) },
     { "decoy", NULL, "nobody has a reason to use the key: it is refused\n"
-                     "and nginx logs an alert",
+                     "and nginx logs a warning",
       ngx_apigw_cli_set_flag, ngx_apigw_cli_key_offset(decoy) },
     ngx_apigw_cli_option_prefix,
     ngx_apigw_cli_options_end
@@ -149,7 +149,7 @@ static const ngx_apigw_cli_option_t  ngx_apigw_cli_key_list_options[] = {
       ngx_apigw_cli_set_string, ngx_apigw_cli_key_offset(scope) },
     { "label", "NAME[=VALUE]", "only keys with this label",
       ngx_apigw_cli_set_string, ngx_apigw_cli_key_offset(label) },
-    { "status", "STATUS", "only keys that are active, pending, expired,\n"
+    { "status", "STATUS", "only keys that are active, early, expired,\n"
                           "disabled or decoy",
       ngx_apigw_cli_set_string, ngx_apigw_cli_key_offset(status) },
     { "expires-before", "TIME", "only keys that expire before, for instance\n"

@@ -246,7 +246,10 @@ ngx_apigw_cli_load_read(ngx_apigw_cli_load_t *ld)
             break;
         }
 
+        /* the rest of a line goes to the front, nothing of it stays behind */
+
         ngx_memmove(buf, p, last - p);
+        explicit_bzero(buf + (last - p), p - buf);
         last -= p - buf;
 
     } while (n != 0);
@@ -268,6 +271,7 @@ static u_char *
 ngx_apigw_cli_load_lines(ngx_apigw_cli_load_t *ld, u_char *p, u_char *last,
     ngx_uint_t end)
 {
+    int     rc;
     size_t  len;
 
     while (p != last) {
@@ -299,7 +303,11 @@ ngx_apigw_cli_load_lines(ngx_apigw_cli_load_t *ld, u_char *p, u_char *last,
             len = last - p;
         }
 
-        if (ngx_apigw_cli_load_line(ld, p, len) != NGX_APIGW_CLI_DONE) {
+        rc = ngx_apigw_cli_load_line(ld, p, len);
+
+        explicit_bzero(p, len);
+
+        if (rc != NGX_APIGW_CLI_DONE) {
             return NULL;
         }
 

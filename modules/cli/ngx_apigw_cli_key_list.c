@@ -80,7 +80,7 @@ ngx_apigw_cli_key_list(ngx_apigw_cli_t *cli)
 
     if (conf->status.len && !ngx_apigw_cli_list_is_status(&conf->status)) {
         return ngx_apigw_cli_usage(cli, "\"--status %.*s\": not active, "
-                                   "pending, expired, disabled or decoy",
+                                   "early, expired, disabled or decoy",
                                    ngx_apigw_cli_str(&conf->status));
     }
 
@@ -394,7 +394,7 @@ static ngx_uint_t
 ngx_apigw_cli_list_is_status(const ngx_str_t *text)
 {
     return ngx_apigw_cli_key_is(text, "active")
-           || ngx_apigw_cli_key_is(text, "pending")
+           || ngx_apigw_cli_key_is(text, "early")
            || ngx_apigw_cli_key_is(text, "expired")
            || ngx_apigw_cli_key_is(text, "disabled")
            || ngx_apigw_cli_key_is(text, "decoy");

@@ -566,7 +566,7 @@ ngx_apigw_cli_record_status(const ngx_apigw_key_record_t *rec, time_t now)
         return "expired";
     }
 
-    return rec->not_before > now ? "pending" : "active";
+    return rec->not_before > now ? "early" : "active";
 }
 
 

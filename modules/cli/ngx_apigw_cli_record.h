@@ -64,7 +64,7 @@ const char *ngx_apigw_cli_record_clear(ngx_apigw_cli_record_t *r,
 
 
 /*
- * "active", "pending", "expired", "disabled" or "decoy": what the key is
+ * "active", "early", "expired", "disabled" or "decoy": what the key is
  * good for at that time.
  */
 
