@@ -6,8 +6,11 @@ use strict;
 use warnings;
 
 use Digest::SHA qw(sha256_hex);
+use IO::Handle;
 use JSON::PP qw(decode_json encode_json);
+use POSIX ();
 use Test::More;
+use Time::HiRes qw(sleep);
 
 use lib 't/lib';
 use Apigw::Command;
@@ -436,6 +439,56 @@ is($r->{status}, 2, 'export in a wrong format');
 counts(import_of(''), 0, 0, 0, 0, 'an empty file of NDJSON');
 
 
+# what an import that waits for more of its file has in its memory
+
+SKIP: {
+    skip 'no /proc/PID/mem', 1 if !-e "/proc/$$/mem";
+
+    for my $format ('ndjson', 'csv') {
+        fresh();
+
+        my $pipe = "$apigw->{dir}/pipe";
+        POSIX::mkfifo($pipe, 0600) or die "mkfifo: $!\n";
+
+        my $pid = $apigw->start('key', 'import', '--format', $format, $pipe);
+        open my $out, '>', $pipe or die "$pipe: $!\n";
+        $out->autoflush(1);
+
+        print $out "name,key\n" if $format eq 'csv';
+        print $out $format eq 'csv'
+                   ? sprintf("n,wiped-key-%010d\n", $_)
+                   : encode_json({ key => sprintf('wiped-key-%010d', $_),
+                                   consumer => 'n' }) . "\n"
+            for 1 .. 2000;
+
+        # the process has read it all when it waits for the rest
+        my $sleeps = 0;
+
+        for (1 .. 500) {
+            my $state = Apigw::Command::slurp("/proc/$pid/stat");
+            $sleeps = $state =~ /\) S / ? $sleeps + 1 : 0;
+            last if $sleeps == 20;
+            sleep 0.01;
+        }
+
+        my $found = memory_has($pid, qr/wiped-key-\d{10}/);
+
+        if (!defined $found) {
+            kill 'KILL', $pid;
+            waitpid $pid, 0;
+            skip 'may not read the memory of another process', 1;
+        }
+
+        is($found, 0, "$format: no key is left in memory");
+
+        close $out;
+        waitpid $pid, 0;
+        is($?, 0, "$format: the import ends well");
+        is(scalar keys %{ keys_of() }, 2000, "$format: all keys are there");
+    }
+}
+
+
 # many: more than the first map of the store holds
 
 fresh();
@@ -455,3 +508,30 @@ is(scalar(() = $apigw->run('key', 'export')->{out} =~ /\n/g), 20000,
 counts(import_of($many), 0, 0, 20000, 0, 'and are the same again');
 
 done_testing();
+
+
+# How often a text is in the memory of a process; undefined if nobody knows.
+
+sub memory_has {
+    my ($pid, $text) = @_;
+
+    open my $mem, '<:raw', "/proc/$pid/mem" or return;
+
+    my $n = 0;
+    my @regions = Apigw::Command::slurp("/proc/$pid/maps")
+                  =~ /^([0-9a-f]+)-([0-9a-f]+) rw/mg;
+
+    while (my ($from, $to) = splice @regions, 0, 2) {
+        $_ = hex for $from, $to;
+
+        # a sanitizer's shadow has terabytes of nothing
+        next if $to - $from > 1 << 30;
+
+        seek $mem, $from, 0 or next;
+        read $mem, my $data, $to - $from or next;
+
+        $n++ while $data =~ /$text/g;
+    }
+
+    return $n;
+}
