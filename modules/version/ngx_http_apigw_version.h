@@ -19,6 +19,7 @@
 
 #define NGX_HTTP_APIGW_VERSION_SOURCES   8
 #define NGX_HTTP_APIGW_VERSION_VARS      6
+#define NGX_HTTP_APIGW_VERSION_FIELDS    3
 
 
 /* The places of a request, and what $api_version_source can say. */
@@ -91,7 +92,8 @@ struct ngx_http_apigw_version_s {
     ngx_int_t                        by;        /* variable or NGX_ERROR */
     ngx_http_apigw_version_brownout_t  *brownout;
 
-    ngx_str_t                        deprecation_field;
+    ngx_uint_t                       nfields;   /* of every answer */
+    ngx_table_elt_t                  fields[NGX_HTTP_APIGW_VERSION_FIELDS];
     ngx_str_t                        sunset_field;
     ngx_str_t                        link_field;
 
@@ -121,6 +123,7 @@ struct ngx_http_apigw_version_api_s {
     ngx_flag_t                       strip;
     ngx_str_t                        field;     /* "X-API-Version" or empty */
     ngx_str_t                        vary;      /* if no source decided */
+    size_t                           longest;   /* name of a source */
     ngx_http_apigw_version_source_t  optin;
 
     u_char                          *file;
@@ -248,7 +251,7 @@ ngx_str_t *ngx_http_apigw_version_status(ngx_http_apigw_version_t *version,
 
 /*
  * Writes the URI of the requested resource in the version's successor,
- * escaped; a p of NULL only returns the length needed.
+ * escaped; with a p of NULL only returns a length that is enough.
  */
 
 size_t ngx_http_apigw_version_successor(ngx_http_request_t *r,

@@ -21,6 +21,8 @@ static ngx_int_t ngx_http_apigw_version_brownouts(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api);
 static ngx_int_t ngx_http_apigw_version_fields(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api);
+static void ngx_http_apigw_version_add_field(
+    ngx_http_apigw_version_t *version, ngx_str_t *name, ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_version_vary(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api, ngx_uint_t n, ngx_str_t *vary);
 static ngx_http_apigw_version_t *ngx_http_apigw_version_get(
@@ -340,9 +342,13 @@ ngx_http_apigw_version_fields(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api)
 {
     u_char                           *p;
+    ngx_str_t                         date;
     ngx_uint_t                        i;
     ngx_http_apigw_version_t         *version, **pversion;
     ngx_http_apigw_version_source_t  *source;
+
+    static ngx_str_t  deprecation = ngx_string("Deprecation");
+    static ngx_str_t  sunset = ngx_string("Sunset");
 
     pversion = api->versions.elts;
 
@@ -359,17 +365,26 @@ ngx_http_apigw_version_fields(ngx_conf_t *cf,
             return NGX_ERROR;
         }
 
+        if (api->field.len) {
+            ngx_http_apigw_version_add_field(version, &api->field,
+                                             &version->label);
+        }
+
         if (version->deprecated) {
-            version->deprecation_field.data = p;
+            date.data = p;
             p = ngx_sprintf(p, "@%T", version->deprecated);
-            version->deprecation_field.len =
-                                         p - version->deprecation_field.data;
+            date.len = p - date.data;
+
+            ngx_http_apigw_version_add_field(version, &deprecation, &date);
         }
 
         if (version->sunset) {
             version->sunset_field.data = p;
             p = ngx_apigw_date_http(p, version->sunset);
             version->sunset_field.len = NGX_APIGW_DATE_HTTP_LEN;
+
+            ngx_http_apigw_version_add_field(version, &sunset,
+                                             &version->sunset_field);
         }
 
         if (version->link.len == 0) {
@@ -394,6 +409,8 @@ ngx_http_apigw_version_fields(ngx_conf_t *cf,
 
     for (i = 0; i < api->sources.nelts; i++) {
 
+        api->longest = ngx_max(api->longest, source[i].name.len);
+
         if (ngx_http_apigw_version_vary(cf, api, i + 1, &source[i].vary)
             != NGX_OK)
         {
@@ -402,6 +419,21 @@ ngx_http_apigw_version_fields(ngx_conf_t *cf,
     }
 
     return ngx_http_apigw_version_vary(cf, api, i + 1, &api->vary);
+}
+
+
+static void
+ngx_http_apigw_version_add_field(ngx_http_apigw_version_t *version,
+    ngx_str_t *name, ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = &version->fields[version->nfields++];
+
+    h->hash = 1;
+    ngx_http_apigw_header_single(h);
+    h->key = *name;
+    h->value = *value;
 }
 
 

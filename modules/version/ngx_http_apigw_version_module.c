@@ -236,9 +236,6 @@ static ngx_str_t  ngx_http_apigw_version_sources[] = {
 };
 
 
-static ngx_str_t  ngx_http_apigw_version_deprecation =
-    ngx_string("Deprecation");
-static ngx_str_t  ngx_http_apigw_version_sunset = ngx_string("Sunset");
 static ngx_str_t  ngx_http_apigw_version_link = ngx_string("Link");
 static ngx_str_t  ngx_http_apigw_version_vary = ngx_string("Vary");
 
@@ -361,7 +358,14 @@ ngx_http_apigw_version_rewrite(ngx_http_request_t *r,
     r->valid_unparsed_uri = 0;
     r->valid_location = 0;
 
-    ngx_http_set_exten(r);
+    if (ctx->version->has_uri
+        || ctx->segment.data + ctx->segment.len
+           == ctx->seen.data + ctx->seen.len)
+    {
+        /* else the last segment is what it was */
+
+        ngx_http_set_exten(r);
+    }
 
     return NGX_DECLINED;
 }
@@ -478,10 +482,10 @@ static ngx_int_t
 ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx)
 {
-    ngx_http_apigw_version_t      *version;
-    ngx_http_apigw_version_api_t  *api;
+    ngx_uint_t                 i;
+    ngx_table_elt_t           *h;
+    ngx_http_apigw_version_t  *version;
 
-    api = ctx->publish->api;
     version = ctx->version;
 
     if (ctx->vary->len
@@ -496,27 +500,18 @@ ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (api->field.len
-        && ngx_http_apigw_version_add(r, &api->field, &version->label)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    for (i = 0; i < version->nfields; i++) {
 
-    if (version->deprecated
-        && ngx_http_apigw_version_add(r, &ngx_http_apigw_version_deprecation,
-                                      &version->deprecation_field)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+        if (r->upstream) {
+            ngx_http_apigw_version_hide(r, &version->fields[i].key);
+        }
 
-    if (version->sunset
-        && ngx_http_apigw_version_add(r, &ngx_http_apigw_version_sunset,
-                                      &version->sunset_field)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
+        h = ngx_list_push(&r->headers_out.headers);
+        if (h == NULL) {
+            return NGX_ERROR;
+        }
+
+        *h = version->fields[i];
     }
 
     if (version->successor) {
@@ -575,13 +570,6 @@ ngx_http_apigw_version_add(ngx_http_request_t *r, ngx_str_t *name,
     ngx_str_t *value)
 {
     ngx_table_elt_t  *h;
-
-    if (r->upstream
-        && name != &ngx_http_apigw_version_link
-        && name != &ngx_http_apigw_version_vary)
-    {
-        ngx_http_apigw_version_hide(r, name);
-    }
 
     h = ngx_list_push(&r->headers_out.headers);
     if (h == NULL) {

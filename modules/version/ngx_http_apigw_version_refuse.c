@@ -29,19 +29,20 @@ static ngx_str_t  ngx_http_apigw_version_states[] = {
 
 
 /*
- * What a URI needs escaped, and what could end the URI-Reference of a Link
- * field: all but unreserved characters, sub-delims, ":", "@" and "/".
+ * What may stand in a URI, and cannot end the URI-Reference of a Link field or
+ * a string of JSON: unreserved characters, sub-delims, ":", "@" and "/".  A
+ * byte each, since every answer of a deprecated version looks here.
  */
 
-static const uint32_t  ngx_http_apigw_version_plain[] = {
-    0x00000000,
-    0x2fffffd2, /* ! $ & ' ( ) * + , - . / 0 .. 9 : ; = */
-    0x87ffffff, /* @ A .. Z _ */
-    0x47fffffe, /* a .. z ~ */
-    0x00000000,
-    0x00000000,
-    0x00000000,
-    0x00000000
+static const u_char  ngx_http_apigw_version_plain[256] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,     /*  !"#$%&'()*+,-./ */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 0,     /* 0123456789:;<=>? */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,     /* @ABCDEFGHIJKLMNO */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1,     /* PQRSTUVWXYZ[\]^_ */
+    0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,     /* `abcdefghijklmno */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 0      /* pqrstuvwxyz{|}~ */
 };
 
 
@@ -291,14 +292,15 @@ ngx_http_apigw_version_successor(ngx_http_request_t *r,
     ngx_http_apigw_version_source_t  *source;
 
     label = &ctx->version->successor->label;
-    source = ngx_http_apigw_version_link_source(ctx, &place);
-    name = source ? &source->name : NULL;
     uri = &ctx->seen;
 
     if (p == NULL) {
         return sizeof("/./?=") - 1 + 3 * uri->len + label->len
-               + (name ? 3 * name->len : 0);
+               + 3 * ctx->publish->api->longest;
     }
+
+    source = ngx_http_apigw_version_link_source(ctx, &place);
+    name = source ? &source->name : NULL;
 
     start = p;
 
@@ -420,7 +422,7 @@ ngx_http_apigw_version_escape(u_char *p, const u_char *src, size_t len)
     for (last = src + len; src != last; src++) {
         ch = *src;
 
-        if (ngx_http_apigw_version_plain[ch >> 5] & (1U << (ch & 0x1f))) {
+        if (ngx_http_apigw_version_plain[ch]) {
             *p++ = ch;
             continue;
         }
