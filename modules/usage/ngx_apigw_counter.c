@@ -310,6 +310,7 @@ ngx_apigw_counter_insert(ngx_apigw_counter_table_t *table,
 
     to->others = (ngx_atomic_uint_t) load->others;
     to->grant = (ngx_atomic_uint_t) load->grant;
+    to->limit = info->limit;
     to->start = info->start;
     to->end = info->end;
     to->kind = info->kind;

@@ -42,7 +42,7 @@
 
 
 #define NGX_APIGW_COUNTER_WAYS    8
-#define NGX_APIGW_COUNTER_NAME    80
+#define NGX_APIGW_COUNTER_NAME    72
 
 #define NGX_APIGW_COUNTER_DIRTY   0x8000000000000000ULL
 #define NGX_APIGW_COUNTER_VALUE   0x7fffffffffffffffULL
@@ -55,6 +55,7 @@
 typedef struct {
     ngx_atomic_t                 others;   /* signed: may be below zero */
     ngx_atomic_t                 grant;    /* signed: added to the limit */
+    ngx_atomic_t                 limit;    /* as last seen, for reports */
     uint32_t                     start;    /* of the window */
     uint32_t                     end;
     uint32_t                     check;    /* of all below and the tag */

@@ -228,6 +228,7 @@ ngx_apigw_plan_counter(const ngx_apigw_plan_t *plan,
     info->start = (uint32_t) span->start;
     info->end = (uint32_t) span->end;
     info->kind = (u_char) quota->window.kind;
+    info->limit = quota->limit;
     info->family = (u_char) plan->family.len;
 
     p = ngx_cpymem(info->name, plan->family.data, plan->family.len);

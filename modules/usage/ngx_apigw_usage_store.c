@@ -307,6 +307,8 @@ ngx_apigw_usage_put(ngx_apigw_usage_flush_t *flush, MDB_txn *txn, MDB_dbi dbi,
         return rc;
     }
 
+    record.head.limit = info->limit;
+
     ngx_apigw_usage_merge(flush, &record, own);
 
     if (record.head.parts > NGX_APIGW_USAGE_PARTS) {

@@ -50,6 +50,7 @@ typedef struct {
     uint32_t                     version;
     uint32_t                     parts;
     int64_t                      start;     /* of the window */
+    uint64_t                     limit;     /* when it was last used */
     int64_t                      grant;     /* added to the limit */
     int64_t                      adjust;    /* added to the value */
 } ngx_apigw_usage_head_t;

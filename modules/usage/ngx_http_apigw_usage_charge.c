@@ -215,8 +215,9 @@ static ngx_int_t
 ngx_http_apigw_usage_look(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q)
 {
-    ngx_int_t   rc;
-    ngx_uint_t  n;
+    ngx_int_t                  rc;
+    ngx_uint_t                 n;
+    ngx_apigw_counter_info_t  *info;
 
     for (n = 0; n < NGX_HTTP_APIGW_USAGE_RETRIES; n++) {
 
@@ -224,6 +225,14 @@ ngx_http_apigw_usage_look(ngx_http_request_t *r,
                                        eval->shadow, r->connection->log);
         if (rc != NGX_OK) {
             return rc;
+        }
+
+        info = &eval->zone->table.infos[q->slot];
+
+        /* the configuration has changed; only reports use it from there */
+
+        if (info->limit != q->quota->limit) {
+            info->limit = q->quota->limit;
         }
 
         rc = ngx_apigw_counter_peek(&eval->zone->table, q->slot, q->id.tag,

@@ -1,0 +1,652 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <sys/random.h>
+
+#include "ngx_apigw_cli_usage.h"
+
+
+/*
+ * The quotas of a consumer, shown and changed.  A change and its line in the
+ * audit are one transaction; nginx sees it as it would see what another
+ * instance has counted.
+ */
+
+
+#define NGX_APIGW_CLI_USAGE_GRANT  0
+#define NGX_APIGW_CLI_USAGE_RESET  1
+
+#define NGX_APIGW_CLI_USAGE_MOST   1000000000000LL
+
+
+typedef struct {
+    int64_t                      end;
+    ngx_uint_t                   kind;
+    ngx_uint_t                   flags;
+    ngx_str_t                    family;
+    ngx_str_t                    consumer;
+} ngx_apigw_cli_usage_counter_t;
+
+
+typedef struct {
+    ngx_apigw_cli_t             *cli;
+    ngx_uint_t                   action;
+    int64_t                      amount;
+    ngx_uint_t                   found;
+    ngx_uint_t                   same;      /* as many match */
+} ngx_apigw_cli_usage_change_t;
+
+
+/* Called for each counter of a consumer whose window has not ended. */
+
+typedef int (*ngx_apigw_cli_usage_counter_pt)(void *data, MDB_cursor *cursor,
+    const MDB_val *key, const ngx_apigw_cli_usage_counter_t *counter,
+    ngx_apigw_usage_record_t *record);
+
+
+typedef struct {
+    ngx_apigw_cli_buf_t          b;
+    ngx_uint_t                   json;
+    ngx_uint_t                   n;
+    time_t                       now;
+} ngx_apigw_cli_usage_show_t;
+
+
+static int ngx_apigw_cli_usage_counters(ngx_apigw_store_t *store, MDB_txn *txn,
+    time_t now, const ngx_str_t *consumer,
+    ngx_apigw_cli_usage_counter_pt handler, void *data);
+static ngx_int_t ngx_apigw_cli_usage_counter(
+    ngx_apigw_cli_usage_counter_t *counter, const MDB_val *key);
+static ngx_uint_t ngx_apigw_cli_usage_is(
+    const ngx_apigw_cli_usage_counter_t *counter, const ngx_str_t *consumer);
+static int64_t ngx_apigw_cli_usage_sum(const ngx_apigw_usage_record_t *record);
+static int ngx_apigw_cli_usage_show_one(void *data, MDB_cursor *cursor,
+    const MDB_val *key, const ngx_apigw_cli_usage_counter_t *counter,
+    ngx_apigw_usage_record_t *record);
+static int ngx_apigw_cli_usage_change(ngx_apigw_cli_t *cli, ngx_uint_t action,
+    int64_t amount);
+static int ngx_apigw_cli_usage_change_write(ngx_apigw_store_t *store,
+    MDB_txn *txn, void *data);
+static int ngx_apigw_cli_usage_change_count(void *data, MDB_cursor *cursor,
+    const MDB_val *key, const ngx_apigw_cli_usage_counter_t *counter,
+    ngx_apigw_usage_record_t *record);
+static int ngx_apigw_cli_usage_change_one(void *data, MDB_cursor *cursor,
+    const MDB_val *key, const ngx_apigw_cli_usage_counter_t *counter,
+    ngx_apigw_usage_record_t *record);
+static int ngx_apigw_cli_usage_note(ngx_apigw_store_t *store, MDB_txn *txn,
+    ngx_apigw_cli_usage_change_t *change);
+
+
+/* The store's code, or what the handler returned. */
+
+static int
+ngx_apigw_cli_usage_counters(ngx_apigw_store_t *store, MDB_txn *txn,
+    time_t now, const ngx_str_t *consumer,
+    ngx_apigw_cli_usage_counter_pt handler, void *data)
+{
+    int                             rc;
+    u_char                          first[8];
+    MDB_val                         key, value;
+    MDB_cursor                     *cursor;
+    ngx_uint_t                      i;
+    MDB_cursor_op                   op;
+    ngx_apigw_usage_record_t        record;
+    ngx_apigw_cli_usage_counter_t   counter;
+
+    rc = mdb_cursor_open(txn, ngx_apigw_store_db(store,
+                                                 NGX_APIGW_USAGE_COUNTERS),
+                         &cursor);
+    if (rc != 0) {
+        return rc;
+    }
+
+    /* windows that have not ended are at the end */
+
+    for (i = 0; i < 8; i++) {
+        first[i] = (u_char) ((uint64_t) (now + 1) >> (56 - 8 * i));
+    }
+
+    key.mv_data = first;
+    key.mv_size = 8;
+
+    for (op = MDB_SET_RANGE; rc == 0; op = MDB_NEXT) {
+        rc = mdb_cursor_get(cursor, &key, &value, op);
+
+        if (rc != 0) {
+            break;
+        }
+
+        if (ngx_apigw_cli_usage_counter(&counter, &key) != NGX_OK
+            || !ngx_apigw_cli_usage_is(&counter, consumer))
+        {
+            continue;
+        }
+
+        rc = ngx_apigw_usage_decode(&record, &value);
+
+        if (rc == 0) {
+            rc = handler(data, cursor, &key, &counter, &record);
+        }
+    }
+
+    mdb_cursor_close(cursor);
+
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+
+static ngx_int_t
+ngx_apigw_cli_usage_counter(ngx_apigw_cli_usage_counter_t *counter,
+    const MDB_val *key)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_uint_t   i;
+
+    if (key->mv_size < 8 + 3) {
+        return NGX_ERROR;
+    }
+
+    p = key->mv_data;
+
+    for (i = 0, counter->end = 0; i < 8; i++) {
+        counter->end = counter->end << 8 | *p++;
+    }
+
+    counter->kind = *p++;
+    counter->flags = *p++;
+    len = *p++;
+
+    if (key->mv_size < 8 + 3 + len
+        || counter->kind >= NGX_APIGW_WINDOW_KINDS)
+    {
+        return NGX_ERROR;
+    }
+
+    counter->family.data = p;
+    counter->family.len = len;
+    counter->consumer.data = p + len;
+    counter->consumer.len = key->mv_size - 8 - 3 - len;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_apigw_cli_usage_is(const ngx_apigw_cli_usage_counter_t *counter,
+    const ngx_str_t *consumer)
+{
+    size_t  len;
+    u_char  name[NGX_APIGW_COUNTER_NAME];
+
+    len = ngx_apigw_plan_shorten(name,
+                                 NGX_APIGW_COUNTER_NAME - counter->family.len,
+                                 consumer);
+
+    return len == counter->consumer.len
+           && ngx_memcmp(name, counter->consumer.data, len) == 0;
+}
+
+
+static int64_t
+ngx_apigw_cli_usage_sum(const ngx_apigw_usage_record_t *record)
+{
+    int64_t     sum;
+    ngx_uint_t  i;
+
+    sum = record->head.adjust;
+
+    for (i = 0; i < record->head.parts; i++) {
+        sum += (int64_t) record->parts[i].value;
+    }
+
+    return ngx_max(sum, 0);
+}
+
+
+int
+ngx_apigw_cli_usage_show(ngx_apigw_cli_t *cli)
+{
+    int                          rc;
+    MDB_txn                     *txn;
+    ngx_apigw_store_t           *store;
+    ngx_apigw_cli_usage_show_t   show;
+    ngx_apigw_cli_usage_conf_t  *conf;
+
+    conf = cli->conf;
+
+    store = ngx_apigw_cli_usage_open(cli, &rc);
+
+    if (store == NULL) {
+        return rc;
+    }
+
+    ngx_memzero(&show, sizeof(ngx_apigw_cli_usage_show_t));
+
+    show.json = conf->json;
+    show.now = cli->now;
+
+    rc = ngx_apigw_store_read(store, &txn);
+
+    if (rc == 0) {
+        rc = ngx_apigw_cli_usage_counters(store, txn, cli->now, &cli->args[0],
+                                          ngx_apigw_cli_usage_show_one, &show);
+        ngx_apigw_store_read_end(store);
+    }
+
+    ngx_apigw_store_close(store);
+
+    if (rc != 0 && rc != NGX_APIGW_STORE_EEMPTY) {
+        return ngx_apigw_cli_usage_failed(rc);
+    }
+
+    if (show.n == 0) {
+        return ngx_apigw_cli_error("consumer \"%.*s\" has no counter in a "
+                                   "window of this moment",
+                                   ngx_apigw_cli_str(&cli->args[0]));
+    }
+
+    if (ngx_apigw_cli_flush(&show.b) != NGX_OK) {
+        return NGX_APIGW_CLI_FAILED;
+    }
+
+    ngx_apigw_cli_buf_free(&show.b);
+
+    return NGX_APIGW_CLI_DONE;
+}
+
+
+static int
+ngx_apigw_cli_usage_show_one(void *data, MDB_cursor *cursor,
+    const MDB_val *key, const ngx_apigw_cli_usage_counter_t *counter,
+    ngx_apigw_usage_record_t *record)
+{
+    ngx_apigw_cli_usage_show_t *show = data;
+
+    char        line[256], end[NGX_APIGW_CLI_TIME_TEXT];
+    ngx_str_t   per;
+    ngx_uint_t  shadow;
+
+    shadow = counter->flags & NGX_APIGW_COUNTER_SHADOW;
+
+    per.data = (u_char *) ngx_apigw_window_name(counter->kind);
+    per.len = ngx_strlen(per.data);
+
+    if (show->json) {
+        ngx_apigw_cli_buf_puts(&show->b, "{");
+        ngx_apigw_cli_json_text(&show->b, "plan", &counter->family);
+        ngx_apigw_cli_json_text(&show->b, "per", &per);
+        ngx_apigw_cli_json_number(&show->b, "used",
+                                  ngx_apigw_cli_usage_sum(record));
+        ngx_apigw_cli_json_number(&show->b, "limit",
+                                  (int64_t) record->head.limit);
+        ngx_apigw_cli_json_number(&show->b, "granted", record->head.grant);
+        ngx_apigw_cli_json_number(&show->b, "shadow", shadow != 0);
+        ngx_apigw_cli_json_time(&show->b, "start", record->head.start);
+
+        if (counter->kind != NGX_APIGW_WINDOW_LIFETIME) {
+            ngx_apigw_cli_json_time(&show->b, "end", counter->end);
+        }
+
+        ngx_apigw_cli_buf_puts(&show->b, "}\n");
+        show->n++;
+
+        return 0;
+    }
+
+    if (show->n++ == 0) {
+        snprintf(line, sizeof(line), "%-25s%-10s%14s%14s%14s%12s  %s\n",
+                 "PLAN", "PER", "USED", "LIMIT", "REMAINING", "GRANTED",
+                 "UNTIL");
+        ngx_apigw_cli_buf_puts(&show->b, line);
+    }
+
+    snprintf(line, sizeof(line), "%s%-*.*s%-10s%14lld", shadow ? "~" : "",
+             shadow ? 24 : 25, ngx_apigw_cli_str(&counter->family), per.data,
+             (long long) ngx_apigw_cli_usage_sum(record));
+
+    ngx_apigw_cli_buf_puts(&show->b, line);
+
+    if (record->head.limit == 0
+        || record->head.limit == NGX_APIGW_PLAN_UNLIMITED)
+    {
+        snprintf(line, sizeof(line), "%14s%14s", "-", "-");
+
+    } else {
+        int64_t  limit = (int64_t) record->head.limit + record->head.grant;
+
+        snprintf(line, sizeof(line), "%14lld%14lld", (long long) limit,
+                 (long long) ngx_max(limit - ngx_apigw_cli_usage_sum(record),
+                                     0));
+    }
+
+    ngx_apigw_cli_buf_puts(&show->b, line);
+
+    snprintf(line, sizeof(line), "%12lld  %s\n",
+             (long long) record->head.grant,
+             counter->kind == NGX_APIGW_WINDOW_LIFETIME
+             ? "-" : ngx_apigw_cli_time_text(counter->end, end));
+
+    ngx_apigw_cli_buf_puts(&show->b, line);
+
+    return 0;
+}
+
+
+int
+ngx_apigw_cli_usage_grant(ngx_apigw_cli_t *cli)
+{
+    int64_t     amount;
+    ngx_str_t   text;
+
+    text = cli->args[1];
+
+    if (text.len < 2 || text.data[0] != '+') {
+        return ngx_apigw_cli_usage(cli, "\"%.*s\" is not \"+N\"",
+                                   ngx_apigw_cli_str(&text));
+    }
+
+    text.data++;
+    text.len--;
+
+    if (ngx_apigw_cli_number(&text, &amount) != NGX_OK
+        || amount == 0 || amount > NGX_APIGW_CLI_USAGE_MOST)
+    {
+        return ngx_apigw_cli_usage(cli, "\"+%.*s\" is not a number of units",
+                                   ngx_apigw_cli_str(&text));
+    }
+
+    return ngx_apigw_cli_usage_change(cli, NGX_APIGW_CLI_USAGE_GRANT, amount);
+}
+
+
+int
+ngx_apigw_cli_usage_reset(ngx_apigw_cli_t *cli)
+{
+    return ngx_apigw_cli_usage_change(cli, NGX_APIGW_CLI_USAGE_RESET, 0);
+}
+
+
+static int
+ngx_apigw_cli_usage_change(ngx_apigw_cli_t *cli, ngx_uint_t action,
+    int64_t amount)
+{
+    int                            rc;
+    ngx_apigw_store_t             *store;
+    ngx_apigw_cli_usage_conf_t    *conf;
+    ngx_apigw_cli_usage_change_t   change;
+
+    conf = cli->conf;
+
+    if (conf->per.data && ngx_apigw_window_kind(&conf->per) == NGX_ERROR) {
+        return ngx_apigw_cli_usage(cli, "--per is hour, day, week, month or "
+                                   "lifetime");
+    }
+
+    store = ngx_apigw_cli_usage_open(cli, &rc);
+
+    if (store == NULL) {
+        return rc;
+    }
+
+    change.cli = cli;
+    change.action = action;
+    change.amount = amount;
+    change.found = 0;
+    change.same = 0;
+
+    rc = ngx_apigw_store_write(store, ngx_apigw_cli_usage_change_write,
+                               &change);
+
+    ngx_apigw_store_close(store);
+
+    if (rc == ENOENT) {
+        return ngx_apigw_cli_error("consumer \"%.*s\" has no such counter in "
+                                   "a window of this moment",
+                                   ngx_apigw_cli_str(&cli->args[0]));
+    }
+
+    if (rc == EEXIST) {
+        return ngx_apigw_cli_usage(cli, "consumer \"%.*s\" has %u such "
+                                   "counters, name one with --per and --plan",
+                                   ngx_apigw_cli_str(&cli->args[0]),
+                                   (unsigned) change.same);
+    }
+
+    if (rc != 0) {
+        return ngx_apigw_cli_usage_failed(rc);
+    }
+
+    return NGX_APIGW_CLI_DONE;
+}
+
+
+/* Nothing is written unless exactly one counter is meant. */
+
+static int
+ngx_apigw_cli_usage_change_write(ngx_apigw_store_t *store, MDB_txn *txn,
+    void *data)
+{
+    int                            rc;
+    ngx_apigw_cli_t               *cli;
+    ngx_apigw_cli_usage_change_t  *change = data;
+
+    cli = change->cli;
+    change->same = 0;
+
+    rc = ngx_apigw_cli_usage_counters(store, txn, cli->now, &cli->args[0],
+                                      ngx_apigw_cli_usage_change_count,
+                                      change);
+
+    if (rc == 0 && change->same != 1) {
+        rc = change->same ? EEXIST : ENOENT;
+    }
+
+    if (rc == 0) {
+        rc = ngx_apigw_cli_usage_counters(store, txn, cli->now, &cli->args[0],
+                                          ngx_apigw_cli_usage_change_one,
+                                          change);
+    }
+
+    return rc == 0 ? ngx_apigw_cli_usage_note(store, txn, change) : rc;
+}
+
+
+static int
+ngx_apigw_cli_usage_change_count(void *data, MDB_cursor *cursor,
+    const MDB_val *key, const ngx_apigw_cli_usage_counter_t *counter,
+    ngx_apigw_usage_record_t *record)
+{
+    ngx_apigw_cli_usage_change_t *change = data;
+
+    ngx_apigw_cli_usage_conf_t  *conf;
+
+    conf = change->cli->conf;
+
+    if (counter->flags & NGX_APIGW_COUNTER_SHADOW) {
+        return 0;
+    }
+
+    if (conf->per.data
+        && ngx_apigw_window_kind(&conf->per) != (ngx_int_t) counter->kind)
+    {
+        return 0;
+    }
+
+    if (conf->plan.data
+        && (conf->plan.len != counter->family.len
+            || ngx_memcmp(conf->plan.data, counter->family.data,
+                          counter->family.len)
+               != 0))
+    {
+        return 0;
+    }
+
+    change->found = 1;
+    change->same++;
+
+    return 0;
+}
+
+
+static int
+ngx_apigw_cli_usage_change_one(void *data, MDB_cursor *cursor,
+    const MDB_val *key, const ngx_apigw_cli_usage_counter_t *counter,
+    ngx_apigw_usage_record_t *record)
+{
+    ngx_apigw_cli_usage_change_t *change = data;
+
+    MDB_val     k, value;
+    ngx_uint_t  before;
+
+    before = change->same;
+
+    (void) ngx_apigw_cli_usage_change_count(data, cursor, key, counter,
+                                            record);
+
+    if (change->same == before) {
+        return 0;
+    }
+
+    change->same = before;
+
+    if (change->action == NGX_APIGW_CLI_USAGE_GRANT) {
+        record->head.grant += change->amount;
+
+    } else {
+        change->amount = ngx_apigw_cli_usage_sum(record);
+        record->head.adjust -= change->amount;
+    }
+
+    k = *key;
+
+    value.mv_data = record;
+    value.mv_size = sizeof(ngx_apigw_usage_head_t)
+                    + record->head.parts * sizeof(ngx_apigw_usage_part_t);
+
+    return mdb_cursor_put(cursor, &k, &value, MDB_CURRENT);
+}
+
+
+/* A line of the audit: when, who, what. */
+
+static int
+ngx_apigw_cli_usage_note(ngx_apigw_store_t *store, MDB_txn *txn,
+    ngx_apigw_cli_usage_change_t *change)
+{
+    int                          rc;
+    u_char                       name[16];
+    MDB_val                      key, value;
+    ngx_str_t                    text;
+    ngx_uint_t                   i;
+    ngx_apigw_cli_t             *cli;
+    ngx_apigw_cli_buf_t          b;
+    ngx_apigw_cli_usage_conf_t  *conf;
+
+    cli = change->cli;
+    conf = cli->conf;
+
+    for (i = 0; i < 8; i++) {
+        name[i] = (u_char) ((uint64_t) cli->now >> (56 - 8 * i));
+    }
+
+    if (getrandom(name + 8, 8, 0) != 8) {
+        return errno;
+    }
+
+    ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));
+
+    ngx_apigw_cli_buf_puts(&b, "{");
+    ngx_apigw_cli_json_time(&b, "time", cli->now);
+
+    text.data = (u_char *) (change->action == NGX_APIGW_CLI_USAGE_GRANT
+                            ? "grant" : "reset");
+    text.len = ngx_strlen(text.data);
+    ngx_apigw_cli_json_text(&b, "action", &text);
+
+    text.data = (u_char *) (cli->sudo ? cli->sudo : cli->user ? cli->user
+                                                              : "");
+    text.len = ngx_strlen(text.data);
+    ngx_apigw_cli_json_text(&b, "user", &text);
+    ngx_apigw_cli_json_number(&b, "uid", cli->uid);
+    ngx_apigw_cli_json_text(&b, "consumer", &cli->args[0]);
+
+    if (conf->per.data) {
+        ngx_apigw_cli_json_text(&b, "per", &conf->per);
+    }
+
+    if (conf->plan.data) {
+        ngx_apigw_cli_json_text(&b, "plan", &conf->plan);
+    }
+
+    ngx_apigw_cli_json_number(&b, "units", change->amount);
+    ngx_apigw_cli_buf_puts(&b, "}\n");
+
+    key.mv_data = name;
+    key.mv_size = sizeof(name);
+    value.mv_data = b.data;
+    value.mv_size = b.len;
+
+    rc = mdb_put(txn, ngx_apigw_store_db(store, NGX_APIGW_USAGE_AUDIT), &key,
+                 &value, MDB_NOOVERWRITE);
+
+    ngx_apigw_cli_buf_free(&b);
+
+    return rc;
+}
+
+
+int
+ngx_apigw_cli_usage_audit(ngx_apigw_cli_t *cli)
+{
+    int                   rc;
+    MDB_txn              *txn;
+    MDB_val               key, value;
+    MDB_cursor           *cursor;
+    ngx_apigw_store_t    *store;
+    ngx_apigw_cli_buf_t   b;
+
+    store = ngx_apigw_cli_usage_open(cli, &rc);
+
+    if (store == NULL) {
+        return rc;
+    }
+
+    ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));
+
+    rc = ngx_apigw_store_read(store, &txn);
+
+    if (rc == 0) {
+        rc = mdb_cursor_open(txn, ngx_apigw_store_db(store,
+                                                     NGX_APIGW_USAGE_AUDIT),
+                             &cursor);
+
+        while (rc == 0) {
+            rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+
+            if (rc == 0) {
+                ngx_apigw_cli_buf_add(&b, value.mv_data, value.mv_size);
+            }
+        }
+
+        mdb_cursor_close(cursor);
+        ngx_apigw_store_read_end(store);
+    }
+
+    ngx_apigw_store_close(store);
+
+    if (rc != MDB_NOTFOUND && rc != NGX_APIGW_STORE_EEMPTY) {
+        return ngx_apigw_cli_usage_failed(rc);
+    }
+
+    rc = ngx_apigw_cli_flush(&b) == NGX_OK ? NGX_APIGW_CLI_DONE
+                                           : NGX_APIGW_CLI_FAILED;
+    ngx_apigw_cli_buf_free(&b);
+
+    return rc;
+}

@@ -1,0 +1,244 @@
+# The ledger has every admitted request exactly once, with its status, units,
+# bytes and names; over restarts, reloads, evictions and killed processes.  The
+# apigw command reports it, shows and changes quotas, exports and verifies.
+
+use strict;
+use warnings;
+
+use File::Path qw(make_path);
+use FindBin;
+use JSON::PP qw(decode_json);
+use POSIX qw(strftime);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use lib "$FindBin::Bin/lib";
+
+use Apigw::Scenario;
+
+sleep 1 while time % 86400 > 86300;
+
+my $gw = Apigw::Scenario->start(
+    workers => 2,
+    http    => <<'END',
+api_usage_zone zone=usage:256k store=logs/usage flush=100ms;
+api_plan p { quota 100 per=lifetime overage=unlimited; }
+api_plan n3 { quota 3 per=lifetime; quota 100 per=day; }
+api_plan n50 { quota 50 per=lifetime; }
+api_plan slow { rate 1r/h burst=2; }
+api_plan big { quota 1000000 per=month; }
+END
+    server  => <<'END',
+location /u {
+    api_usage zone=usage plan=$arg_p consumer=$arg_c key=$arg_k api=$arg_a
+              version=$arg_v cost=$arg_n;
+    empty_gif;
+}
+location /u/404 {
+    api_usage zone=usage plan=$arg_p consumer=$arg_c;
+    root html;
+}
+location /u/500 {
+    api_usage zone=usage plan=$arg_p consumer=$arg_c;
+    proxy_pass http://127.0.0.1:1;
+}
+END
+);
+
+my $store = $gw->root . '/logs/usage';
+
+sub report {
+    my (@args) = @_;
+
+    my ($status, $out, $err) = cli('usage', 'report', '--store', $store,
+                                   '--json', @args);
+
+    is($status, 0, "report @args") or diag($err);
+
+    return map { decode_json($_) } split /\n/, $out;
+}
+
+sub charge {
+    my ($n, $uri) = @_;
+
+    my $client = $gw->connect;
+    $client->get($uri) for 1 .. $n;
+}
+
+# the report once it has what was counted
+
+sub wait_report {
+    my ($field, $value, @args) = @_;
+
+    my @rows;
+
+    wait_for {
+        my ($status, $out) = cli('usage', 'report', '--store', $store,
+                                 '--json', @args);
+        @rows = map { decode_json($_) } split /\n/, $out;
+        @rows && $rows[0]{$field} == $value;
+    } 3;
+
+    return @rows;
+}
+
+
+# Entries
+
+charge(5, '/u?p=p&c=acme&k=k1&a=orders&v=v1');
+charge(2, '/u?p=p&c=acme&k=k2&a=orders&v=v2&n=60');
+$gw->get('/u/404?p=p&c=acme');
+$gw->get('/u/500?p=p&c=acme');
+$gw->expect_log(qr/connect\(\) failed/);
+
+my @rows = wait_report('requests', 2, '--consumer', 'acme');
+
+is(scalar @rows, 2, 'rows of two APIs');
+
+my ($none, $orders) = @rows;
+
+is($none->{api}, '', 'without an API');
+is($none->{status_4xx}, 1, 'one 404');
+is($none->{status_5xx}, 1, 'one 502');
+is($orders->{api}, 'orders', 'an API');
+is($orders->{requests}, 7, 'requests');
+is($orders->{status_2xx}, 7, 'status');
+is($orders->{units_included} + $orders->{units_overage}, 125, 'units');
+is($orders->{units_overage}, 25, 'overage: 125 of 100');
+is($none->{units_overage}, 2, 'overage: all of what follows');
+cmp_ok($orders->{bytes_in}, '>', 7 * 40, 'bytes in');
+cmp_ok($orders->{bytes_out}, '>', 7 * 43, 'bytes out');
+
+@rows = report('--consumer', 'acme', '--api', 'orders', '--detail');
+is_deeply([map { "$_->{key} $_->{version} $_->{requests}" } @rows],
+          ['k1 v1 5', 'k2 v2 2'], 'by key and version');
+
+charge(5, '/u?p=n3&c=limited');
+charge(4, '/u?p=slow&c=fast');
+
+wait_report('refused_quota', 2, '--consumer', 'limited');
+
+my ($limited) = report('--consumer', 'limited');
+is($limited->{requests}, 3, 'refused by quota: admitted');
+is($limited->{refused_quota}, 2, 'refused by quota');
+
+my ($fast) = report('--consumer', 'fast');
+is("$fast->{requests} $fast->{refused_rate}", '2 2', 'refused by rate');
+
+my ($status, $out) = cli('usage', 'report', '--store', $store, '--csv',
+                         '--by', 'month', '--plan', 'n3');
+my $month = strftime('%Y-%m', gmtime);
+like($out, qr/^period,consumer,key,plan,api,version,requests,.*\n\Q$month\E,limited,,n3,,,3,/,
+     'CSV by month');
+
+($status, $out) = cli('usage', 'report', '--store', $store);
+like($out, qr/^PERIOD .*OVERAGE.*\n.*acme +p /, 'table');
+
+
+# Quotas
+
+($status, $out) = cli('usage', 'show', '--store', $store, '--json', 'limited');
+my ($quota) = grep { $_->{per} eq 'lifetime' }
+              map { decode_json($_) } split /\n/, $out;
+is("$quota->{plan} $quota->{used} $quota->{limit} $quota->{granted}",
+   'n3 3 3 0', 'show');
+
+($status, $out) = cli('usage', 'show', '--store', $store, 'limited');
+like($out, qr/^n3 +lifetime +3 +3 +0 +0 +-$/m, 'show: table');
+
+isnt((cli('usage', 'show', '--store', $store, 'nobody'))[0], 0,
+     'show: nobody');
+
+my @grant = cli('usage', 'grant', '--store', $store, 'limited', '+2');
+isnt($grant[0], 0, 'grant: two quotas');
+like($grant[2], qr/2 such counters/, 'grant: says so');
+
+is((cli('usage', 'grant', '--store', $store, '--per', 'lifetime', 'limited',
+        '+2'))[0], 0, 'grant');
+
+my $works = wait_for { $gw->get('/u?p=n3&c=limited')->code == 200 } 3;
+ok($works, 'grant: works without a reload');
+
+is($gw->get('/u?p=n3&c=limited')->code, 200, 'grant: both units');
+is($gw->get('/u?p=n3&c=limited')->code, 429, 'grant: and not more');
+
+$gw->restart;
+is($gw->get('/u?p=n3&c=limited')->code, 429, 'grant: kept over a restart');
+
+is((cli('usage', 'reset', '--store', $store, '--per', 'lifetime',
+        'limited'))[0], 0, 'reset');
+$works = wait_for { $gw->get('/u?p=n3&c=limited')->code == 200 } 3;
+ok($works, 'reset: works');
+
+($status, $out) = cli('usage', 'audit', '--store', $store);
+my @audit = map { decode_json($_) } split /\n/, $out;
+is_deeply([map { "$_->{action} $_->{consumer} $_->{units}" } @audit],
+          ['grant limited 2', 'reset limited 5'], 'audit');
+
+
+# Completeness under load: reloads and killed workers; what clients were
+# answered is in the ledger, but for requests that were under way when their
+# worker died.
+
+my $wait = $gw->load_start(clients => 4, seconds => 2.5,
+                           uri => sub { "/u?p=big&c=load" . $_[1] % 40 });
+
+for (1 .. 3) {
+    sleep 0.3;
+    $gw->reload;
+    sleep 0.2;
+    $gw->kill_helper if $gw->helper;
+}
+
+my $load = $wait->();
+$gw->restart;
+
+my $sum = 0;
+$sum += $_->{requests} for grep { $_->{consumer} =~ /^load/ } report();
+
+is($load->{errors}, 0, 'load: no errors');
+is($sum, $load->{status}{200}, 'reloads, killed helpers: all is in the ledger');
+
+$wait = $gw->load_start(clients => 4, seconds => 1.5,
+                        uri => '/u?p=big&c=killed');
+for (1 .. 4) {
+    sleep 0.25;
+    $gw->kill_worker;
+}
+
+$load = $wait->();
+$gw->restart;
+
+my ($killed) = report('--consumer', 'killed');
+
+cmp_ok(abs($killed->{requests} - $load->{status}{200}), '<=',
+       $load->{errors} + 4 * 4, 'killed workers: but for what was under way');
+
+
+# Many more entries than the zone has room for
+
+$load = $gw->load(clients => 3, requests => 500, keepalive => 1,
+                  uri => sub { "/u?p=n50&c=many" . ($_[1] * 3 + $_[0]) });
+
+$gw->restart;
+
+my %count;
+$count{$_->{consumer}} += $_->{requests}
+    for grep { $_->{consumer} =~ /^many/ } report();
+
+is(scalar keys %count, $load->{status}{200} // 0,
+   'more entries than fit: all that were admitted');
+is_deeply([grep { $count{$_} != 1 } keys %count], [], 'each once');
+cmp_ok($load->{status}{200}, '>', 300, 'most were');
+
+
+# Export and verification
+
+my $dir = $gw->root . '/export';
+make_path($dir);
+
+is((cli('usage', 'export', '--store', $store, '--dir', $dir))[0], 0,
+   'export: nothing is over yet');
+is_deeply([glob "$dir/*"], [], 'export: no files');
+
+done_testing;
