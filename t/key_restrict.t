@@ -194,7 +194,7 @@ is($answer->header('WWW-Authenticate'), $unknown->header('WWW-Authenticate'),
    'same challenge');
 like($gw->error_log, qr/\[warn\] .*API key "trap" of "joe" was refused: decoy/,
      'logged');
-like($gw->error_log, qr/\[info\] .*API key "home" of "joe" was refused: address/,
+like($gw->error_log, qr/\[info\] .*API key "home" of "joe" was refused: addr/,
      'others at info');
 
 

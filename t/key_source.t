@@ -13,8 +13,11 @@ chown((getpwnam('nobody'))[2, 3], "$dir/keys") if $> == 0;
 
 our $apigw = $ENV{APIGW_CLI} || "$ENV{TEST_NGINX_BUILD}/apigw";
 
-chomp(our $key = `$apigw key create --store $dir/keys --id joe-1 --consumer joe 2>/dev/null`);
-chomp(our $other = `$apigw key create --store $dir/keys --id ann-1 --consumer ann 2>/dev/null`);
+our ($key, $other) = map {
+    my @args = ("--store $dir/keys", "--id $_-1", "--consumer $_");
+    my $made = `$apigw key create @args 2>&1`;
+    $made =~ /^(ak_\w+)$/m ? $1 : undef;
+} qw(joe ann);
 
 die "no key was made\n" if !$key || !$other;
 

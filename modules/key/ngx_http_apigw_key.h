@@ -57,6 +57,7 @@ typedef struct {
     ngx_apigw_key_cache_t       *cache;
     time_t                       checked;   /* when the store was */
     time_t                       swept;     /* when its readers were */
+    ngx_apigw_store_t           *used;      /* during a flush */
     ngx_uint_t                   pos;       /* of the flush */
     unsigned                     failed:1;
 } ngx_http_apigw_key_zone_t;

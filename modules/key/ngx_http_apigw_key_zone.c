@@ -50,10 +50,10 @@ static ngx_int_t ngx_http_apigw_key_help(ngx_apigw_helper_t *helper,
 static void ngx_http_apigw_key_sweep(ngx_http_apigw_key_zone_t *zone);
 static ngx_int_t ngx_http_apigw_key_flush(ngx_http_apigw_key_zone_t *zone,
     ngx_log_t *log, ngx_http_apigw_key_batch_t *batch);
+static void ngx_http_apigw_key_end_flush(ngx_http_apigw_key_zone_t *zone);
 static void ngx_http_apigw_key_fill_batch(ngx_http_apigw_key_zone_t *zone,
     ngx_http_apigw_key_batch_t *batch);
-static int ngx_http_apigw_key_open_used(ngx_http_apigw_key_zone_t *zone,
-    ngx_apigw_store_t **store);
+static int ngx_http_apigw_key_open_used(ngx_http_apigw_key_zone_t *zone);
 static int ngx_http_apigw_key_write_batch(ngx_apigw_store_t *store,
     MDB_txn *txn, void *data);
 static ngx_uint_t ngx_http_apigw_key_is_duplicate(ngx_str_t *value,
@@ -382,7 +382,7 @@ ngx_http_apigw_key_help(ngx_apigw_helper_t *helper, ngx_log_t *log,
         return NGX_AGAIN;
     }
 
-    zone->pos = 0;
+    ngx_http_apigw_key_end_flush(zone);
 
     return NGX_OK;
 }
@@ -409,16 +409,14 @@ static ngx_int_t
 ngx_http_apigw_key_flush(ngx_http_apigw_key_zone_t *zone, ngx_log_t *log,
     ngx_http_apigw_key_batch_t *batch)
 {
-    int                 rc;
-    ngx_uint_t          i;
-    ngx_apigw_store_t  *store;
+    int         rc;
+    ngx_uint_t  i;
 
-    rc = ngx_http_apigw_key_open_used(zone, &store);
+    rc = ngx_http_apigw_key_open_used(zone);
 
     if (rc == 0) {
-        rc = ngx_apigw_store_write(store, ngx_http_apigw_key_write_batch,
+        rc = ngx_apigw_store_write(zone->used, ngx_http_apigw_key_write_batch,
                                    batch);
-        ngx_apigw_store_close(store);
     }
 
     if (rc != 0) {
@@ -430,7 +428,7 @@ ngx_http_apigw_key_flush(ngx_http_apigw_key_zone_t *zone, ngx_log_t *log,
                           ngx_apigw_key_store_strerror(rc));
         }
 
-        zone->pos = 0;
+        ngx_http_apigw_key_end_flush(zone);
 
         return NGX_ERROR;
     }
@@ -440,6 +438,18 @@ ngx_http_apigw_key_flush(ngx_http_apigw_key_zone_t *zone, ngx_log_t *log,
     }
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_apigw_key_end_flush(ngx_http_apigw_key_zone_t *zone)
+{
+    zone->pos = 0;
+
+    if (zone->used) {
+        ngx_apigw_store_close(zone->used);
+        zone->used = NULL;
+    }
 }
 
 
@@ -473,12 +483,16 @@ ngx_http_apigw_key_fill_batch(ngx_http_apigw_key_zone_t *zone,
 /* Root leaves the directory to the owner of the one it is in. */
 
 static int
-ngx_http_apigw_key_open_used(ngx_http_apigw_key_zone_t *zone,
-    ngx_apigw_store_t **store)
+ngx_http_apigw_key_open_used(ngx_http_apigw_key_zone_t *zone)
 {
+    int           rc;
     u_char       *p;
     struct stat   sb;
     u_char        name[NGX_MAX_PATH];
+
+    if (zone->used) {
+        return 0;
+    }
 
     p = ngx_snprintf(name, NGX_MAX_PATH - 1, "%V/" NGX_APIGW_KEY_STORE_USED,
                      &zone->helper.directory);
@@ -497,8 +511,13 @@ ngx_http_apigw_key_open_used(ngx_http_apigw_key_zone_t *zone,
         return errno;
     }
 
-    return ngx_apigw_store_open(store, (char *) name,
-                                &ngx_apigw_key_used_kind);
+    rc = ngx_apigw_store_open(&zone->used, (char *) name,
+                              &ngx_apigw_key_used_kind);
+    if (rc != 0) {
+        zone->used = NULL;
+    }
+
+    return rc;
 }
 
 
