@@ -324,13 +324,17 @@ sub added {
             $functions{$name} = ($functions{$name} // 0) - $n;
         }
 
-        my @order = sort { $functions{$b} <=> $functions{$a} || $a cmp $b }
-                    grep { $functions{$_} >= 0.5 } keys %functions;
+        # also what became less: two names for one piece of nginx show so
+
+        my @order = sort { abs $functions{$b} <=> abs $functions{$a}
+                           || $a cmp $b }
+                    grep { abs $functions{$_} >= 0.5 } keys %functions;
 
         splice @order, $FUNCTIONS if @order > $FUNCTIONS;
 
         $item{"functions_$endpoint"} = [
-            map { { name => $_, added => int $functions{$_} + 0.5 } } @order
+            map { { name => $_, added => POSIX::floor($functions{$_} + 0.5) } }
+            @order
         ];
     }
 

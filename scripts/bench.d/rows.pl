@@ -119,7 +119,8 @@ my $day = 'quota 1000000000 per=day;';
 
 my $usage = {
     modules => ['usage'],
-    config  => 'api_usage zone=usage plan=pro consumer=$http_x_caller;',
+    config  => 'api_usage zone=usage plan=pro consumer=$http_x_caller;
+                api_usage_headers off;',
     probe   => ['$api_usage_status', qr/^PASSED$/],
     shape   => 'caller',
     request => $caller->(1),
@@ -360,6 +361,13 @@ my @rows = (
         fill    => 10_000,
     },
 
+    {   %$usage,
+        name   => 'usage: rate + two quotas, RateLimit headers',
+        target => 2000,
+        http   => "$usage_zone api_plan pro { $rate $day $month }",
+        config => 'api_usage zone=usage plan=pro consumer=$http_x_caller;',
+    },
+
     # version
 
     {   %$version,
@@ -403,6 +411,7 @@ my @rows = (
         target  => 4000,
         config  => 'api_publish orders;
                    auth_api_key zone=keys;
+                   api_usage_headers off;
                    api_usage zone=usage plan=$api_key_plan
                    consumer=$api_key_consumer;',
     },
