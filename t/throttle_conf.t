@@ -39,7 +39,8 @@ my @cases = (
     ['unlimited by default',
      'api_throttle_zone $arg_k zone=z:32k rate=$arg_r default=unlimited;',
      $USE],
-    ['cost by variable, of any size', $ZONE, 'api_throttle zone=z cost=$arg_c;'],
+    ['cost by variable, of any size', $ZONE,
+     'api_throttle zone=z cost=$arg_c;'],
     ['levels and headers',
      join(' ', map { "server { listen 127.0.0.1:%%PORT_5%%; server_name $_;"
                      . " api_throttle_log_level $_; }" }
@@ -211,7 +212,9 @@ my ($status, $text) = $gw->test_config(
     http => 'api_throttle_zone $arg_k zone=z:32k rate=5000r/s burst=4;',
     server => $USE);
 is($status, 0, 'a rate that a burst does not let through: accepted');
-like($text, qr/\[warn\] .*the rate of api_throttle_zone "z" cannot be reached with a burst of 4 in \S+:\d+, a millisecond brings more/,
+like($text, qr/\[warn\]\ .*the\ rate\ of\ api_throttle_zone\ "z"\ cannot\ be
+              \ reached\ with\ a\ burst\ of\ 4\ in\ \S+:\d+,
+              \ a\ millisecond\ brings\ more/x,
      'with a warning');
 
 done_testing;

@@ -57,12 +57,12 @@ my $long = '9' x 3000;
 
 $gw->get("/rate?k=1&r=$_") for '', '5', 'x', $long, '1r/s', 'unlimited';
 is(lines(qr/invalid rate/), 1, 'invalid rates: one line a minute');
-is(lines(qr/\[error\].* invalid rate "5" for api_throttle_zone "var", the default is used/),
+is(lines(qr/\[error\].* invalid rate "5" for api_throttle_zone "var", the/),
    1, 'which is the first');
 
 $gw->get("/cost?k=1&c=$_") for '', '3', '0', '-3', 'x';
 is(lines(qr/invalid cost/), 1, 'invalid costs: one line a minute');
-is(lines(qr/\[error\].* invalid cost "-3" for api_throttle_zone "var", 1 is used/),
+is(lines(qr/\[error\].* invalid cost "-3" for api_throttle_zone "var", 1/),
    1, 'which is the first');
 
 my $client = $gw->connect;
@@ -73,7 +73,7 @@ for my $i (1 .. 3000) {
 }
 
 is($refused, 0, 'a full zone refuses nobody');
-is(lines(qr/\[warn\].* api_throttle_zone "small" is full, keys are forgotten too early/),
+is(lines(qr/\[warn\].* api_throttle_zone "small" is full, keys are forgotten/),
    1, 'a full zone: one line a minute');
 
 $gw->get('/info?k=2') for 1 .. 2;

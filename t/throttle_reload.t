@@ -136,7 +136,9 @@ admitted('same', 4);
 
 $gw->expect_log(qr/uses the "\$arg_other" key while previously/);
 like($gw->reload_fails(http => http(key => '$arg_other')),
-     qr/api_throttle_zone "z" uses the "\$arg_other" key while previously it used the "\$arg_k" key, give it another name or restart nginx/,
+     qr/api_throttle_zone\ "z"\ uses\ the\ "\$arg_other"\ key\ while\ previously
+        \ it\ used\ the\ "\$arg_k"\ key,\ give\ it\ another\ name\ or
+        \ restart\ nginx/x,
      'a changed key is refused');
 is(get('same')->code, 429, 'and the old one goes on');
 

@@ -99,11 +99,9 @@ static uint64_t ngx_apigw_bucket_convert(const ngx_apigw_limit_t *limit,
 
 static uint64_t ngx_apigw_buckets_now(ngx_apigw_buckets_t *buckets,
     uint64_t now);
-static void ngx_apigw_bucket_locate(ngx_apigw_charge_t *charge,
-    ngx_apigw_place_t *place);
+static ngx_uint_t ngx_apigw_bucket_take_slow(ngx_apigw_charge_t *charge,
+    ngx_msec_t now);
 static ngx_apigw_cell_t *ngx_apigw_bucket_find(ngx_apigw_place_t *place);
-static ngx_uint_t ngx_apigw_bucket_decide(ngx_apigw_charge_t *charge,
-    uint64_t full);
 static ngx_int_t ngx_apigw_bucket_insert(ngx_apigw_charge_t *charge,
     ngx_apigw_place_t *place, ngx_uint_t patient);
 static ngx_int_t ngx_apigw_bucket_reserve(ngx_apigw_charge_t *charge,
@@ -175,6 +173,80 @@ ngx_apigw_cell_read(ngx_apigw_cell_t *cell)
     } while (__atomic_load_n(&cell->tag, __ATOMIC_ACQUIRE) != got.tag);
 
     return got;
+}
+
+
+static ngx_inline void
+ngx_apigw_bucket_locate(ngx_apigw_charge_t *charge, ngx_apigw_place_t *place)
+{
+    uint64_t              first, second, sets;
+    ngx_apigw_buckets_t  *buckets;
+
+    buckets = charge->buckets;
+    sets = buckets->sets;
+
+    first = ((charge->hash.h[0] >> 32) * sets) >> 32;
+    second = ((charge->hash.h[0] & 0xffffffff) * sets) >> 32;
+
+    if (second == first) {
+        second = first ? first - 1 : 1;
+    }
+
+    place->set[0] = buckets->cells + first * NGX_APIGW_BUCKET_SET;
+    place->set[1] = buckets->cells + second * NGX_APIGW_BUCKET_SET;
+    place->home = charge->hash.h[1] % NGX_APIGW_BUCKET_SET;
+    place->tag = (charge->hash.h[1] & ~NGX_APIGW_RATE_MASK)
+                 | charge->limit->code;
+}
+
+
+/*
+ * Sets what becomes of a bucket that is full at the moment "full" when the
+ * cost is taken from it, or leaves it as it is if it does not hold as much.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_apigw_bucket_decide(ngx_apigw_charge_t *charge, uint64_t full)
+{
+    uint64_t                  now, end, moment;
+    const ngx_apigw_limit_t  *limit;
+
+    limit = charge->limit;
+    now = ngx_apigw_moment(charge->now);
+    end = now + limit->depth;
+
+    if (full < now) {
+        full = now;
+    }
+
+    charge->full = full;
+    charge->admitted = 0;
+
+    if (charge->cost == 1) {
+        moment = ngx_apigw_moment_add(limit, full, limit->interval);
+
+    } else {
+        if (charge->cost > limit->burst) {
+            return 0;
+        }
+
+        if (charge->cost == 0) {
+            charge->admitted = 1;
+            return 1;
+        }
+
+        moment = ngx_apigw_moment_add(limit, full,
+                                    ngx_apigw_limit_span(limit, charge->cost));
+    }
+
+    if (moment > end) {
+        return 0;
+    }
+
+    charge->full = moment;
+    charge->admitted = 1;
+
+    return 1;
 }
 
 
@@ -356,8 +428,51 @@ ngx_apigw_buckets_stat(ngx_apigw_buckets_t *buckets, ngx_msec_t msec,
 }
 
 
+/* Nearly always a key is at its first place, and alone there. */
+
 ngx_uint_t
 ngx_apigw_bucket_take(ngx_apigw_charge_t *charge, ngx_msec_t now)
+{
+    uint64_t              set, tag;
+    ngx_apigw_pair_t      got, new;
+    ngx_apigw_cell_t     *cell;
+    ngx_apigw_buckets_t  *buckets;
+
+    buckets = charge->buckets;
+    set = ((charge->hash.h[0] >> 32) * buckets->sets) >> 32;
+    tag = (charge->hash.h[1] & ~NGX_APIGW_RATE_MASK) | charge->limit->code;
+
+    charge->charged = 0;
+    charge->evicted = 0;
+    charge->now = ngx_apigw_buckets_now(buckets, now);
+
+    cell = buckets->cells + set * NGX_APIGW_BUCKET_SET
+           + charge->hash.h[1] % NGX_APIGW_BUCKET_SET;
+    got = ngx_apigw_cell_read(cell);
+
+    if (got.tag != tag) {
+        return ngx_apigw_bucket_take_slow(charge, now);
+    }
+
+    if (!ngx_apigw_bucket_decide(charge, got.value) || charge->cost == 0) {
+        return charge->admitted;
+    }
+
+    new.tag = tag;
+    new.value = charge->full;
+
+    if (!ngx_apigw_pair_cas(cell, &got, new)) {
+        return ngx_apigw_bucket_take_slow(charge, now);
+    }
+
+    charge->charged = 1;
+
+    return 1;
+}
+
+
+static ngx_uint_t
+ngx_apigw_bucket_take_slow(ngx_apigw_charge_t *charge, ngx_msec_t now)
 {
     ngx_uint_t          tries;
     ngx_apigw_pair_t    got, set;
@@ -365,9 +480,6 @@ ngx_apigw_bucket_take(ngx_apigw_charge_t *charge, ngx_msec_t now)
     ngx_apigw_place_t   place;
 
     ngx_apigw_bucket_locate(charge, &place);
-
-    charge->charged = 0;
-    charge->evicted = 0;
 
     for (tries = 0; /* void */ ; tries++) {
 
@@ -686,30 +798,6 @@ ngx_apigw_buckets_now(ngx_apigw_buckets_t *buckets, uint64_t now)
 }
 
 
-static void
-ngx_apigw_bucket_locate(ngx_apigw_charge_t *charge, ngx_apigw_place_t *place)
-{
-    uint64_t              first, second, sets;
-    ngx_apigw_buckets_t  *buckets;
-
-    buckets = charge->buckets;
-    sets = buckets->sets;
-
-    first = ((charge->hash.h[0] >> 32) * sets) >> 32;
-    second = ((charge->hash.h[0] & 0xffffffff) * sets) >> 32;
-
-    if (second == first) {
-        second = first ? first - 1 : 1;
-    }
-
-    place->set[0] = buckets->cells + first * NGX_APIGW_BUCKET_SET;
-    place->set[1] = buckets->cells + second * NGX_APIGW_BUCKET_SET;
-    place->home = charge->hash.h[1] % NGX_APIGW_BUCKET_SET;
-    place->tag = (charge->hash.h[1] & ~NGX_APIGW_RATE_MASK)
-                 | charge->limit->code;
-}
-
-
 /* Returns the cell of a key, NULL if it has none. */
 
 static ngx_apigw_cell_t *
@@ -735,56 +823,6 @@ ngx_apigw_bucket_find(ngx_apigw_place_t *place)
     }
 
     return NULL;
-}
-
-
-/*
- * Sets what becomes of a bucket that is full at the moment "full" when the
- * cost is taken from it, or leaves it as it is if it does not hold as much.
- */
-
-static ngx_uint_t
-ngx_apigw_bucket_decide(ngx_apigw_charge_t *charge, uint64_t full)
-{
-    uint64_t                  now, end, moment;
-    const ngx_apigw_limit_t  *limit;
-
-    limit = charge->limit;
-    now = ngx_apigw_moment(charge->now);
-    end = now + limit->depth;
-
-    if (full < now) {
-        full = now;
-    }
-
-    charge->full = full;
-    charge->admitted = 0;
-
-    if (charge->cost == 1) {
-        moment = ngx_apigw_moment_add(limit, full, limit->interval);
-
-    } else {
-        if (charge->cost > limit->burst) {
-            return 0;
-        }
-
-        if (charge->cost == 0) {
-            charge->admitted = 1;
-            return 1;
-        }
-
-        moment = ngx_apigw_moment_add(limit, full,
-                                    ngx_apigw_limit_span(limit, charge->cost));
-    }
-
-    if (moment > end) {
-        return 0;
-    }
-
-    charge->full = moment;
-    charge->admitted = 1;
-
-    return 1;
 }
 
 

@@ -68,9 +68,25 @@ ngx_apigw_hash_word(const u_char *p)
 }
 
 
+static ngx_inline uint32_t
+ngx_apigw_hash_half_word(const u_char *p)
+{
+    uint32_t  w;
+
+    ngx_memcpy(&w, p, sizeof(uint32_t));
+
+    return w;
+}
+
+
+/*
+ * With "full" of 0 only the first half is drawn, and the second one made of
+ * it: enough to tell keys apart in memory, not to identify them for good.
+ */
+
 static ngx_inline void
-ngx_apigw_hash(ngx_apigw_hash_t *hash, const ngx_apigw_hash_key_t *key,
-    const u_char *data, size_t len)
+ngx_apigw_hash_part(ngx_apigw_hash_t *hash, const ngx_apigw_hash_key_t *key,
+    const u_char *data, size_t len, ngx_uint_t full)
 {
     size_t         rest;
     uint64_t       v0, v1, v2, v3, w;
@@ -93,9 +109,19 @@ ngx_apigw_hash(ngx_apigw_hash_t *hash, const ngx_apigw_hash_key_t *key,
 
     w = (uint64_t) len << 56;
 
-    while (rest) {
-        rest--;
-        w |= (uint64_t) last[rest] << (8 * rest);
+    if (rest && len >= 8) {
+        w |= ngx_apigw_hash_word(last + rest - 8) >> (64 - 8 * rest);
+
+    } else if (rest >= 4) {
+        w |= ngx_apigw_hash_half_word(last)
+             | (uint64_t) ngx_apigw_hash_half_word(last + rest - 4)
+               << (8 * (rest - 4));
+
+    } else {
+        while (rest) {
+            rest--;
+            w |= (uint64_t) last[rest] << (8 * rest);
+        }
     }
 
     v3 ^= w;
@@ -108,11 +134,32 @@ ngx_apigw_hash(ngx_apigw_hash_t *hash, const ngx_apigw_hash_key_t *key,
     ngx_apigw_hash_round();
     hash->h[0] = v0 ^ v1 ^ v2 ^ v3;
 
+    if (!full) {
+        hash->h[1] = hash->h[0] * 0x9e3779b97f4a7c15ULL;
+        return;
+    }
+
     v1 ^= 0xdd;
     ngx_apigw_hash_round();
     ngx_apigw_hash_round();
     ngx_apigw_hash_round();
     hash->h[1] = v0 ^ v1 ^ v2 ^ v3;
+}
+
+
+static ngx_inline void
+ngx_apigw_hash(ngx_apigw_hash_t *hash, const ngx_apigw_hash_key_t *key,
+    const u_char *data, size_t len)
+{
+    ngx_apigw_hash_part(hash, key, data, len, 1);
+}
+
+
+static ngx_inline void
+ngx_apigw_hash_half(ngx_apigw_hash_t *hash, const ngx_apigw_hash_key_t *key,
+    const u_char *data, size_t len)
+{
+    ngx_apigw_hash_part(hash, key, data, len, 0);
 }
 
 

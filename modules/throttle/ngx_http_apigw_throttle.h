@@ -75,6 +75,7 @@ typedef struct {
 
     ngx_http_apigw_throttle_shared_t
                                 *sh;
+    const ngx_apigw_hash_key_t  *hash_key;   /* of sh->buckets */
     ngx_slab_pool_t             *shpool;
 
     ngx_http_apigw_throttle_text_t
@@ -137,6 +138,7 @@ typedef struct {
     ngx_http_apigw_throttle_use_t
                                 *uses[NGX_HTTP_APIGW_THROTTLE_USES];
     ngx_uint_t                   n;
+    ngx_uint_t                   plain;      /* one, all of it constant */
 } ngx_http_apigw_throttle_list_t;
 
 
@@ -205,8 +207,6 @@ void ngx_http_apigw_throttle_apply(ngx_shm_zone_t *shm_zone);
 
 ngx_int_t ngx_http_apigw_throttle_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_apigw_throttle_text_t *compiled);
-ngx_int_t ngx_http_apigw_throttle_text(ngx_http_request_t *r,
-    ngx_http_apigw_throttle_text_t *compiled, ngx_str_t *text);
 
 
 /*
@@ -244,6 +244,29 @@ static ngx_inline ngx_http_apigw_throttle_counts_t *
 ngx_http_apigw_throttle_counts(ngx_http_apigw_throttle_zone_t *zone)
 {
     return &zone->sh->counts[ngx_worker % NGX_HTTP_APIGW_THROTTLE_STRIPES];
+}
+
+
+static ngx_inline ngx_int_t
+ngx_http_apigw_throttle_text(ngx_http_request_t *r,
+    ngx_http_apigw_throttle_text_t *compiled, ngx_str_t *text)
+{
+    ngx_http_variable_value_t  *vv;
+
+    if (compiled->index == NGX_ERROR) {
+        return ngx_http_complex_value(r, &compiled->value, text);
+    }
+
+    vv = ngx_http_get_flushed_variable(r, compiled->index);
+
+    if (vv == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->len = vv->not_found ? 0 : vv->len;
+    text->data = vv->data;
+
+    return NGX_OK;
 }
 
 

@@ -19,8 +19,13 @@ static ngx_int_t ngx_http_apigw_throttle_late_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_throttle_handler(ngx_http_request_t *r,
     ngx_http_apigw_throttle_loc_conf_t *tlcf,
     ngx_http_apigw_throttle_list_t *list, ngx_uint_t phase);
+static ngx_int_t ngx_http_apigw_throttle_plain(ngx_http_request_t *r,
+    ngx_http_apigw_throttle_loc_conf_t *tlcf,
+    ngx_http_apigw_throttle_use_t *use, ngx_uint_t phase);
 static ngx_http_apigw_throttle_ctx_t *ngx_http_apigw_throttle_create_ctx(
-    ngx_http_request_t *r);
+    ngx_http_request_t *r, ngx_uint_t n);
+static ngx_int_t ngx_http_apigw_throttle_room(ngx_http_request_t *r,
+    ngx_http_apigw_throttle_round_t *round, ngx_uint_t n);
 static ngx_uint_t ngx_http_apigw_throttle_done(
     ngx_http_apigw_throttle_ctx_t *ctx, ngx_shm_zone_t *shm_zone);
 static ngx_int_t ngx_http_apigw_throttle_cost(ngx_http_request_t *r,
@@ -46,6 +51,8 @@ static void *ngx_http_apigw_throttle_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_apigw_throttle_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_apigw_throttle_merge_loc_conf(ngx_conf_t *cf,
     void *parent, void *child);
+static void ngx_http_apigw_throttle_list_init(
+    ngx_http_apigw_throttle_list_t *list);
 static ngx_int_t ngx_http_apigw_throttle_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_apigw_throttle_filter_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_apigw_throttle_init_process(ngx_cycle_t *cycle);
@@ -239,6 +246,10 @@ ngx_http_apigw_throttle_handler(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
+    if (list->plain && ctx == NULL) {
+        return ngx_http_apigw_throttle_plain(r, tlcf, list->uses[0], phase);
+    }
+
     round = NULL;
 
     for (i = 0; i < list->n; i++) {
@@ -262,7 +273,7 @@ ngx_http_apigw_throttle_handler(ngx_http_request_t *r,
         }
 
         if (ctx == NULL) {
-            ctx = ngx_http_apigw_throttle_create_ctx(r);
+            ctx = ngx_http_apigw_throttle_create_ctx(r, list->n);
             if (ctx == NULL) {
                 return NGX_HTTP_INTERNAL_SERVER_ERROR;
             }
@@ -278,15 +289,11 @@ ngx_http_apigw_throttle_handler(ngx_http_request_t *r,
         if (round == NULL) {
             round = &ctx->rounds[ctx->nrounds];
 
-            round->charges = ngx_palloc(r->pool, list->n
-                                        * (sizeof(ngx_apigw_charge_t)
-                                           + sizeof(use)));
-            if (round->charges == NULL) {
+            if (ctx->phases
+                && ngx_http_apigw_throttle_room(r, round, list->n) != NGX_OK)
+            {
                 return NGX_HTTP_INTERNAL_SERVER_ERROR;
             }
-
-            round->uses = (ngx_http_apigw_throttle_use_t **)
-                                                  &round->charges[list->n];
         }
 
         charge = &round->charges[round->n];
@@ -301,8 +308,7 @@ ngx_http_apigw_throttle_handler(ngx_http_request_t *r,
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        ngx_apigw_hash(&charge->hash, ngx_apigw_buckets_key(charge->buckets),
-                       key.data, key.len);
+        ngx_apigw_hash_half(&charge->hash, zone->hash_key, key.data, key.len);
 
         round->uses[round->n++] = use;
 
@@ -343,11 +349,106 @@ ngx_http_apigw_throttle_handler(ngx_http_request_t *r,
 }
 
 
-static ngx_http_apigw_throttle_ctx_t *
-ngx_http_apigw_throttle_create_ctx(ngx_http_request_t *r)
+/* One zone, all constant, nothing charged before: nearly every request. */
+
+static ngx_int_t
+ngx_http_apigw_throttle_plain(ngx_http_request_t *r,
+    ngx_http_apigw_throttle_loc_conf_t *tlcf,
+    ngx_http_apigw_throttle_use_t *use, ngx_uint_t phase)
 {
-    return ngx_http_apigw_create_ctx(r, &ngx_http_apigw_throttle_module,
-                                     sizeof(ngx_http_apigw_throttle_ctx_t));
+    ngx_str_t                         key;
+    ngx_apigw_charge_t               *charge;
+    ngx_http_apigw_throttle_ctx_t    *ctx;
+    ngx_http_apigw_throttle_zone_t   *zone;
+    ngx_http_apigw_throttle_round_t  *round;
+
+    zone = use->shm_zone->data;
+
+    if (ngx_http_apigw_throttle_text(r, &zone->key, &key) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (key.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_apigw_throttle_create_ctx(r, 1);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->headers = tlcf->headers;
+    ctx->phases = phase;
+    ctx->status = NGX_HTTP_APIGW_THROTTLE_PASSED;
+    ctx->nrounds = 1;
+
+    round = &ctx->rounds[0];
+
+    round->uses[0] = use;
+    round->n = 1;
+    round->counted = 1;
+
+    charge = round->charges;
+
+    charge->buckets = zone->sh->buckets;
+    charge->limit = &use->limit;
+    charge->cost = use->cost;
+
+    ngx_apigw_hash_half(&charge->hash, zone->hash_key, key.data, key.len);
+
+    if (!ngx_apigw_bucket_take(charge, ngx_current_msec)) {
+        return ngx_http_apigw_throttle_reject(r, tlcf, ctx, round);
+    }
+
+    (void) ngx_atomic_fetch_add(&ngx_http_apigw_throttle_counts(zone)->passed,
+                                1);
+
+    if (charge->evicted) {
+        ngx_http_apigw_throttle_full(r, round);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* A context with room for a round of n charges. */
+
+static ngx_http_apigw_throttle_ctx_t *
+ngx_http_apigw_throttle_create_ctx(ngx_http_request_t *r, ngx_uint_t n)
+{
+    ngx_http_apigw_throttle_ctx_t    *ctx;
+    ngx_http_apigw_throttle_round_t  *round;
+
+    ctx = ngx_http_apigw_create_ctx(r, &ngx_http_apigw_throttle_module,
+                                    sizeof(ngx_http_apigw_throttle_ctx_t)
+                                    + n * (sizeof(ngx_apigw_charge_t)
+                                           + sizeof(void *)));
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    round = &ctx->rounds[0];
+
+    round->charges = (ngx_apigw_charge_t *) (ctx + 1);
+    round->uses = (ngx_http_apigw_throttle_use_t **) &round->charges[n];
+
+    return ctx;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_throttle_room(ngx_http_request_t *r,
+    ngx_http_apigw_throttle_round_t *round, ngx_uint_t n)
+{
+    round->charges = ngx_palloc(r->pool, n * (sizeof(ngx_apigw_charge_t)
+                                              + sizeof(void *)));
+    if (round->charges == NULL) {
+        return NGX_ERROR;
+    }
+
+    round->uses = (ngx_http_apigw_throttle_use_t **) &round->charges[n];
+
+    return NGX_OK;
 }
 
 
@@ -641,7 +742,9 @@ ngx_http_apigw_throttle_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    if (ngx_http_apigw_throttle_headers(r, ctx) != NGX_OK) {
+    if (ctx->headers != NGX_HTTP_APIGW_THROTTLE_OFF
+        && ngx_http_apigw_throttle_headers(r, ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -734,6 +837,9 @@ ngx_http_apigw_throttle_merge_loc_conf(ngx_conf_t *cf, void *parent,
         conf->late = prev->late;
     }
 
+    ngx_http_apigw_throttle_list_init(conf->early);
+    ngx_http_apigw_throttle_list_init(conf->late);
+
     ngx_conf_merge_uint_value(conf->status, prev->status,
                               NGX_HTTP_TOO_MANY_REQUESTS);
     ngx_conf_merge_uint_value(conf->log_level, prev->log_level, NGX_LOG_INFO);
@@ -741,6 +847,27 @@ ngx_http_apigw_throttle_merge_loc_conf(ngx_conf_t *cf, void *parent,
                               NGX_HTTP_APIGW_THROTTLE_DRAFT);
 
     return NGX_CONF_OK;
+}
+
+
+static void
+ngx_http_apigw_throttle_list_init(ngx_http_apigw_throttle_list_t *list)
+{
+    ngx_http_apigw_throttle_use_t   *use;
+    ngx_http_apigw_throttle_zone_t  *zone;
+
+    if (list == NULL || list->n != 1) {
+        return;
+    }
+
+    use = list->uses[0];
+    zone = use->shm_zone->data;
+
+    list->plain = zone
+                  && zone->variable == NULL
+                  && use->cost_value == NULL
+                  && use->delay == NGX_ERROR
+                  && !use->dry_run;
 }
 
 

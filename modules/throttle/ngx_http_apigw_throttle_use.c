@@ -457,29 +457,6 @@ ngx_http_apigw_throttle_compile(ngx_conf_t *cf, ngx_str_t *text,
 
 
 ngx_int_t
-ngx_http_apigw_throttle_text(ngx_http_request_t *r,
-    ngx_http_apigw_throttle_text_t *compiled, ngx_str_t *text)
-{
-    ngx_http_variable_value_t  *vv;
-
-    if (compiled->index == NGX_ERROR) {
-        return ngx_http_complex_value(r, &compiled->value, text);
-    }
-
-    vv = ngx_http_get_flushed_variable(r, compiled->index);
-
-    if (vv == NULL) {
-        return NGX_ERROR;
-    }
-
-    text->len = vv->not_found ? 0 : vv->len;
-    text->data = vv->data;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
 ngx_http_apigw_throttle_limit(ngx_http_request_t *r,
     ngx_http_apigw_throttle_use_t *use, const ngx_apigw_limit_t **limit)
 {

@@ -336,6 +336,7 @@ ngx_http_apigw_throttle_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         }
 
         zone->sh = ozone->sh;
+        zone->hash_key = ozone->hash_key;
         zone->shpool = ozone->shpool;
 
         return NGX_OK;
@@ -354,6 +355,8 @@ ngx_http_apigw_throttle_init_zone(ngx_shm_zone_t *shm_zone, void *data)
                           "version, restart nginx", &shm_zone->shm.name);
             return NGX_ERROR;
         }
+
+        zone->hash_key = ngx_apigw_buckets_key(zone->sh->buckets);
 
         return NGX_OK;
     }
@@ -415,7 +418,9 @@ ngx_http_apigw_throttle_create_table(ngx_shm_zone_t *shm_zone)
     sh->applied = ngx_http_apigw_throttle_applied(zone);
 
     shpool->data = sh;
+
     zone->sh = sh;
+    zone->hash_key = ngx_apigw_buckets_key(sh->buckets);
 
     return NGX_OK;
 }

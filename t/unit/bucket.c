@@ -43,6 +43,7 @@ static void test_take_all(void);
 static void test_full(void);
 static void test_create(void);
 static void test_clock(void);
+static void test_hash(void);
 
 
 int
@@ -61,6 +62,7 @@ main(void)
     test_full();
     test_create();
     test_clock();
+    test_hash();
 
     printf("1..%u\n", (unsigned) tests);
 
@@ -863,4 +865,29 @@ test_clock(void)
        "a time far ahead is not believed");
 
     munmap(buckets, 4096);
+}
+
+
+/* the cheaper hash of keys: its first half is the whole one's */
+
+static void
+test_hash(void)
+{
+    u_char                data[64];
+    ngx_uint_t            i, bad;
+    ngx_apigw_hash_t      whole, half;
+    ngx_apigw_hash_key_t  key;
+
+    bad = (ngx_apigw_hash_new_key(&key) != NGX_OK);
+
+    for (i = 0; i < sizeof(data); i++) {
+        data[i] = (u_char) random64();
+
+        ngx_apigw_hash(&whole, &key, data, i);
+        ngx_apigw_hash_half(&half, &key, data, i);
+
+        bad += (whole.h[0] != half.h[0] || half.h[1] == whole.h[1]);
+    }
+
+    ok(bad == 0, "the hash of a key");
 }
