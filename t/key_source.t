@@ -47,9 +47,20 @@ our $http = <<'_EOC_';
             empty_gif;
         }
     }
+
+    server {
+        listen $TEST_NGINX_PORT_MIRROR;
+
+        location / {
+            # the error log tells what came
+
+            root html/mirror-$http_x_api_key$arg_api_key;
+        }
+    }
 _EOC_
 
 $ENV{TEST_NGINX_PORT_BACK} = server_port() + 1;
+$ENV{TEST_NGINX_PORT_MIRROR} = server_port() + 2;
 
 our $config = <<'_EOC_';
     add_header X-Who "$api_key_id" always;
@@ -100,6 +111,27 @@ our $config = <<'_EOC_';
         allow all;
         auth_api_key_source header=X-API-Key query=api_key;
         proxy_pass http://127.0.0.1:$TEST_NGINX_PORT_BACK;
+    }
+
+    location /asked {
+        auth_request /ask;
+        auth_request_set $seen $upstream_http_x_key;
+        auth_request_set $args_seen $upstream_http_x_uri;
+        auth_api_key_source header=X-API-Key query=api_key;
+        add_header X-Seen "$seen|$args_seen";
+        mirror /mirror;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_PORT_BACK;
+    }
+
+    location /ask {
+        internal;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_PORT_BACK;
+    }
+
+    location /mirror {
+        internal;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_PORT_MIRROR;
+        proxy_set_header X-Kept $http_z;
     }
 
     location /redirected {
@@ -320,6 +352,24 @@ X-Uri: /any
 ! X-Key", "X-Who: 
 X-Uri: /any
 ! X-Key"]
+
+
+
+=== auth_request and mirror do not see it
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+"GET /asked?api_key=$::key&a=1"
+--- more_headers eval
+"X-API-Key: $::key\nZ: 1"
+--- response_headers
+X-Seen: |/ask
+X-Uri: /asked?a=1
+! X-Key
+--- error_log
+html/mirror-/mirror"
+--- no_error_log eval
+[$::key]
 
 
 
