@@ -241,4 +241,54 @@ is((cli('usage', 'export', '--store', $store, '--dir', $dir))[0], 0,
    'export: nothing is over yet');
 is_deeply([glob "$dir/*"], [], 'export: no files');
 
+SKIP: {
+    my $maker = Apigw::Scenario::built('unit/counter');
+
+    skip 'the unit tests are not built', 1 if !$maker || !-x $maker;
+
+    my $past = $gw->root . '/past_temp';
+    make_path($past);
+    is(system($maker, '--make', $past), 0, 'a store of the past');
+
+    my @export = ('usage', 'export', '--store', $past, '--dir', $dir);
+    my @verify = ('usage', 'verify', '--dir', $dir);
+
+    my ($status, $out) = cli(@export);
+    is($status, 0, 'export');
+    my @files = sort glob "$dir/usage-*.ndjson";
+    cmp_ok(scalar @files, '>=', 4, 'a file for each day, with and without requests');
+    is((cli(@verify))[0], 0, 'verify');
+    is((cli(@export))[1], '', 'export: nothing is written twice');
+
+    my $text = Apigw::Nginx::slurp($files[1]);
+
+    unlink $files[1];
+    like((cli(@verify))[2], qr/is missing/, 'verify: a missing file');
+
+    write_file($files[1], $text . ' ');
+    like((cli(@verify))[2], qr/altered/, 'verify: an altered file');
+
+    write_file($files[1], $text);
+    is((cli(@verify))[0], 0, 'verify: as before');
+
+    my $last = Apigw::Nginx::slurp($files[-1]);
+    write_file($files[-1], $last =~ s/"day"/"Day"/r);
+    isnt((cli(@verify))[0], 0, 'verify: an altered last file');
+
+    unlink $files[-1];
+    isnt((cli(@verify))[0], 0, 'verify: a missing last file');
+    write_file($files[-1], $last);
+
+    unlink $files[0];
+    isnt((cli(@verify))[0], 0, 'verify: a missing first file');
+}
+
+sub write_file {
+    my ($path, $text) = @_;
+
+    open my $out, '>', $path or die "$path: $!";
+    print $out $text;
+    close $out;
+}
+
 done_testing;

@@ -1,0 +1,855 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+/*
+ * The tables of the usage module in front of a real store: processes that
+ * charge, evict, load and flush at once and are killed; failures of the store
+ * at every call; instances that die.  What was admitted is never more than
+ * the limit, and all of it is in the store, once.
+ *
+ * "counter --make DIR" makes a store with a ledger of days long past.
+ */
+
+
+#include <stdio.h>
+#include <lmdb.h>
+
+
+static int fault_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data,
+    unsigned int flags);
+static int fault_get(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data);
+static int fault_begin(MDB_env *env, MDB_txn *parent, unsigned int flags,
+    MDB_txn **txn);
+static int fault_commit(MDB_txn *txn);
+
+#define mdb_put        fault_put
+#define mdb_get        fault_get
+#define mdb_txn_begin  fault_begin
+#define mdb_txn_commit fault_commit
+
+#include "../../modules/common/ngx_apigw_store.c"
+#include "../../modules/common/ngx_apigw_window.c"
+#include "../../modules/usage/ngx_apigw_counter.c"
+#include "../../modules/usage/ngx_apigw_instance.c"
+#include "../../modules/usage/ngx_apigw_ledger.c"
+#include "../../modules/usage/ngx_apigw_ledger_store.c"
+#include "../../modules/usage/ngx_apigw_plan.c"
+#include "../../modules/usage/ngx_apigw_usage_store.c"
+
+#undef mdb_put
+#undef mdb_get
+#undef mdb_txn_begin
+#undef mdb_txn_commit
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+
+#define SETS       3
+#define CONSUMERS  120
+#define LIMIT      25
+#define WORKERS    3
+
+
+static char      directory[256] = "/tmp/apigw-counter-XXXXXX";
+static unsigned  count;
+static long      calls, fail_at;
+static int       fail_late;
+
+
+typedef struct {
+    pthread_mutex_t  mutex;
+    uint64_t         instance;
+    uint32_t         admitted[CONSUMERS];
+    uint32_t         entered[CONSUMERS];
+    uint32_t         refused[CONSUMERS];
+    uint32_t         full;
+    u_char           tables[1] __attribute__((aligned(64)));
+} shared_t;
+
+
+static shared_t                  *shared;
+static ngx_apigw_counter_table_t  table;
+static ngx_apigw_ledger_table_t   ledger;
+static ngx_apigw_instance_t       instance;
+static ngx_apigw_plan_t           plan;
+static ngx_apigw_hash_key_t       hash_key = {{ 1, 2 }};
+
+
+static int
+faulty(void)
+{
+    return fail_at && ++calls == fail_at;
+}
+
+
+static int
+fault_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data,
+    unsigned int flags)
+{
+    return faulty() ? ENOSPC : mdb_put(txn, dbi, key, data, flags);
+}
+
+
+static int
+fault_get(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
+{
+    return faulty() ? EIO : mdb_get(txn, dbi, key, data);
+}
+
+
+static int
+fault_begin(MDB_env *env, MDB_txn *parent, unsigned int flags, MDB_txn **txn)
+{
+    return faulty() ? ENOMEM : mdb_txn_begin(env, parent, flags, txn);
+}
+
+
+/* A commit fails, or succeeds and is reported as failed. */
+
+static int
+fault_commit(MDB_txn *txn)
+{
+    int  rc;
+
+    if (!faulty()) {
+        return mdb_txn_commit(txn);
+    }
+
+    if (fail_late) {
+        rc = mdb_txn_commit(txn);
+        return rc ? rc : EIO;
+    }
+
+    mdb_txn_abort(txn);
+
+    return ENOSPC;
+}
+
+
+static void
+check(int good, const char *what)
+{
+    printf("%s %u - %s\n", good ? "ok" : "not ok", ++count, what);
+    fflush(stdout);
+}
+
+
+static void
+lock(void)
+{
+    if (pthread_mutex_lock(&shared->mutex) == EOWNERDEAD) {
+        pthread_mutex_consistent(&shared->mutex);
+    }
+}
+
+
+/* Fresh tables and a new instance, as a start of nginx makes them. */
+
+static void
+start(void)
+{
+    size_t               size;
+    pthread_mutexattr_t  attr;
+
+    size = sizeof(shared_t) + ngx_apigw_counter_size(SETS)
+           + ngx_apigw_ledger_size(SETS) + 256;
+
+    shared = mmap(NULL, size, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS,
+                  -1, 0);
+
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(&shared->mutex, &attr);
+
+    ngx_apigw_counter_map(&table, shared->tables, SETS);
+    ngx_apigw_ledger_map(&ledger,
+                         ngx_align_ptr(shared->tables
+                                       + ngx_apigw_counter_size(SETS), 64),
+                         SETS);
+
+    if (ngx_apigw_instance_create(&instance, directory) != 0) {
+        perror("instance");
+        exit(1);
+    }
+
+    shared->instance = instance.id;
+}
+
+
+static void
+name_of(int consumer, char *text, ngx_str_t *name, ngx_apigw_hash_t *hash)
+{
+    name->len = sprintf(text, "consumer-%d", consumer);
+    name->data = (u_char *) text;
+
+    ngx_apigw_hash(hash, &hash_key, name->data, name->len);
+}
+
+
+static ngx_apigw_store_t *
+open_store(void)
+{
+    int                 rc;
+    ngx_apigw_store_t  *store;
+
+    rc = ngx_apigw_store_open(&store, directory, &ngx_apigw_usage_kind);
+
+    if (rc != 0) {
+        fprintf(stderr, "open: %s\n", ngx_apigw_store_strerror(rc));
+        exit(1);
+    }
+
+    return store;
+}
+
+
+/* A charge as a worker makes it: 1 admitted, 0 refused, -1 no room. */
+
+static int
+charge(ngx_apigw_store_t *store, int consumer, uint64_t limit)
+{
+    char                       text[32];
+    uint64_t                   value, total, version;
+    ngx_int_t                  rc;
+    ngx_str_t                  name;
+    ngx_uint_t                 slot, evicted;
+    ngx_apigw_hash_t           hash;
+    ngx_apigw_counter_id_t     id;
+    ngx_apigw_counter_info_t   info;
+    ngx_apigw_counter_load_t   load;
+    ngx_apigw_window_span_t    span = { 0, NGX_APIGW_WINDOW_NEVER };
+
+    name_of(consumer, text, &name, &hash);
+
+    ngx_apigw_counter_place(&table, &hash, plan.quotas[0].salt, 0, &id);
+
+    for ( ;; ) {
+        slot = ngx_apigw_counter_find(&table, &id);
+
+        if (slot != NGX_APIGW_COUNTER_NONE) {
+            rc = ngx_apigw_counter_charge(&table, slot, id.tag, 1, limit,
+                                          &value, &total);
+            if (rc == NGX_OK) {
+                return 1;
+            }
+
+            if (rc == NGX_DECLINED) {
+                return 0;
+            }
+
+            continue;
+        }
+
+        ngx_apigw_plan_counter(&plan, &plan.quotas[0], &span, &name, 0, &info);
+        ngx_apigw_counter_load_begin(&table, &id, &load);
+        version = ngx_apigw_store_version(store);
+
+        if (ngx_apigw_usage_load(store, shared->instance, &info, &load) != 0) {
+            return -1;
+        }
+
+        lock();
+
+        rc = version == ngx_apigw_store_version(store)
+             ? ngx_apigw_counter_insert(&table, &id, &load, &info, 1, &slot,
+                                        &evicted)
+             : NGX_AGAIN;
+
+        pthread_mutex_unlock(&shared->mutex);
+
+        if (rc == NGX_DECLINED) {
+            return -1;
+        }
+    }
+}
+
+
+static int
+enter(ngx_apigw_store_t *store, int consumer)
+{
+    char                       text[32];
+    ngx_int_t                  rc;
+    ngx_str_t                  name;
+    ngx_uint_t                 slot, evicted;
+    ngx_apigw_hash_t           hash;
+    ngx_apigw_ledger_row_t     row, own;
+    ngx_apigw_counter_id_t     id;
+    ngx_apigw_ledger_info_t    info;
+    ngx_apigw_counter_load_t   load;
+
+    name_of(consumer, text, &name, &hash);
+
+    ngx_apigw_counter_place_in(ledger.sets, &hash, 7, 20000, &id);
+
+    memset(&row, 0, sizeof(row));
+    row.n[NGX_APIGW_LEDGER_REQUESTS] = 1;
+    row.n[NGX_APIGW_LEDGER_2XX] = 1;
+    row.n[NGX_APIGW_LEDGER_OUT] = 1000;
+    row.n[NGX_APIGW_LEDGER_TIME] = 3;
+
+    memset(&info, 0, sizeof(info));
+    info.day = 20000;
+    info.lens[0] = name.len;
+    memcpy(info.names, name.data, name.len);
+
+    slot = ngx_apigw_ledger_find(&ledger, &id);
+
+    for ( ;; ) {
+        if (slot != NGX_APIGW_COUNTER_NONE
+            && ngx_apigw_ledger_add(&ledger, slot, id.tag, &row) == NGX_OK)
+        {
+            return 1;
+        }
+
+        ngx_apigw_ledger_load_begin(&ledger, &id, &load);
+
+        if (ngx_apigw_ledger_load(store, shared->instance, &info, &own) != 0) {
+            return -1;
+        }
+
+        lock();
+        rc = ngx_apigw_ledger_insert(&ledger, &id, &load, &own, &info, &slot,
+                                     &evicted);
+        pthread_mutex_unlock(&shared->mutex);
+
+        if (rc == NGX_DECLINED) {
+
+            if (row.n[NGX_APIGW_LEDGER_REQUESTS] == 0) {
+                usleep(500);
+                slot = NGX_APIGW_COUNTER_NONE;
+                continue;
+            }
+
+            return -1;
+        }
+
+        if (rc == NGX_AGAIN) {
+            slot = NGX_APIGW_COUNTER_NONE;
+        }
+    }
+}
+
+
+static int
+flush_all(ngx_apigw_store_t *store)
+{
+    int                        rc;
+    ngx_apigw_usage_flush_t    f;
+    ngx_apigw_ledger_flush_t   lf;
+
+    static ngx_apigw_usage_note_t   notes[NGX_APIGW_USAGE_BATCH];
+    static ngx_apigw_ledger_note_t  lnotes[NGX_APIGW_LEDGER_BATCH];
+
+    memset(&f, 0, sizeof(f));
+    memset(&lf, 0, sizeof(lf));
+
+    f.store = lf.store = store;
+    f.directory = lf.directory = directory;
+    f.instance = lf.instance = shared->instance;
+    f.table = &table;
+    f.notes = notes;
+    lf.table = &ledger;
+    lf.notes = lnotes;
+    lf.dead = &f.dead;
+
+    while ((rc = ngx_apigw_usage_flush(&f)) == EAGAIN) { /* void */ }
+
+    if (rc == 0) {
+        while ((rc = ngx_apigw_ledger_flush(&lf)) == EAGAIN) { /* void */ }
+    }
+
+    return rc;
+}
+
+
+/* What the store has of a consumer, over all instances. */
+
+static int64_t
+stored(ngx_apigw_store_t *store, int consumer, ngx_apigw_ledger_row_t *row)
+{
+    char                        text[32];
+    u_char                      key[NGX_APIGW_LEDGER_MAX];
+    MDB_txn                    *txn;
+    MDB_val                     k, v;
+    ngx_str_t                   name;
+    ngx_apigw_hash_t            hash;
+    ngx_apigw_ledger_info_t     info;
+    ngx_apigw_counter_info_t    cinfo;
+    ngx_apigw_counter_load_t    load;
+    ngx_apigw_ledger_record_t   record;
+    ngx_apigw_window_span_t     span = { 0, NGX_APIGW_WINDOW_NEVER };
+
+    name_of(consumer, text, &name, &hash);
+
+    ngx_apigw_plan_counter(&plan, &plan.quotas[0], &span, &name, 0, &cinfo);
+
+    if (ngx_apigw_usage_load(store, 0, &cinfo, &load) != 0) {
+        return -1;
+    }
+
+    memset(row, 0, sizeof(ngx_apigw_ledger_row_t));
+    memset(&info, 0, sizeof(info));
+    info.day = 20000;
+    info.lens[0] = name.len;
+    memcpy(info.names, name.data, name.len);
+
+    k.mv_data = key;
+    k.mv_size = ngx_apigw_ledger_key(key, &info);
+
+    if (ngx_apigw_store_read(store, &txn) == 0) {
+        if (mdb_get(txn, ngx_apigw_store_db(store, NGX_APIGW_USAGE_LEDGER),
+                    &k, &v)
+            == 0
+            && ngx_apigw_ledger_decode(&record, &v) == 0)
+        {
+            ngx_apigw_ledger_sum(&record, row);
+        }
+
+        ngx_apigw_store_read_end(store);
+    }
+
+    return (int64_t) load.own + load.others;
+}
+
+
+static void
+worker(unsigned seed, int rounds)
+{
+    int                 i, n, consumer;
+    ngx_apigw_store_t  *store;
+
+    store = open_store();
+
+    for (i = 0; i < rounds; i++) {
+        consumer = rand_r(&seed) % CONSUMERS;
+
+        n = charge(store, consumer, LIMIT);
+
+        if (n == 1) {
+            (void) __sync_fetch_and_add(&shared->admitted[consumer], 1);
+
+        } else if (n == 0) {
+            (void) __sync_fetch_and_add(&shared->refused[consumer], 1);
+
+        } else {
+            (void) __sync_fetch_and_add(&shared->full, 1);
+            usleep(200);
+        }
+
+        if (enter(store, consumer) == 1) {
+            (void) __sync_fetch_and_add(&shared->entered[consumer], 1);
+        }
+    }
+
+    _exit(0);
+}
+
+
+static void
+flusher(void)
+{
+    ngx_apigw_store_t  *store;
+
+    store = open_store();
+
+    for ( ;; ) {
+        (void) flush_all(store);
+        usleep(300);
+    }
+}
+
+
+static pid_t
+spawn(void (*body)(void))
+{
+    pid_t  pid;
+
+    pid = fork();
+
+    if (pid == 0) {
+        body();
+        _exit(0);
+    }
+
+    return pid;
+}
+
+
+static void
+test_processes(int kill_workers)
+{
+    int                      i, w, good, lost, ledger_good, killed;
+    pid_t                    pids[WORKERS], helper;
+    int64_t                  value;
+    unsigned                 seed;
+    uint64_t                 evictions, in_memory;
+    ngx_apigw_store_t       *store;
+    ngx_apigw_ledger_row_t   row;
+
+    start();
+
+    seed = 1;
+    killed = 0;
+    helper = spawn(flusher);
+
+    for (i = 0; i < WORKERS; i++) {
+        fflush(stdout);
+        pids[i] = fork();
+
+        if (pids[i] == 0) {
+            worker(i + 1, 6000);
+        }
+    }
+
+    for (i = 0; i < 40; i++) {
+        usleep(15000);
+
+        kill(helper, SIGKILL);
+        waitpid(helper, NULL, 0);
+        helper = spawn(flusher);
+
+        if (kill_workers && i % 3 == 0) {
+            w = rand_r(&seed) % WORKERS;
+
+            if (kill(pids[w], SIGKILL) == 0) {
+                waitpid(pids[w], NULL, 0);
+                killed++;
+                pids[w] = fork();
+
+                if (pids[w] == 0) {
+                    worker(1000 + i, 6000);
+                }
+            }
+        }
+    }
+
+    for (i = 0; i < WORKERS; i++) {
+        waitpid(pids[i], NULL, 0);
+    }
+
+    kill(helper, SIGKILL);
+    waitpid(helper, NULL, 0);
+
+    store = open_store();
+    (void) flush_all(store);
+
+    good = 1;
+    lost = 0;
+    ledger_good = 1;
+    evictions = 0;
+    in_memory = 0;
+
+    for (i = 0; i < SETS; i++) {
+        evictions += table.evictions[i];
+    }
+
+    for (i = 0; i < CONSUMERS; i++) {
+        value = stored(store, i, &row);
+
+        in_memory += shared->admitted[i];
+
+        /* a killed worker may have charged and not said so */
+
+        if (value > LIMIT || shared->admitted[i] > LIMIT
+            || (int64_t) shared->admitted[i] > value
+            || value - shared->admitted[i] > killed)
+        {
+            printf("# consumer %d: admitted %u, stored %ld\n", i,
+                   shared->admitted[i], (long) value);
+            good = 0;
+        }
+
+        lost += value - shared->admitted[i];
+
+        if (row.n[NGX_APIGW_LEDGER_REQUESTS] < shared->entered[i]
+            || row.n[NGX_APIGW_LEDGER_REQUESTS] - shared->entered[i]
+               > (uint64_t) killed
+            || row.n[NGX_APIGW_LEDGER_OUT] < 1000 * (uint64_t)
+                                             shared->entered[i]
+            || (killed == 0 && row.n[NGX_APIGW_LEDGER_OUT]
+                               != 1000 * (uint64_t) shared->entered[i])
+            || (killed == 0 && row.n[NGX_APIGW_LEDGER_TIME]
+                               != 3 * (uint64_t) shared->entered[i]))
+        {
+            printf("# consumer %d: entered %u, ledger %lu, bytes %lu\n", i,
+                   shared->entered[i],
+                   (unsigned long) row.n[NGX_APIGW_LEDGER_REQUESTS],
+                   (unsigned long) row.n[NGX_APIGW_LEDGER_OUT]);
+            ledger_good = 0;
+        }
+    }
+
+    check(good, kill_workers ? "killed workers: no counter beyond its limit"
+                             : "killed helpers: every counter is exact");
+    check(ledger_good, kill_workers ? "killed workers: no entry is lost"
+                                    : "killed helpers: every entry is exact");
+    check(lost <= killed, "what was not told is of the killed");
+    check(evictions > 100, "counters were evicted and came back");
+
+    printf("# %lu admitted, %u without room, %lu evictions, %d killed\n",
+           (unsigned long) in_memory, shared->full,
+           (unsigned long) evictions, killed);
+
+    ngx_apigw_store_close(store);
+}
+
+
+static void
+empty_store(void)
+{
+    char  command[512];
+
+    snprintf(command, sizeof(command), "rm -f %s/*", directory);
+
+    if (system(command) != 0) {
+        exit(1);
+    }
+}
+
+
+/* The n-th call of the store fails, for every n; then it works again. */
+
+static void
+test_faults(int late)
+{
+    int                      i, k, n, good, failed;
+    uint32_t                 admitted[8], entered[8];
+    ngx_apigw_store_t       *store;
+    ngx_apigw_ledger_row_t   row;
+
+    good = 1;
+    failed = 0;
+    fail_late = late;
+
+    for (n = 1; n < 120 && good; n++) {
+        empty_store();
+        start();
+
+        memset(admitted, 0, sizeof(admitted));
+        memset(entered, 0, sizeof(entered));
+
+        store = open_store();
+
+        calls = 0;
+        fail_at = n;
+
+        for (k = 0; k < 4; k++) {
+            for (i = 0; i < 8; i++) {
+                admitted[i] += charge(store, i, 3) == 1;
+                entered[i] += enter(store, i) == 1;
+            }
+
+            failed += flush_all(store) != 0;
+        }
+
+        fail_at = 0;
+
+        good = flush_all(store) == 0;
+
+        for (i = 0; i < 8; i++) {
+
+            if (stored(store, i, &row) != (int64_t) admitted[i]
+                || admitted[i] > 3
+                || row.n[NGX_APIGW_LEDGER_REQUESTS] != entered[i]
+                || row.n[NGX_APIGW_LEDGER_OUT] != 1000 * (uint64_t) entered[i])
+            {
+                printf("# call %d, consumer %d: %u and %u, stored %ld and "
+                       "%lu\n", n, i, admitted[i], entered[i],
+                       (long) stored(store, i, &row),
+                       (unsigned long) row.n[0]);
+                good = 0;
+            }
+        }
+
+        ngx_apigw_store_close(store);
+        close(instance.fd);
+    }
+
+    check(good, late ? "every commit may succeed and be reported as failed"
+                     : "every call of the store may fail");
+    check(failed > 10, "and did");
+}
+
+
+/* Restarts: parts of the dead become one, values stay. */
+
+static void
+test_instances(void)
+{
+    int                        i;
+    char                       command[512];
+    u_char                     key[NGX_APIGW_USAGE_KEY_MAX];
+    MDB_txn                   *txn;
+    MDB_val                    k, v;
+    uint32_t                   parts;
+    ngx_apigw_store_t         *store;
+    ngx_apigw_ledger_row_t     row;
+    ngx_apigw_counter_info_t   info;
+    ngx_apigw_usage_record_t   record;
+    ngx_apigw_window_span_t    span = { 0, NGX_APIGW_WINDOW_NEVER };
+
+    static const ngx_str_t  name = { 10, (u_char *) "consumer-1" };
+
+    empty_store();
+
+    parts = 0;
+
+    for (i = 0; i < 20; i++) {
+        start();
+        store = open_store();
+        (void) charge(store, 1, 1000);
+        (void) flush_all(store);
+
+        if (i == 19) {
+            ngx_apigw_plan_counter(&plan, &plan.quotas[0], &span, &name, 0,
+                                   &info);
+            k.mv_data = key;
+            k.mv_size = ngx_apigw_usage_key(key, &info);
+
+            if (ngx_apigw_store_read(store, &txn) == 0) {
+                if (mdb_get(txn, ngx_apigw_store_db(store, 0), &k, &v) == 0
+                    && ngx_apigw_usage_decode(&record, &v) == 0)
+                {
+                    parts = record.head.parts;
+                }
+
+                ngx_apigw_store_read_end(store);
+            }
+
+            check(stored(store, 1, &row) == 20, "20 restarts: the value");
+            check(parts == 2, "20 restarts: two parts");
+        }
+
+        ngx_apigw_store_close(store);
+
+        if (i != 19) {
+            close(instance.fd);
+        }
+    }
+
+    /* a living instance keeps its part, whoever writes beside it */
+
+    i = instance.fd;
+    start();
+    store = open_store();
+    (void) charge(store, 1, 1000);
+    (void) flush_all(store);
+
+    if (ngx_apigw_store_read(store, &txn) == 0) {
+        if (mdb_get(txn, ngx_apigw_store_db(store, 0), &k, &v) == 0
+            && ngx_apigw_usage_decode(&record, &v) == 0)
+        {
+            parts = record.head.parts;
+        }
+
+        ngx_apigw_store_read_end(store);
+    }
+
+    check(parts == 3, "an instance alive keeps its part");
+    check(stored(store, 1, &row) == 21, "and the value is the sum");
+
+    ngx_apigw_store_close(store);
+
+    snprintf(command, sizeof(command), "test 2 = $(ls %s/instance.* | wc -l)",
+             directory);
+
+    check(ngx_apigw_instance_sweep(directory) == 0 && system(command) == 0,
+          "files of the dead are removed, those of the living are not");
+
+    close(i);
+}
+
+
+static int
+make_past(const char *where)
+{
+    int                        rc;
+    char                       text[32];
+    ngx_uint_t                 day;
+    ngx_apigw_store_t         *store;
+    ngx_apigw_ledger_row_t     row, own;
+    ngx_apigw_ledger_info_t    info;
+    ngx_apigw_counter_id_t     id;
+    ngx_apigw_counter_load_t   load;
+    ngx_apigw_hash_t           hash;
+    ngx_str_t                  name;
+    ngx_uint_t                 slot, evicted;
+
+    strncpy(directory, where, sizeof(directory) - 1);
+    start();
+    store = open_store();
+
+    /* five days ago, three days ago, and the day before yesterday */
+
+    for (day = 5; day >= 2; day--) {
+
+        if (day == 4) {
+            continue;
+        }
+
+        name_of(1, text, &name, &hash);
+        memset(&info, 0, sizeof(info));
+        memset(&own, 0, sizeof(own));
+        memset(&row, 0, sizeof(row));
+        info.day = time(NULL) / 86400 - day;
+        info.lens[0] = name.len;
+        memcpy(info.names, name.data, name.len);
+        row.n[0] = day;
+        ngx_apigw_counter_place_in(ledger.sets, &hash, 7, info.day, &id);
+        ngx_apigw_ledger_load_begin(&ledger, &id, &load);
+
+        if (ngx_apigw_ledger_insert(&ledger, &id, &load, &own, &info, &slot,
+                                    &evicted) != NGX_OK
+            || ngx_apigw_ledger_add(&ledger, slot, id.tag, &row) != NGX_OK)
+        {
+            return 1;
+        }
+    }
+
+    rc = flush_all(store);
+    ngx_apigw_store_close(store);
+
+    return rc != 0;
+}
+
+
+int
+main(int argc, char **argv)
+{
+    plan.name.data = (u_char *) "plan";
+    plan.name.len = 4;
+    plan.family = plan.name;
+    plan.nquotas = 1;
+    plan.quotas[0].window.kind = NGX_APIGW_WINDOW_LIFETIME;
+    ngx_apigw_plan_limit(&plan.quotas[0], LIMIT);
+    ngx_apigw_plan_salts(&plan);
+
+    if (argc == 3 && strcmp(argv[1], "--make") == 0) {
+        return make_past(argv[2]);
+    }
+
+    if (mkdtemp(directory) == NULL) {
+        perror("mkdtemp");
+        return 1;
+    }
+
+    test_processes(0);
+    empty_store();
+    test_processes(1);
+    test_faults(0);
+    test_faults(1);
+    test_instances();
+
+    empty_store();
+    (void) rmdir(directory);
+
+    printf("1..%u\n", count);
+
+    return 0;
+}
