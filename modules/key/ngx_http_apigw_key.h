@@ -91,13 +91,13 @@ typedef struct {
     ngx_http_apigw_problem_t     problem;
 
     ngx_http_apigw_key_zone_t   *zone;      /* of the verdict */
-    ngx_array_t                 *sources;   /* where the key was found */
+    ngx_http_apigw_key_zone_t   *searched;  /* whose prefix, and where, */
+    ngx_array_t                 *sources;   /* the key was looked for */
     ngx_uint_t                   found;     /* a bit for each */
     ngx_str_t                    key;
     ngx_apigw_key_entry_t       *entry;     /* of a valid key only */
     ngx_http_apigw_key_verdict_e  verdict;
 
-    unsigned                     extracted:1;
     unsigned                     conflict:1;
     unsigned                     stripped:1;
     unsigned                     decided:1;

@@ -280,10 +280,6 @@ ngx_http_apigw_key_precontent_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_key_module);
 
-    if (ctx && ctx->stripped && ctx->sources == lcf->sources) {
-        return NGX_DECLINED;
-    }
-
     if (ctx == NULL) {
         ctx = ngx_http_apigw_create_ctx(r, &ngx_http_apigw_key_module,
                                         sizeof(ngx_http_apigw_key_ctx_t));
@@ -372,11 +368,11 @@ ngx_http_apigw_key_find(ngx_http_request_t *r,
     ngx_uint_t                  found;
     ngx_http_apigw_key_zone_t  *zone;
 
-    if (ctx->extracted && ctx->sources == lcf->sources) {
+    zone = lcf->shm_zone->data;
+
+    if (ctx->searched == zone && ctx->sources == lcf->sources) {
         return NGX_OK;
     }
-
-    zone = lcf->shm_zone->data;
 
     rc = ngx_http_apigw_key_extract(r, lcf->sources, &zone->prefix, &key,
                                     &found);
@@ -393,9 +389,9 @@ ngx_http_apigw_key_find(ngx_http_request_t *r,
         }
     }
 
+    ctx->searched = zone;
     ctx->sources = lcf->sources;
     ctx->found = found;
-    ctx->extracted = 1;
     ctx->stripped = 0;
 
     return NGX_OK;
