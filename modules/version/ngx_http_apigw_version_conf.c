@@ -984,6 +984,7 @@ ngx_http_apigw_version_publish(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     publish->api->published = 1;
+    ngx_str_set(&publish->base, "");
     publish->cscf = ngx_http_conf_get_module_srv_conf(cf,
                                                       ngx_http_core_module);
     publish->file = cf->conf_file->file.name.data;

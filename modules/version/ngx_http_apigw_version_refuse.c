@@ -420,6 +420,21 @@ ngx_http_apigw_version_escape(u_char *p, const u_char *src, size_t len)
     static const u_char  hex[] = "0123456789ABCDEF";
 
     for (last = src + len; src != last; src++) {
+
+        while (last - src >= 4
+               && (ngx_http_apigw_version_plain[src[0]]
+                   & ngx_http_apigw_version_plain[src[1]]
+                   & ngx_http_apigw_version_plain[src[2]]
+                   & ngx_http_apigw_version_plain[src[3]]))
+        {
+            p = ngx_cpymem(p, src, 4);
+            src += 4;
+        }
+
+        if (src == last) {
+            break;
+        }
+
         ch = *src;
 
         if (ngx_http_apigw_version_plain[ch]) {
