@@ -151,6 +151,114 @@ my @cases = (
      'api_plan p { } api_plan q { family p; }', '',
      'family "p" of plan "q" is the name of another plan'],
 
+    ['quota: all of it', "$ZONE api_plan p { quota 5 per=month anchor=31"
+     . ' tz=Europe/Berlin overage=10% mode=enforce; quota 1 per=week'
+     . ' anchor=sunday mode=soft; quota 1 per=day mode=shadow;'
+     . ' quota 1 per=hour overage=unlimited; }', $USE],
+    ['quota: anchor before per', 'api_plan p { quota 1 anchor=31 per=month; }'],
+    ['quota: anchor of a day', 'api_plan p { quota 1 per=day anchor=1; }', '',
+     'invalid parameter "anchor=1"'],
+    ['quota: anchor 32', 'api_plan p { quota 1 per=month anchor=32; }', '',
+     'invalid parameter "anchor=32"'],
+    ['quota: anchor 0', 'api_plan p { quota 1 per=month anchor=0; }', '',
+     'invalid parameter "anchor=0"'],
+    ['quota: weekday', 'api_plan p { quota 1 per=week anchor=noday; }', '',
+     'invalid parameter "anchor=noday"'],
+    ['quota: duplicate anchor',
+     'api_plan p { quota 1 per=month anchor=1 anchor=1; }', '',
+     'duplicate parameter "anchor=1"'],
+    ['quota: zone that is none', 'api_plan p { quota 1 per=day tz=Mars/X; }',
+     '', 'Mars/X" failed (2: No such file or directory)'],
+    ['quota: zone elsewhere',
+     'api_plan p { quota 1 per=day tz=../../etc/passwd; }', '',
+     'invalid time zone "../../etc/passwd"'],
+    ['quota: no zone file', 'api_plan p { quota 1 per=day tz=tzdata/x; }', '',
+     'failed'],
+    ['quota: directory', 'api_plan p { quota 1 per=day tz=Europe; }', '',
+     'is not a usable time zone'],
+    ['quota: leap seconds', 'api_plan p { quota 1 per=day tz=right/UTC; }',
+     '', 'right/UTC"'],
+    ['quota: zone of a lifetime',
+     'api_plan p { quota 1 per=lifetime tz=UTC; }', '',
+     'invalid parameter "tz=UTC"'],
+    ['quota: overage', 'api_plan p { quota 1 per=day overage=10; }', '',
+     'invalid parameter "overage=10"'],
+    ['quota: overage of nothing', 'api_plan p { quota 1 per=day overage=0%; }',
+     '', 'invalid parameter "overage=0%"'],
+    ['quota: mode', 'api_plan p { quota 1 per=day mode=x; }', '',
+     'invalid parameter "mode=x"'],
+    ['quota: unlimited with overage',
+     'api_plan p { quota unlimited per=day overage=1%; }', '',
+     'an unlimited quota takes neither'],
+
+    ['api', 'api_plan p { api a { rate 1r/s; quota 1 per=day; } api b { } }'],
+    ['api: twice', 'api_plan p { api a { } api a { } }', '',
+     'duplicate api "a"'],
+    ['api: two quotas', 'api_plan p { api a { quota 1 per=day;'
+     . ' quota 2 per=day; } }', '', 'duplicate quota per day in plan "a"'],
+    ['api: inside of itself', 'api_plan p { api a { api b { } } }', '',
+     '"api" directive is not allowed here'],
+    ['api: family inside', 'api_plan p { api a { family b; } }', '',
+     '"family" directive is not allowed here'],
+    ['api: long names', 'api_plan ' . 'p' x 20 . ' { api ' . 'a' x 16
+     . ' { } }', '', 'have more than 35 bytes together'],
+
+    ['inherit', 'api_plan a { quota 1 per=day; api x { } }'
+     . ' api_plan b inherit=a { quota 2 per=day; api x { } }'],
+    ['inherit: unknown', 'api_plan b inherit=a { }', '',
+     'unknown plan "a" to inherit from'],
+    ['inherit: itself', 'api_plan b inherit=b { }', '',
+     'unknown plan "b" to inherit from'],
+    ['inherit: other parameter', 'api_plan b foo=a { }', '',
+     'invalid parameter "foo=a"'],
+    ['default plan', "$ZONE $PLAN api_usage_default_plan p;", $USE],
+    ['default plan: unknown', 'api_usage_default_plan p;', '',
+     'unknown plan "p" in "api_usage_default_plan"'],
+    ['default plan: twice', "$PLAN api_usage_default_plan p;"
+     . ' api_usage_default_plan p;', '',
+     '"api_usage_default_plan" directive is duplicate'],
+
+    ['use: everything', "$ZONE $PLAN", 'api_usage zone=u plan=$arg_a'
+     . ' consumer=$arg_b key=$arg_c api=$arg_d version=$arg_e rate=$arg_f'
+     . ' burst=$arg_g quota=$arg_h cost=x$arg_i;'],
+    ['shadow', "$ZONE $PLAN", "$USE api_usage_shadow plan=p;"
+     . ' location /x { api_usage_shadow off; }'],
+    ['shadow: twice', '', 'api_usage_shadow plan=p; api_usage_shadow plan=q;',
+     '"api_usage_shadow" directive is duplicate'],
+    ['shadow: parameter', '', 'api_usage_shadow foo=p;',
+     'invalid parameter "foo=p"'],
+    ['shadow: empty', '', 'api_usage_shadow plan=;',
+     'invalid parameter "plan="'],
+    ['charge', '', 'api_usage_charge on=response estimate=$arg_e;'
+     . ' location /x { api_usage_charge on=request; }'],
+    ['charge: no on', '', 'api_usage_charge estimate=5;',
+     '"api_usage_charge" must have "on" parameter'],
+    ['charge: bad', '', 'api_usage_charge on=never;',
+     'invalid parameter "on=never"'],
+    ['charge: estimate of nothing', '',
+     'api_usage_charge on=request estimate=5;',
+     '"estimate" needs "on=response"'],
+    ['charge: twice', '', 'api_usage_charge on=request;'
+     . ' api_usage_charge on=request;',
+     '"api_usage_charge" directive is duplicate'],
+    ['refund', '', 'api_usage_refund 499 5xx;'
+     . ' location /x { api_usage_refund off; }'],
+    ['refund: bad', '', 'api_usage_refund 6xx;', 'invalid status "6xx"'],
+    ['refund: bad number', '', 'api_usage_refund 99;',
+     'invalid status "99"'],
+    ['refund: twice', '', 'api_usage_refund 500; api_usage_refund 501;',
+     '"api_usage_refund" directive is duplicate'],
+    ['headers', '', 'api_usage_headers legacy;'],
+    ['headers: bad', '', 'api_usage_headers x;', 'invalid value "x"'],
+    ['status', '', 'api_usage_status 402;'],
+    ['status: bad', '', 'api_usage_status 200;',
+     'value must be between 400 and 599'],
+    ['self', '', 'location /x { api_usage_self; }'],
+    ['self: twice', '', 'location /x { api_usage_self; api_usage_self; }',
+     '"api_usage_self" directive is duplicate'],
+    ['self: in a server', '', 'api_usage_self;',
+     '"api_usage_self" directive is not allowed here'],
+
     ['use: twice', "$ZONE $PLAN", "$USE $USE",
      '"api_usage" directive is duplicate'],
     ['use: no zone', "$ZONE $PLAN", 'api_usage plan=p consumer=c;',
@@ -179,7 +287,7 @@ my $gw = Apigw::Scenario->new;
 for my $case (@cases) {
     my ($name, $http, $server, $message) = @$case;
 
-    $gw->conf(http => $http, server => $server);
+    $gw->conf(http => $http, server => $server // '');
 
     my ($status, $text) = $gw->test_config;
 
