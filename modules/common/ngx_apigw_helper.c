@@ -10,6 +10,7 @@
 #include <sys/file.h>
 
 #include "ngx_apigw_helper.h"
+#include "ngx_apigw_store.h"
 
 
 /*
@@ -51,6 +52,8 @@ static ngx_int_t ngx_apigw_helper_take_lock(ngx_apigw_helper_t *helper,
 static void ngx_apigw_helper_drop_lock(ngx_apigw_helper_t *helper,
     ngx_log_t *log);
 static void ngx_apigw_helper_timer(ngx_event_t *ev);
+static void ngx_apigw_helper_last_as_owner(ngx_apigw_helper_t *helper,
+    ngx_log_t *log);
 
 
 ngx_int_t
@@ -248,10 +251,11 @@ ngx_apigw_helper_work(ngx_apigw_helper_t *helper, ngx_log_t *log,
 static ngx_int_t
 ngx_apigw_helper_take_lock(ngx_apigw_helper_t *helper, ngx_log_t *log)
 {
-    u_char       *p;
-    ngx_err_t     err;
-    struct stat   sb;
-    u_char        name[NGX_MAX_PATH];
+    int                          rc;
+    u_char                      *p;
+    ngx_err_t                    err;
+    ngx_apigw_store_identity_t   saved;
+    u_char                       name[NGX_MAX_PATH];
 
     if (helper->lock == NGX_INVALID_FILE) {
 
@@ -259,24 +263,26 @@ ngx_apigw_helper_take_lock(ngx_apigw_helper_t *helper, ngx_log_t *log)
                          &helper->directory);
         *p = '\0';
 
-        helper->lock = open((char *) name, O_RDWR|O_CREAT|O_CLOEXEC, 0600);
-
-        if (helper->lock == NGX_INVALID_FILE) {
-            ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
-                          "apigw %V: open() \"%s\" failed",
-                          &helper->name, name);
+        rc = ngx_apigw_store_enter_owner((char *) helper->directory.data,
+                                         &saved);
+        if (rc != 0) {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                          "apigw %V: cannot enter \"%V\": %s", &helper->name,
+                          &helper->directory, ngx_apigw_store_strerror(rc));
             return NGX_ERROR;
         }
 
-        /* root leaves the file to the owner of the directory */
+        helper->lock = open((char *) name,
+                            O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0600);
+        err = ngx_errno;
 
-        if (geteuid() == 0
-            && stat((char *) helper->directory.data, &sb) == 0
-            && fchown(helper->lock, sb.st_uid, sb.st_gid) == -1)
-        {
-            ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
-                          "apigw %V: fchown() \"%s\" failed",
+        ngx_apigw_store_leave_owner(&saved);
+
+        if (helper->lock == NGX_INVALID_FILE) {
+            ngx_log_error(NGX_LOG_ERR, log, err,
+                          "apigw %V: open() \"%s\" failed",
                           &helper->name, name);
+            return NGX_ERROR;
         }
     }
 
@@ -288,6 +294,7 @@ ngx_apigw_helper_take_lock(ngx_apigw_helper_t *helper, ngx_log_t *log)
         }
 
         if (err == EWOULDBLOCK) {
+            ngx_apigw_helper_drop_lock(helper, log);
             return NGX_BUSY;
         }
 
@@ -405,6 +412,61 @@ ngx_apigw_helper_exit_master(ngx_cycle_t *cycle, ngx_apigw_helpers_pt helpers)
     helper = list->elts;
 
     for (i = 0; i < list->nelts; i++) {
-        (void) ngx_apigw_helper_turn(helper[i], cycle->log, 1);
+
+        if (geteuid() == 0) {
+            ngx_apigw_helper_last_as_owner(helper[i], cycle->log);
+
+        } else {
+            (void) ngx_apigw_helper_turn(helper[i], cycle->log, 1);
+        }
+    }
+}
+
+
+/*
+ * The master is root's and what lies in the directory is the workers': the
+ * work is done by a child that has become the owner for good.
+ */
+
+static void
+ngx_apigw_helper_last_as_owner(ngx_apigw_helper_t *helper, ngx_log_t *log)
+{
+    int        rc;
+    ngx_pid_t  pid;
+
+    pid = fork();
+
+    switch (pid) {
+
+    case -1:
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      "apigw %V: fork() failed, the latest of \"%V\" is lost",
+                      &helper->name, &helper->directory);
+        return;
+
+    case 0:
+        ngx_pid = ngx_getpid();
+
+        rc = ngx_apigw_store_become_owner((char *) helper->directory.data);
+
+        if (rc != 0) {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                          "apigw %V: cannot enter \"%V\": %s", &helper->name,
+                          &helper->directory, ngx_apigw_store_strerror(rc));
+            _exit(1);
+        }
+
+        (void) ngx_apigw_helper_turn(helper, log, 1);
+
+        _exit(0);
+
+    default:
+        break;
+    }
+
+    /* bounded by NGX_APIGW_HELPER_LAST; a handler of SIGCHLD may be faster */
+
+    while (waitpid(pid, NULL, 0) == -1 && ngx_errno == NGX_EINTR) {
+        /* void */
     }
 }

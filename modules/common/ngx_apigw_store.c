@@ -51,8 +51,6 @@ static int ngx_apigw_store_open_env(ngx_apigw_store_t *store,
     const char *directory, struct stat *sb);
 static int ngx_apigw_store_open_files(ngx_apigw_store_t *store,
     const char *directory);
-static int ngx_apigw_store_own(const char *directory, const char *file,
-    struct stat *sb);
 static int ngx_apigw_store_begin(ngx_apigw_store_t *store, unsigned flags,
     MDB_txn **txn);
 static int ngx_apigw_store_open_dbs(ngx_apigw_store_t *store, MDB_txn *txn,
@@ -60,6 +58,8 @@ static int ngx_apigw_store_open_dbs(ngx_apigw_store_t *store, MDB_txn *txn,
 static int ngx_apigw_store_check_format(ngx_apigw_store_t *store,
     MDB_txn *txn, unsigned flags);
 static int ngx_apigw_store_grow(ngx_apigw_store_t *store);
+static int ngx_apigw_store_owner(const char *directory, uid_t *uid,
+    gid_t *gid);
 
 
 static ngx_apigw_store_t  *ngx_apigw_stores;
@@ -150,29 +150,26 @@ static int
 ngx_apigw_store_open_env(ngx_apigw_store_t *store, const char *directory,
     struct stat *sb)
 {
-    int       rc;
-    MDB_txn  *txn;
+    int                          rc;
+    MDB_txn                     *txn;
+    ngx_apigw_store_identity_t   saved;
 
     store->device = sb->st_dev;
     store->inode = sb->st_ino;
     store->pid = getpid();
 
-    rc = ngx_apigw_store_open_files(store, directory);
+    rc = ngx_apigw_store_enter_owner(directory, &saved);
 
     if (rc != 0) {
         return rc;
     }
 
-    if (geteuid() == 0) {
-        rc = ngx_apigw_store_own(directory, "/data.mdb", sb);
+    rc = ngx_apigw_store_open_files(store, directory);
 
-        if (rc == 0) {
-            rc = ngx_apigw_store_own(directory, "/lock.mdb", sb);
-        }
+    ngx_apigw_store_leave_owner(&saved);
 
-        if (rc != 0) {
-            return rc;
-        }
+    if (rc != 0) {
+        return rc;
     }
 
     (void) ngx_apigw_store_check_readers(store);
@@ -215,22 +212,6 @@ ngx_apigw_store_open_files(ngx_apigw_store_t *store, const char *directory)
     }
 
     return mdb_env_open(store->env, directory, MDB_NOTLS|MDB_NORDAHEAD, 0600);
-}
-
-
-static int
-ngx_apigw_store_own(const char *directory, const char *file, struct stat *sb)
-{
-    int   n;
-    char  name[NGX_MAX_PATH];
-
-    n = snprintf(name, sizeof(name), "%s%s", directory, file);
-
-    if (n < 0 || n >= (int) sizeof(name)) {
-        return ENAMETOOLONG;
-    }
-
-    return chown(name, sb->st_uid, sb->st_gid) == -1 ? errno : 0;
 }
 
 
@@ -568,9 +549,91 @@ ngx_apigw_store_check_readers(ngx_apigw_store_t *store)
 int
 ngx_apigw_store_become_owner(const char *directory)
 {
-    struct stat  sb;
+    int    rc;
+    uid_t  uid;
+    gid_t  gid;
 
-    if (geteuid() != 0) {
+    rc = ngx_apigw_store_owner(directory, &uid, &gid);
+
+    if (rc != 0 || uid == geteuid()) {
+        return rc;
+    }
+
+    if (setgroups(0, NULL) == -1 || setgid(gid) == -1 || setuid(uid) == -1) {
+        return errno;
+    }
+
+    return 0;
+}
+
+
+int
+ngx_apigw_store_enter_owner(const char *directory,
+    ngx_apigw_store_identity_t *saved)
+{
+    int    rc;
+    uid_t  uid;
+    gid_t  gid;
+
+    saved->entered = 0;
+
+    rc = ngx_apigw_store_owner(directory, &uid, &gid);
+
+    if (rc != 0 || uid == geteuid()) {
+        return rc;
+    }
+
+    saved->gid = getegid();
+    saved->n = getgroups(NGX_APIGW_STORE_GROUPS, saved->groups);
+
+    if (saved->n == -1) {
+        return errno;
+    }
+
+    saved->entered = 1;
+
+    if (setgroups(0, NULL) == -1
+        || setegid(gid) == -1
+        || seteuid(uid) == -1)
+    {
+        rc = errno;
+        ngx_apigw_store_leave_owner(saved);
+    }
+
+    return rc;
+}
+
+
+void
+ngx_apigw_store_leave_owner(const ngx_apigw_store_identity_t *saved)
+{
+    if (!saved->entered) {
+        return;
+    }
+
+    if (seteuid(0) == -1
+        || setegid(saved->gid) == -1
+        || setgroups(saved->n, saved->groups) == -1)
+    {
+        /* neither root nor the owner: go no further */
+
+        abort();
+    }
+}
+
+
+/* Whom a process has to be here: itself, unless it is root. */
+
+static int
+ngx_apigw_store_owner(const char *directory, uid_t *uid, gid_t *gid)
+{
+    struct stat     sb;
+    struct passwd  *pwd;
+
+    *uid = geteuid();
+    *gid = getegid();
+
+    if (*uid != 0) {
         return 0;
     }
 
@@ -582,12 +645,12 @@ ngx_apigw_store_become_owner(const char *directory)
         return 0;
     }
 
-    if (setgroups(0, NULL) == -1
-        || setgid(sb.st_gid) == -1
-        || setuid(sb.st_uid) == -1)
-    {
-        return errno;
-    }
+    /* nginx gives the directory its user, not its group */
+
+    pwd = getpwuid(sb.st_uid);
+
+    *uid = sb.st_uid;
+    *gid = pwd ? pwd->pw_gid : sb.st_gid;
 
     return 0;
 }

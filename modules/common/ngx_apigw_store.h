@@ -39,6 +39,18 @@ typedef struct {
 } ngx_apigw_store_kind_t;
 
 
+/* Who root was before it became somebody else for a while. */
+
+#define NGX_APIGW_STORE_GROUPS   128
+
+typedef struct {
+    unsigned             entered:1;
+    gid_t                gid;
+    int                  n;
+    gid_t                groups[NGX_APIGW_STORE_GROUPS];
+} ngx_apigw_store_identity_t;
+
+
 /* The body of a write transaction; what it returns but 0 aborts it. */
 
 typedef int (*ngx_apigw_store_write_pt)(ngx_apigw_store_t *store,
@@ -51,8 +63,8 @@ typedef int (*ngx_apigw_store_write_pt)(ngx_apigw_store_t *store,
 /*
  * Opens the store in an existing directory, creating its files.  To be called
  * after fork; a second open in the same process returns the same store and
- * counts, as LMDB forbids to open an environment twice.  Root leaves the
- * files to the owner of the directory.
+ * counts, as LMDB forbids to open an environment twice.  Root opens it as the
+ * owner of the directory.
  */
 
 int ngx_apigw_store_open(ngx_apigw_store_t **store, const char *directory,
@@ -107,11 +119,17 @@ int ngx_apigw_store_check_readers(ngx_apigw_store_t *store);
 
 
 /*
- * Takes the identity of the owner of the directory, for good, if the process
- * is root's: what a command line does before it opens a live store.
+ * Root must not touch files in a directory of another user as root: a link
+ * that lies there would lead it anywhere.
+ *
+ * _become_owner() takes the identity of the directory's owner for good if the
+ * process is root's; _enter_owner() for a while, until _leave_owner().
  */
 
 int ngx_apigw_store_become_owner(const char *directory);
+int ngx_apigw_store_enter_owner(const char *directory,
+    ngx_apigw_store_identity_t *saved);
+void ngx_apigw_store_leave_owner(const ngx_apigw_store_identity_t *saved);
 
 
 const char *ngx_apigw_store_strerror(int rc);

@@ -182,13 +182,69 @@ child_is_owner(void)
 }
 
 
+/* Root in a directory of somebody else, who may have laid a trap. */
+
+static void
+check_root(void)
+{
+    int                 fd;
+    struct stat         sb;
+    ngx_apigw_store_t  *store;
+    char                saved[sizeof(directory)], name[sizeof(directory) + 20],
+                        victim[sizeof(directory) + 20];
+
+    if (geteuid() != 0) {
+        check(1, "# SKIP not root");
+        return;
+    }
+
+    memcpy(saved, directory, sizeof(directory));
+    memcpy(directory, "/tmp/apigw-store-XXXXXX", sizeof(directory));
+
+    if (mkdtemp(directory) == NULL || chown(directory, 65534, 0) == -1) {
+        check(0, "a directory of nobody");
+        return;
+    }
+
+    snprintf(name, sizeof(name), "%s/data.mdb", directory);
+    snprintf(victim, sizeof(victim), "%s.victim", directory);
+
+    check(ngx_apigw_store_open(&store, directory, &kind) == 0
+          && stat(name, &sb) == 0 && sb.st_uid == 65534 && sb.st_gid == 65534,
+          "root opens a store as the owner of the directory");
+    ngx_apigw_store_close(store);
+
+    check(geteuid() == 0 && getegid() == 0, "and is root again");
+    check(in_child(child_is_owner) == 0, "or becomes the owner for good");
+
+    fd = open(victim, O_CREAT|O_RDWR, 0644);
+    (void) close(fd);
+
+    (void) unlink(name);
+    snprintf(name, sizeof(name), "%s/lock.mdb", directory);
+    (void) unlink(name);
+
+    check(symlink(victim, name) == 0
+          && ngx_apigw_store_open(&store, directory, &kind) == EACCES
+          && stat(victim, &sb) == 0 && sb.st_uid == 0 && sb.st_size == 0,
+          "a link to a file of root leads nowhere");
+
+    (void) unlink(victim);
+    (void) unlink(name);
+    snprintf(name, sizeof(name), "%s/data.mdb", directory);
+    (void) unlink(name);
+    (void) rmdir(directory);
+
+    memcpy(directory, saved, sizeof(directory));
+}
+
+
 int
 main(void)
 {
     MDB_txn            *txn;
     uint32_t            range[2];
     uint64_t            version;
-    struct stat         sb;
     ngx_apigw_store_t  *store, *again;
     char                name[sizeof(directory) + 20];
 
@@ -255,21 +311,7 @@ main(void)
     check(ngx_apigw_store_open(&again, directory, &other_kind)
           == NGX_APIGW_STORE_EFORMAT, "the kind is kept in the file");
 
-    if (geteuid() == 0) {
-        snprintf(name, sizeof(name), "%s/data.mdb", directory);
-
-        check(chown(directory, 65534, 65534) == 0
-              && ngx_apigw_store_open(&store, directory, &kind) == 0
-              && stat(name, &sb) == 0 && sb.st_uid == 65534,
-              "root leaves the files to the owner of the directory");
-        ngx_apigw_store_close(store);
-
-        check(in_child(child_is_owner) == 0, "or becomes the owner");
-
-    } else {
-        check(1, "# SKIP not root");
-        check(1, "# SKIP not root");
-    }
+    check_root();
 
     snprintf(name, sizeof(name), "%s/data.mdb", directory);
     check(truncate(name, 100) == 0
