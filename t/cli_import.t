@@ -522,6 +522,7 @@ sub memory_has {
                   =~ /^([0-9a-f]+)-([0-9a-f]+) rw/mg;
 
     while (my ($from, $to) = splice @regions, 0, 2) {
+        no warnings 'portable';
         $_ = hex for $from, $to;
 
         # a sanitizer's shadow has terabytes of nothing

@@ -267,6 +267,13 @@ is_deeply([sort keys %{ shown('full') }],
           [sort qw(id consumer enabled created updated status)],
           'everything that can be cleared is');
 
+done('update to a decoy', 'update', 'full', '--decoy');
+is(shown('full')->{status}, 'decoy', 'a decoy of a key');
+done('update to a key', 'update', 'full', '--no-decoy');
+is(shown('full')->{status}, 'active', 'a key of a decoy');
+
+refused('both at once', 2, qr/"--decoy" and "--no-decoy" at once/, 'key',
+        'update', 'full', '--decoy', '--no-decoy');
 refused('update of nothing', 2, qr/nothing to change/, 'key', 'update',
         'full');
 refused('clear of a wrong field', 2, qr/not a field that can be cleared/,

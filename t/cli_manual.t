@@ -48,7 +48,7 @@ sub options_of_page {
 
     for my $part (split /^\.Nm\n/m, $synopsis) {
         my ($verbs) = $part =~ /^\.Cm key (.*)/m or next;
-        my @options = map { "--$_" } $part =~ /Fl -(\S+)/g;
+        my @options = map { "--$_" } $part =~ /(?:Fl|\|) -(\S+)/g;
 
         push @options, grep { $_ ne '--consumer' } @fields
             if $part =~ /^\.Op Ar field/m;

@@ -101,6 +101,11 @@ static const ngx_apigw_cli_option_t  ngx_apigw_cli_key_update_options[] = {
     { "clear", "FIELD", "empties plan, name, description, scopes, labels,\n"
                         "allow, not-before, expires, rate, burst or quotas",
       ngx_apigw_cli_key_set_clear, 0 },
+    { "decoy", NULL, "makes a decoy of the key, for instance of one that has\n"
+                     "leaked: it is refused and nginx logs a warning",
+      ngx_apigw_cli_set_flag, ngx_apigw_cli_key_offset(decoy) },
+    { "no-decoy", NULL, "makes a key of a decoy",
+      ngx_apigw_cli_set_flag, ngx_apigw_cli_key_offset(no_decoy) },
     ngx_apigw_cli_options_end
 };
 

@@ -54,6 +54,7 @@ typedef struct {
     ngx_uint_t               scratched;
     ngx_uint_t               disabled;
     ngx_uint_t               decoy;
+    ngx_uint_t               no_decoy;
     ngx_str_t                overlap;
 
     /* list, export */

@@ -320,8 +320,17 @@ ngx_apigw_cli_key_update(ngx_apigw_cli_t *cli)
 
     conf = cli->conf;
 
-    if (conf->nedits == 0) {
+    if (conf->nedits == 0 && !conf->decoy && !conf->no_decoy) {
         return ngx_apigw_cli_usage(cli, "nothing to change");
+    }
+
+    if (conf->decoy && conf->no_decoy) {
+        return ngx_apigw_cli_usage(cli, "\"--decoy\" and \"--no-decoy\" at "
+                                   "once");
+    }
+
+    if (!conf->scratched) {
+        ngx_apigw_cli_record_init(&conf->scratch);
     }
 
     conf->scratch.rec.id.data = dummy;
@@ -355,6 +364,10 @@ ngx_apigw_cli_key_update_edit(ngx_apigw_cli_change_t *ch,
         if (wrong) {
             return wrong;
         }
+    }
+
+    if (conf->decoy || conf->no_decoy) {
+        r->rec.decoy = conf->decoy;
     }
 
     if (r->rec.expires && r->rec.expires <= r->rec.not_before) {

@@ -79,7 +79,7 @@ typedef struct {
 static int ngx_apigw_cli_load_start(ngx_apigw_cli_t *cli,
     ngx_apigw_cli_load_t *ld);
 static int ngx_apigw_cli_load_read(ngx_apigw_cli_load_t *ld);
-static u_char *ngx_apigw_cli_load_lines(ngx_apigw_cli_load_t *ld, u_char *p,
+static int ngx_apigw_cli_load_lines(ngx_apigw_cli_load_t *ld, u_char **pos,
     u_char *last, ngx_uint_t end);
 static int ngx_apigw_cli_load_line(ngx_apigw_cli_load_t *ld, u_char *p,
     size_t len);
@@ -239,10 +239,10 @@ ngx_apigw_cli_load_read(ngx_apigw_cli_load_t *ld)
 
         last += n;
 
-        p = ngx_apigw_cli_load_lines(ld, buf, last, n == 0);
+        p = buf;
+        rc = ngx_apigw_cli_load_lines(ld, &p, last, n == 0);
 
-        if (p == NULL) {
-            rc = NGX_APIGW_CLI_FAILED;
+        if (rc != NGX_APIGW_CLI_DONE) {
             break;
         }
 
@@ -265,42 +265,39 @@ ngx_apigw_cli_load_read(ngx_apigw_cli_load_t *ld)
 }
 
 
-/* Returns the first byte that is not used up, or NULL if it cannot go on. */
+/* Moves *pos over all lines that are there whole. */
 
-static u_char *
-ngx_apigw_cli_load_lines(ngx_apigw_cli_load_t *ld, u_char *p, u_char *last,
+static int
+ngx_apigw_cli_load_lines(ngx_apigw_cli_load_t *ld, u_char **pos, u_char *last,
     ngx_uint_t end)
 {
-    int     rc;
-    size_t  len;
+    int      rc;
+    size_t   len;
+    u_char  *p;
 
-    while (p != last) {
+    for (p = *pos; p != last; *pos = p) {
 
         len = ngx_apigw_cli_import_line(p, last, ld->csv);
 
         if (len == 0) {
 
-            if (!end && last - p <= NGX_APIGW_CLI_LINE_MAX) {
-                return p;
-            }
+            len = last - p;
 
-            if (last - p > NGX_APIGW_CLI_LINE_MAX) {
+            if (len > NGX_APIGW_CLI_LINE_MAX) {
 
-                /*
-                 * There may be a quote that is never closed: what would be a
-                 * line is none.
-                 */
+                /* where the next line begins is unknown behind a quote */
 
-                (void) ngx_apigw_cli_error("%s: line %zu: longer than %d "
+                return ngx_apigw_cli_error("%s: line %zu: longer than %d "
                                            "bytes%s, nothing is imported",
                                            ld->name, ld->lines + 1,
                                            NGX_APIGW_CLI_LINE_MAX,
                                            ld->csv ? " or a quote too many"
                                                    : "");
-                return NULL;
             }
 
-            len = last - p;
+            if (!end) {
+                break;
+            }
         }
 
         rc = ngx_apigw_cli_load_line(ld, p, len);
@@ -308,13 +305,13 @@ ngx_apigw_cli_load_lines(ngx_apigw_cli_load_t *ld, u_char *p, u_char *last,
         explicit_bzero(p, len);
 
         if (rc != NGX_APIGW_CLI_DONE) {
-            return NULL;
+            return rc;
         }
 
         p += len;
     }
 
-    return p;
+    return NGX_APIGW_CLI_DONE;
 }
 
 
