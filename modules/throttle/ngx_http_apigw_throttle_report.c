@@ -12,6 +12,10 @@
 
 static ngx_int_t ngx_http_apigw_throttle_draft_headers(ngx_http_request_t *r,
     ngx_http_apigw_throttle_ctx_t *ctx);
+static u_char *ngx_http_apigw_throttle_policies(u_char *p,
+    ngx_http_apigw_throttle_ctx_t *ctx);
+static u_char *ngx_http_apigw_throttle_states(u_char *p,
+    ngx_http_apigw_throttle_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_throttle_legacy_headers(ngx_http_request_t *r,
     ngx_http_apigw_throttle_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_throttle_number_header(ngx_http_request_t *r,
@@ -86,24 +90,27 @@ ngx_http_apigw_throttle_draft_headers(ngx_http_request_t *r,
     u_char                           *p;
     size_t                            len;
     ngx_str_t                         policies, states;
-    ngx_uint_t                        i, n;
-    ngx_apigw_charge_t               *charge;
+    ngx_uint_t                        i, n, items;
     ngx_http_apigw_throttle_use_t    *use;
     ngx_http_apigw_throttle_round_t  *round;
 
     len = 0;
+    items = 0;
+    use = NULL;
 
     for (n = 0; n < ctx->nrounds; n++) {
         round = &ctx->rounds[n];
 
         for (i = 0; i < round->counted; i++) {
-            len += 2 * round->uses[i]->name.len + sizeof(", ;r=;t=, ") - 1
-                   + NGX_HTTP_APIGW_THROTTLE_POLICY_LEN
-                   + sizeof("\"\"") - 1 + 2 * NGX_INT64_LEN;
+            use = round->uses[i];
+            len += use->name.len + NGX_HTTP_APIGW_THROTTLE_POLICY_LEN
+                   + use->prefix.len + sizeof(";t=, , ") - 1
+                   + 2 * NGX_INT64_LEN;
+            items++;
         }
     }
 
-    if (len == 0) {
+    if (items == 0) {
         return NGX_OK;
     }
 
@@ -112,7 +119,36 @@ ngx_http_apigw_throttle_draft_headers(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    policies.data = p;
+    if (items == 1 && use->policy.len) {
+        policies = use->policy;
+
+    } else {
+        policies.data = p;
+        p = ngx_http_apigw_throttle_policies(p, ctx);
+        policies.len = p - policies.data;
+    }
+
+    states.data = p;
+    p = ngx_http_apigw_throttle_states(p, ctx);
+    states.len = p - states.data;
+
+    if (ngx_http_apigw_add_header(r, "RateLimit-Policy", &policies) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_apigw_add_header(r, "RateLimit", &states);
+}
+
+
+static u_char *
+ngx_http_apigw_throttle_policies(u_char *p, ngx_http_apigw_throttle_ctx_t *ctx)
+{
+    u_char                           *start;
+    ngx_uint_t                        i, n;
+    ngx_http_apigw_throttle_use_t    *use;
+    ngx_http_apigw_throttle_round_t  *round;
+
+    start = p;
 
     for (n = 0; n < ctx->nrounds; n++) {
         round = &ctx->rounds[n];
@@ -120,7 +156,7 @@ ngx_http_apigw_throttle_draft_headers(ngx_http_request_t *r,
         for (i = 0; i < round->counted; i++) {
             use = round->uses[i];
 
-            if (p != policies.data) {
+            if (p != start) {
                 *p++ = ',';
                 *p++ = ' ';
             }
@@ -135,41 +171,47 @@ ngx_http_apigw_throttle_draft_headers(ngx_http_request_t *r,
         }
     }
 
-    policies.len = p - policies.data;
-    states.data = p;
+    return p;
+}
+
+
+static u_char *
+ngx_http_apigw_throttle_states(u_char *p, ngx_http_apigw_throttle_ctx_t *ctx)
+{
+    u_char                           *start;
+    uint64_t                          number;
+    ngx_str_t                        *prefix;
+    ngx_uint_t                        i, n;
+    ngx_http_apigw_throttle_round_t  *round;
+
+    start = p;
 
     for (n = 0; n < ctx->nrounds; n++) {
         round = &ctx->rounds[n];
 
         for (i = 0; i < round->counted; i++) {
-            use = round->uses[i];
-            charge = &round->charges[i];
 
-            if (p != states.data) {
+            if (p != start) {
                 *p++ = ',';
                 *p++ = ' ';
             }
 
-            p = ngx_cpymem(p, use->prefix.data, use->prefix.len);
-            p = ngx_http_apigw_throttle_number(p,
-                                           ngx_apigw_bucket_remaining(charge));
+            prefix = &round->uses[i]->prefix;
+            p = ngx_cpymem(p, prefix->data, prefix->len);
+
+            number = ngx_apigw_bucket_remaining(&round->charges[i]);
+            p = ngx_http_apigw_throttle_number(p, number);
 
             *p++ = ';';
             *p++ = 't';
             *p++ = '=';
 
-            p = ngx_http_apigw_throttle_number(p,
-                                      ngx_http_apigw_throttle_seconds(charge));
+            number = ngx_http_apigw_throttle_seconds(&round->charges[i]);
+            p = ngx_http_apigw_throttle_number(p, number);
         }
     }
 
-    states.len = p - states.data;
-
-    if (ngx_http_apigw_add_header(r, "RateLimit-Policy", &policies) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_apigw_add_header(r, "RateLimit", &states);
+    return p;
 }
 
 
