@@ -127,7 +127,9 @@ ngx_http_apigw_usage_name(u_char *p, u_char *len, ngx_str_t *name, size_t max)
 {
     *len = (u_char) ngx_min(name->len, max);
 
-    return ngx_cpymem(p, name->data, *len);
+    /* a variable without a value has no address */
+
+    return *len ? ngx_cpymem(p, name->data, *len) : p;
 }
 
 
