@@ -1,5 +1,6 @@
 # Delays: paced to the rate, the worker serves others meanwhile, a client that
-# leaves leaves nothing behind, in both phases and over HTTP/2.
+# leaves leaves nothing behind, in both phases and over HTTP/2; who comes back
+# when told to is admitted.
 
 use strict;
 use warnings;
@@ -17,6 +18,7 @@ my $gw = Apigw::Scenario->start(
     http  => '
         api_throttle_zone $arg_k zone=a:64k rate=3r/s burst=4;
         api_throttle_zone $arg_k zone=slow:64k rate=1r/s burst=9;
+        api_throttle_zone $arg_k zone=second:64k rate=2r/s burst=2;
         add_header X-T "$api_throttle_status $api_throttle_remaining" always;',
     server => '
         location /late { api_throttle zone=a delay=0; empty_gif; }
@@ -27,6 +29,7 @@ my $gw = Apigw::Scenario->start(
         location /both { api_throttle zone=a before_auth delay=0;
                          api_throttle zone=slow delay=5; empty_gif; }
         location /slow { api_throttle zone=slow delay=0; empty_gif; }
+        location /second { api_throttle zone=second cost=2; empty_gif; }
         location /open { empty_gif; }
         location /status { stub_status; }',
 );
@@ -121,6 +124,14 @@ my $answer = $gw->http2('GET', '/early?k=h2');
 is($answer->code, 200, 'HTTP/2');
 $answer = $gw->http2('GET', '/early?k=h2');
 is($answer->header('X-T') =~ s/ .*//r, 'DELAYED', 'HTTP/2, delayed');
+
+# who obeys Retry-After is admitted
+
+is($gw->get('/second?k=1')->code, 200, 'a bucket is emptied');
+$answer = $gw->get('/second?k=1');
+is($answer->header('Retry-After'), 1, 'come back in a second');
+sleep 1;
+is($gw->get('/second?k=1')->code, 200, 'and that is enough');
 
 # a delay on a connection that stays
 
