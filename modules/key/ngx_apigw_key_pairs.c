@@ -21,6 +21,10 @@ ngx_apigw_key_pairs_next(const ngx_str_t *pairs, u_char separator,
 {
     u_char  *p, *end, *last;
 
+    if (pairs->len == 0) {
+        return 0;
+    }
+
     last = pairs->data + pairs->len;
 
     while (*pos < pairs->len) {
@@ -47,6 +51,10 @@ ngx_apigw_key_pairs_without(u_char *dst, const ngx_str_t *pairs,
     u_char      *p, *end, *last, *start;
     ngx_str_t    value;
     ngx_uint_t   first;
+
+    if (pairs->len == 0) {
+        return 0;
+    }
 
     first = 1;
     start = dst;
