@@ -9,8 +9,8 @@
 #include "ngx_apigw_accept.h"
 
 
-static ngx_uint_t ngx_apigw_accept_type(const u_char *p, const u_char *last,
-    const ngx_str_t *type, ngx_apigw_accept_t *accept);
+static const u_char *ngx_apigw_accept_type(const u_char *p,
+    const u_char *last, const ngx_str_t *type, ngx_apigw_accept_t *accept);
 static ngx_int_t ngx_apigw_accept_parameter(const u_char **p,
     const u_char *last, ngx_apigw_accept_t *accept);
 static const u_char *ngx_apigw_accept_token(const u_char *p,
@@ -48,7 +48,6 @@ ngx_apigw_accept_next(const u_char **pos, const u_char *last,
     const ngx_str_t *type, ngx_apigw_accept_t *accept)
 {
     ngx_int_t      rc;
-    ngx_uint_t     ours;
     const u_char  *p, *end;
 
     p = *pos;
@@ -65,11 +64,11 @@ ngx_apigw_accept_next(const u_char **pos, const u_char *last,
         ngx_memzero(accept, sizeof(ngx_apigw_accept_t));
         accept->quality = 1000;
 
-        end = ngx_apigw_accept_token(p, last);
-        ours = ngx_apigw_accept_type(p, end, type, accept);
-        p = end;
+        end = ngx_apigw_accept_type(p, last, type, accept);
 
-        if (ours) {
+        if (end) {
+            p = end;
+
             do {
                 rc = ngx_apigw_accept_parameter(&p, last, accept);
             } while (rc == NGX_OK);
@@ -90,38 +89,44 @@ ngx_apigw_accept_next(const u_char **pos, const u_char *last,
 }
 
 
-/* Compares a media range with type and finds the version between the two. */
+/*
+ * Compares a media range with type and finds the version between the two;
+ * returns the end of the range, NULL if it is another type.
+ */
 
-static ngx_uint_t
+static const u_char *
 ngx_apigw_accept_type(const u_char *p, const u_char *last,
     const ngx_str_t *type, ngx_apigw_accept_t *accept)
 {
+    const u_char  *end;
+
     if ((size_t) (last - p) < type->len
         || !ngx_apigw_accept_equal(p, type->data, type->len))
     {
-        return 0;
+        return NULL;
     }
 
     p += type->len;
+    end = ngx_apigw_accept_token(p, last);
 
-    if (p == last || *p == '+') {
-        return 1;
+    if (p == end || *p == '+') {
+        return end;
     }
 
     if (*p++ != '.') {
-        return 0;
+        return NULL;
     }
 
     accept->version.data = (u_char *) p;
 
-    while (p != last && *p != '+') {
+    while (p != end && *p != '+') {
         p++;
     }
 
     accept->version.len = p - accept->version.data;
     accept->dotted = 1;
 
-    return accept->version.len != 0;
+    return accept->version.len ? end : NULL;
 }
 
 
@@ -310,6 +315,10 @@ static ngx_uint_t
 ngx_apigw_accept_equal(const u_char *a, const u_char *b, size_t len)
 {
     size_t  i;
+
+    if (ngx_memcmp(a, b, len) == 0) {
+        return 1;
+    }
 
     for (i = 0; i < len; i++) {
         if (ngx_tolower(a[i]) != ngx_tolower(b[i])) {

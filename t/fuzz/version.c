@@ -94,7 +94,7 @@ fuzz_path(ngx_str_t *text)
     ngx_uint_t  n;
 
     static ngx_str_t  base = ngx_string("/a");
-    static ngx_str_t  none = ngx_null_string;
+    static ngx_str_t  none = ngx_string("");
 
     for (n = 1; n < 4; n++) {
 
