@@ -18,15 +18,15 @@ my $apigw = Apigw::Command->new;
 sub lint { my ($file) = @_; return scalar `mandoc -Tlint -W all $file 2>&1` }
 
 
-# the options of each verb, "create" => { "--id" => 1, ... }
+# the options of each verb, "key create" => { "--id" => 1, ... }
 
 sub options_of_help {
     my %options;
 
-    my @verbs = $apigw->run('key', '--help')->{out} =~ /^  (\S+)/mg;
+    my @verbs = $apigw->run('--help')->{out} =~ /^  ([a-z]+ \S+)/mg;
 
     for my $verb (@verbs) {
-        my $help = $apigw->run('key', $verb, '--help')->{out};
+        my $help = $apigw->run(split(/ /, $verb), '--help')->{out};
 
         $options{$verb} = { map { $_ => 1 } grep { $_ ne '--help' }
                             $help =~ /^  (--\S+)/mg };
@@ -47,13 +47,13 @@ sub options_of_page {
     my %options;
 
     for my $part (split /^\.Nm\n/m, $synopsis) {
-        my ($verbs) = $part =~ /^\.Cm key (.*)/m or next;
+        my ($group, $verbs) = $part =~ /^\.Cm ([a-z]+) (.*)/m or next;
         my @options = map { "--$_" } $part =~ /(?:Fl|\|) -(\S+)/g;
 
         push @options, grep { $_ ne '--consumer' } @fields
             if $part =~ /^\.Op Ar field/m;
 
-        $options{$_} = { map { $_ => 1 } @options }
+        $options{"$group $_"} = { map { $_ => 1 } @options }
             for $verbs =~ /([a-z]+)/g;
     }
 
@@ -76,15 +76,27 @@ SKIP: {
 is_deeply(options_of_page($text), options_of_help(),
           'verbs and options of the page are those of the command');
 
-my ($verbs) = $text =~ /^The verbs are:\n(.*?)^\.El/ms;
-is_deeply([sort map { /([a-z]+)/g } $verbs =~ /^\.It Cm (.*)/mg],
-          [sort keys %{ options_of_help() }],
-          'each verb is explained');
+my @verbs = sort keys %{ options_of_help() };
+
+my %lists = $text =~ /^The verbs of\n\.Cm ([a-z]+)\nare:\n(.*?)^\.El/msg;
+my @explained;
+
+for my $group (keys %lists) {
+    push @explained, map { "$group $_" }
+                     map { /([a-z]+)/g } $lists{$group} =~ /^\.It Cm (.*)/mg;
+}
+
+is_deeply([sort @explained], \@verbs, 'each verb is explained');
 
 my $readme = Apigw::Command::slurp('modules/cli/README.md');
-my @rows = $readme =~ /^\| (`.*?) \|/mg;
-is_deeply([sort map { /`([a-z]+)`/g } @rows],
-          [sort keys %{ options_of_help() }],
-          'each verb is in the README');
+my %tables = $readme =~ /^\| `apigw ([a-z]+)` \| .*\n\|---.*\n((?:\|.*\n)+)/mg;
+my @rows;
+
+for my $group (keys %tables) {
+    push @rows, map { "$group $_" }
+                map { /`([a-z]+)`/g } $tables{$group} =~ /^\| (`.*?) \|/mg;
+}
+
+is_deeply([sort @rows], \@verbs, 'each verb is in the README');
 
 done_testing();
