@@ -149,6 +149,23 @@ $key = key('create', '--consumer', 'joe', '--id', 'joe');
 @with = ('X-API-Key' => $key);
 is(all(), '200 200', 'after a killed helper');
 
+key('disable', 'joe');
+is(all(), '401 401', 'disabled after a killed helper');
+key('enable', 'joe');
+
+
+# Workers without a master still see every change, and so does the next nginx
+
+$gw->kill_master(keep => 1);
+is(all(), '200 200', 'without a master');
+key('disable', 'joe');
+is(all(), '401 401', 'disabled without a master');
+$gw->end_orphans;
+key('enable', 'joe');
+$gw->start;
+@clients = connections();
+is(all(), '200 200', 'after a killed master');
+
 $gw->expect_log(qr/\[alert\] .*process \d+ exited on signal 9/,
                 qr/\[alert\] .*(?:worker process|cache manager)/);
 
