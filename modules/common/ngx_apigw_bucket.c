@@ -423,7 +423,7 @@ ngx_apigw_buckets_stat(ngx_apigw_buckets_t *buckets, ngx_msec_t msec,
     }
 
     stat->evicted = buckets->evicted;
-    stat->used = used * buckets->sets / sample;
+    stat->used = sample ? used * buckets->sets / sample : 0;
     stat->cells = buckets->sets * NGX_APIGW_BUCKET_SET;
 }
 
