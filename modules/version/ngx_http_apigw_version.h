@@ -251,11 +251,13 @@ ngx_str_t *ngx_http_apigw_version_status(ngx_http_apigw_version_t *version,
 
 /*
  * Writes the URI of the requested resource in the version's successor,
- * escaped; with a p of NULL only returns a length that is enough.
+ * escaped, and returns its end; the other one returns a length that is enough.
  */
 
-size_t ngx_http_apigw_version_successor(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx, u_char *p);
+u_char *ngx_http_apigw_version_successor(ngx_http_apigw_version_ctx_t *ctx,
+    u_char *p);
+size_t ngx_http_apigw_version_successor_len(
+    ngx_http_apigw_version_ctx_t *ctx);
 
 /* Escapes a path: nothing that could end it in a header or in JSON is left. */
 

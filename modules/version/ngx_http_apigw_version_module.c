@@ -539,7 +539,7 @@ ngx_http_apigw_version_add_link(ngx_http_request_t *r,
 
     len = field->len
           + sizeof(", <>; rel=\"successor-version\"") - 1
-          + ngx_http_apigw_version_successor(r, ctx, NULL);
+          + ngx_http_apigw_version_successor_len(ctx);
 
     p = ngx_pnalloc(r->pool, len);
     if (p == NULL) {
@@ -555,7 +555,7 @@ ngx_http_apigw_version_add_link(ngx_http_request_t *r,
     }
 
     *p++ = '<';
-    p += ngx_http_apigw_version_successor(r, ctx, p);
+    p = ngx_http_apigw_version_successor(ctx, p);
     p = ngx_cpymem(p, ">; rel=\"successor-version\"",
                    sizeof(">; rel=\"successor-version\"") - 1);
 

@@ -217,19 +217,20 @@ ngx_http_apigw_version_dates(ngx_http_request_t *r,
 {
     size_t                         len;
     u_char                        *p;
-    ngx_http_apigw_version_t      *version;
+    ngx_http_apigw_version_t      *version, *next;
     ngx_http_apigw_version_api_t  *api;
 
     api = ctx->publish->api;
     version = ctx->version;
+    next = version->successor;
 
     len = sizeof("\"api\":\"\",\"version\":\"\",\"sunset\":\"\"") - 1
           + api->name.len + version->label.len + NGX_APIGW_DATE_ISO_LEN;
 
-    if (version->successor) {
+    if (next) {
         len += sizeof(",\"successor\":\"\",\"successor_uri\":\"\"") - 1
-               + version->successor->label.len
-               + ngx_http_apigw_version_successor(r, ctx, NULL);
+               + next->label.len
+               + ngx_http_apigw_version_successor_len(ctx);
     }
 
     p = ngx_pnalloc(r->pool, len);
@@ -244,10 +245,10 @@ ngx_http_apigw_version_dates(ngx_http_request_t *r,
     p = ngx_apigw_date_iso(p, version->sunset);
     *p++ = '"';
 
-    if (version->successor) {
+    if (next) {
         p = ngx_sprintf(p, ",\"successor\":\"%V\",\"successor_uri\":\"",
-                        &version->successor->label);
-        p += ngx_http_apigw_version_successor(r, ctx, p);
+                        &next->label);
+        p = ngx_http_apigw_version_successor(ctx, p);
         *p++ = '"';
     }
 
@@ -283,26 +284,26 @@ ngx_http_apigw_version_status(ngx_http_apigw_version_t *version, time_t now)
 
 
 size_t
-ngx_http_apigw_version_successor(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx, u_char *p)
+ngx_http_apigw_version_successor_len(ngx_http_apigw_version_ctx_t *ctx)
+{
+    return sizeof("/./?=") - 1 + 3 * ctx->seen.len
+           + ctx->version->successor->label.len
+           + 3 * ctx->publish->api->longest;
+}
+
+
+u_char *
+ngx_http_apigw_version_successor(ngx_http_apigw_version_ctx_t *ctx, u_char *p)
 {
     size_t                            place, rest;
-    u_char                           *start;
     ngx_str_t                        *label, *uri, *name;
     ngx_http_apigw_version_source_t  *source;
 
     label = &ctx->version->successor->label;
     uri = &ctx->seen;
 
-    if (p == NULL) {
-        return sizeof("/./?=") - 1 + 3 * uri->len + label->len
-               + 3 * ctx->publish->api->longest;
-    }
-
     source = ngx_http_apigw_version_link_source(ctx, &place);
     name = source ? &source->name : NULL;
-
-    start = p;
 
     if (source && source->type == NGX_HTTP_APIGW_VERSION_HOST) {
         place = ngx_strlchr(name->data, name->data + name->len, '*')
@@ -314,8 +315,7 @@ ngx_http_apigw_version_successor(ngx_http_request_t *r,
         p = ngx_cpymem(p, label->data, label->len);
         p = ngx_cpymem(p, name->data + place + 1, name->len - place - 1);
 
-        return ngx_http_apigw_version_escape(p, ctx->path.data, ctx->path.len)
-               - start;
+        return ngx_http_apigw_version_escape(p, ctx->path.data, ctx->path.len);
     }
 
     if (uri->len > 1 && uri->data[1] == '/') {
@@ -334,8 +334,7 @@ ngx_http_apigw_version_successor(ngx_http_request_t *r,
         p = ngx_cpymem(p, label->data, label->len);
 
         return ngx_http_apigw_version_escape(p, uri->data + rest,
-                                             uri->len - rest)
-               - start;
+                                             uri->len - rest);
     }
 
     p = ngx_http_apigw_version_escape(p, ctx->path.data, ctx->path.len);
@@ -347,7 +346,7 @@ ngx_http_apigw_version_successor(ngx_http_request_t *r,
         p = ngx_cpymem(p, label->data, label->len);
     }
 
-    return p - start;
+    return p;
 }
 
 
