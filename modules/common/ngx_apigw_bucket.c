@@ -889,7 +889,7 @@ ngx_apigw_bucket_reserve(ngx_apigw_charge_t *charge, ngx_apigw_place_t *place,
     ngx_apigw_pair_t *reserve)
 {
     uint64_t              now, key, least;
-    ngx_uint_t            n, set, roomy, chosen, nearest, free[2], first[2];
+    ngx_uint_t            n, set, roomy, chosen, nearest, free[2], oldest[2];
     ngx_apigw_pair_t      got, found[NGX_APIGW_BUCKET_CELLS];
     ngx_apigw_buckets_t  *buckets;
 
@@ -899,7 +899,7 @@ ngx_apigw_bucket_reserve(ngx_apigw_charge_t *charge, ngx_apigw_place_t *place,
     least = (uint64_t) -1;
     nearest = 0;
     free[0] = free[1] = 0;
-    first[0] = first[1] = 0;
+    oldest[0] = oldest[1] = 0;
 
     for (n = 0; n < NGX_APIGW_BUCKET_CELLS; n++) {
         set = n / NGX_APIGW_BUCKET_SET;
@@ -912,8 +912,11 @@ ngx_apigw_bucket_reserve(ngx_apigw_charge_t *charge, ngx_apigw_place_t *place,
         found[n] = got;
 
         if (got.value <= now) {
-            if (free[set]++ == 0) {
-                first[set] = n;
+
+            /* the oldest, so that keys that come back find their cells */
+
+            if (free[set]++ == 0 || got.value < found[oldest[set]].value) {
+                oldest[set] = n;
             }
 
             continue;
@@ -928,7 +931,7 @@ ngx_apigw_bucket_reserve(ngx_apigw_charge_t *charge, ngx_apigw_place_t *place,
     }
 
     roomy = free[1] > free[0];
-    chosen = free[roomy] ? first[roomy] : nearest;
+    chosen = free[roomy] ? oldest[roomy] : nearest;
     got = found[chosen];
 
     reserve->tag = place->tag & ~NGX_APIGW_RATE_MASK;
