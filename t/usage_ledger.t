@@ -128,8 +128,9 @@ is("$fast->{requests} $fast->{refused_rate}", '2 2', 'refused by rate');
 my ($status, $out) = cli('usage', 'report', '--store', $store, '--csv',
                          '--by', 'month', '--plan', 'n3');
 my $month = strftime('%Y-%m', gmtime);
-like($out, qr/^period,consumer,key,plan,api,version,requests,.*\n\Q$month\E,limited,,n3,,,3,/,
-     'CSV by month');
+like($out, qr/^period,consumer,key,plan,api,version,requests,/,
+     'CSV: names');
+like($out, qr/^\Q$month\E,limited,,n3,,,3,/m, 'CSV by month');
 
 ($status, $out) = cli('usage', 'report', '--store', $store);
 like($out, qr/^PERIOD .*OVERAGE.*\n.*acme +p /, 'table');
@@ -256,7 +257,7 @@ SKIP: {
     my ($status, $out) = cli(@export);
     is($status, 0, 'export');
     my @files = sort glob "$dir/usage-*.ndjson";
-    cmp_ok(scalar @files, '>=', 4, 'a file for each day, with and without requests');
+    cmp_ok(scalar @files, '>=', 4, 'a file for each day');
     is((cli(@verify))[0], 0, 'verify');
     is((cli(@export))[1], '', 'export: nothing is written twice');
 

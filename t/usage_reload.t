@@ -20,13 +20,14 @@ sub http {
     my $size = $args{size} // '256k';
     my $store = $args{store} // 'logs/usage';
     my $limit = $args{limit} // 100;
-    my @plans = ("api_plan a { quota $limit per=lifetime; rate 1r/h burst=3000; }",
-                 "api_plan b { quota 1000000 per=lifetime; }");
+    my @plans = ("api_plan a { quota $limit per=lifetime;"
+                 . ' rate 1r/h burst=3000; }',
+                 'api_plan b { quota 1000000 per=lifetime; }');
 
     @plans = reverse @plans if $args{reverse};
 
-    return join "\n", "api_usage_zone zone=$zone:$size store=$store flush=100ms;",
-                      @plans, 'add_header X-Used $api_quota_used always;';
+    return join "\n", "api_usage_zone zone=$zone:$size store=$store"
+                      . ' flush=100ms;', @plans, 'add_header X-Used $api_quota_used always;';
 }
 
 sub server {
@@ -78,9 +79,10 @@ is(charge(1, '/u?p=a&c=x')->header('X-Used'), 16, 'zone renamed');
 
 $gw->expect_log(qr/uses the store ".*elsewhere" while previously/);
 
-like($gw->reload_fails(http => http(zone => 'other', store => 'logs/elsewhere'),
+like($gw->reload_fails(http   => http(zone  => 'other',
+                                      store => 'logs/elsewhere'),
                        server => server(zone => 'other')),
-     qr/api_usage_zone "other" uses the store ".*elsewhere" while previously it used/,
+     qr/uses the store ".*elsewhere" while previously it used/,
      'another store is refused');
 
 is(charge(1, '/u?p=a&c=x')->header('X-Used'), 17, 'and nothing has happened');

@@ -52,9 +52,9 @@ $load = $gw->load(clients => 6, requests => 60, keepalive => 1,
 is($load->{status}{200}, 150, 'a rate: exactly the burst');
 
 
-# 128k have room for some 280 counters and 150 entries: most of these 900 are evicted, flushed
-# and read back between two of their requests.  A set that is full of dirty
-# counters answers 503, which has to count nothing.
+# 128k have room for some 280 counters and 150 entries: most of these 900 are
+# evicted, flushed and read back between two of their requests.  Where all is
+# dirty the answer is 503, which has to count nothing.
 
 my (%left, %seen);
 my $consumers = 900;

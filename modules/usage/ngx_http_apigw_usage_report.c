@@ -36,6 +36,11 @@ static uint64_t ngx_http_apigw_usage_left(ngx_http_apigw_usage_quota_t *q);
 static time_t ngx_http_apigw_usage_seconds(ngx_http_apigw_usage_quota_t *q);
 static ngx_int_t ngx_http_apigw_usage_draft(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval);
+static void ngx_http_apigw_usage_rate_item(u_char **policy, u_char **state,
+    ngx_apigw_charge_t *charge, size_t comma);
+static void ngx_http_apigw_usage_quota_item(u_char **policy, u_char **state,
+    ngx_http_apigw_usage_quota_t *q, size_t comma);
+static u_char *ngx_http_apigw_usage_number_text(u_char *p, uint64_t n);
 static ngx_int_t ngx_http_apigw_usage_legacy(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval);
 static ngx_int_t ngx_http_apigw_usage_number_header(ngx_http_request_t *r,
@@ -338,7 +343,8 @@ ngx_http_apigw_usage_headers(ngx_http_request_t *r,
 
 /*
  * draft-ietf-httpapi-ratelimit-headers: an item for each rate and limited
- * quota whose state is known.
+ * quota whose state is known.  Most of what is written are numbers, so they
+ * are written here and not by ngx_sprintf().
  */
 
 static ngx_int_t
@@ -346,72 +352,58 @@ ngx_http_apigw_usage_draft(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval)
 {
     u_char                        *p, *s;
+    size_t                         room;
     ngx_str_t                      policies, states;
-    ngx_uint_t                     i;
-    const ngx_apigw_limit_t       *limit;
+    ngx_uint_t                     i, n, rates;
     ngx_http_apigw_usage_quota_t  *q;
-    u_char                         policy[2048], state[2048];
+    ngx_http_apigw_usage_quota_t  *quotas[NGX_HTTP_APIGW_USAGE_LIMITS
+                                          * NGX_APIGW_PLAN_QUOTAS];
 
-    p = policy;
-    s = state;
+    /* the rate was not asked if a quota or the store has refused */
 
-    for (i = 0; i < eval->nrates; i++) {
-        limit = eval->rates[i].limit;
+    rates = eval->result == NGX_HTTP_APIGW_USAGE_REJECTED_STORE
+            || eval->result == NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA
+            ? 0 : eval->nrates;
 
-        if (eval->result == NGX_HTTP_APIGW_USAGE_REJECTED_STORE
-            || eval->result == NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA)
-        {
-            break;
-        }
-
-        p = ngx_sprintf(p, ", \"rate\";q=%uL;w=%uL", limit->burst,
-                        (limit->burst * limit->rate.msec / limit->rate.tokens
-                         + 999) / 1000);
-
-        s = ngx_sprintf(s, ", \"rate\";r=%uL;t=%uL",
-                        ngx_apigw_bucket_remaining(&eval->rates[i]),
-                        (ngx_apigw_bucket_reset(&eval->rates[i]) + 999)
-                        / 1000);
-    }
-
-    for (i = 0; i < eval->nquotas; i++) {
+    for (i = 0, n = 0; i < eval->nquotas; i++) {
         q = &eval->quotas[i];
 
-        if ((i >= eval->looked && q != eval->refused)
-            || q->quota->limit == NGX_APIGW_PLAN_UNLIMITED
-            || q->quota->mode == NGX_APIGW_PLAN_SHADOW)
+        if ((i < eval->looked || q == eval->refused)
+            && q->quota->limit != NGX_APIGW_PLAN_UNLIMITED
+            && q->quota->mode != NGX_APIGW_PLAN_SHADOW)
         {
-            continue;
-        }
-
-        p = ngx_sprintf(p, ", \"%V\";q=%uL", &q->quota->name,
-                        ngx_http_apigw_usage_nominal(q));
-
-        s = ngx_sprintf(s, ", \"%V\";r=%uL", &q->quota->name,
-                        ngx_http_apigw_usage_left(q));
-
-        if (q->quota->window.kind != NGX_APIGW_WINDOW_LIFETIME) {
-            p = ngx_sprintf(p, ";w=%L", q->span.end - q->span.start);
-            s = ngx_sprintf(s, ";t=%T", ngx_http_apigw_usage_seconds(q));
+            quotas[n++] = q;
         }
     }
 
-    if (p == policy) {
+    if (rates + n == 0) {
         return NGX_OK;
     }
 
-    policies.len = p - policy - 2;
-    policies.data = ngx_pnalloc(r->pool, policies.len);
+    room = (rates + n) * (sizeof(", \"lifetime\";q=;w=") + 2 * NGX_INT64_LEN);
 
-    states.len = s - state - 2;
-    states.data = ngx_pnalloc(r->pool, states.len);
-
-    if (policies.data == NULL || states.data == NULL) {
+    p = ngx_pnalloc(r->pool, 2 * room);
+    if (p == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(policies.data, policy + 2, policies.len);
-    ngx_memcpy(states.data, state + 2, states.len);
+    s = p + room;
+
+    policies.data = p;
+    states.data = s;
+
+    for (i = 0; i < rates; i++) {
+        ngx_http_apigw_usage_rate_item(&p, &s, &eval->rates[i],
+                                       i ? 2 : 0);
+    }
+
+    for (i = 0; i < n; i++) {
+        ngx_http_apigw_usage_quota_item(&p, &s, quotas[i],
+                                        rates + i ? 2 : 0);
+    }
+
+    policies.len = p - policies.data;
+    states.len = s - states.data;
 
     if (ngx_http_apigw_add_header(r, "RateLimit-Policy", &policies)
         != NGX_OK)
@@ -420,6 +412,85 @@ ngx_http_apigw_usage_draft(ngx_http_request_t *r,
     }
 
     return ngx_http_apigw_add_header(r, "RateLimit", &states);
+}
+
+
+static void
+ngx_http_apigw_usage_rate_item(u_char **policy, u_char **state,
+    ngx_apigw_charge_t *charge, size_t comma)
+{
+    u_char                   *p, *s;
+    const ngx_apigw_limit_t  *limit;
+
+    limit = charge->limit;
+
+    p = ngx_cpymem(*policy, ", ", comma);
+    p = ngx_cpymem(p, "\"rate\";q=", sizeof("\"rate\";q=") - 1);
+    p = ngx_http_apigw_usage_number_text(p, limit->burst);
+    p = ngx_cpymem(p, ";w=", 3);
+    *policy = ngx_http_apigw_usage_number_text(p,
+                   (limit->burst * limit->rate.msec / limit->rate.tokens
+                    + 999) / 1000);
+
+    s = ngx_cpymem(*state, ", ", comma);
+    s = ngx_cpymem(s, "\"rate\";r=", sizeof("\"rate\";r=") - 1);
+    s = ngx_http_apigw_usage_number_text(s,
+                                         ngx_apigw_bucket_remaining(charge));
+    s = ngx_cpymem(s, ";t=", 3);
+    *state = ngx_http_apigw_usage_number_text(s,
+                              (ngx_apigw_bucket_reset(charge) + 999) / 1000);
+}
+
+
+static void
+ngx_http_apigw_usage_quota_item(u_char **policy, u_char **state,
+    ngx_http_apigw_usage_quota_t *q, size_t comma)
+{
+    u_char           *p, *s;
+    const ngx_str_t  *name;
+
+    name = &q->quota->name;
+
+    p = ngx_cpymem(*policy, ", ", comma);
+    *p++ = '"';
+    p = ngx_cpymem(p, name->data, name->len);
+    p = ngx_cpymem(p, "\";q=", 4);
+    p = ngx_http_apigw_usage_number_text(p, ngx_http_apigw_usage_nominal(q));
+
+    s = ngx_cpymem(*state, ", ", comma);
+    *s++ = '"';
+    s = ngx_cpymem(s, name->data, name->len);
+    s = ngx_cpymem(s, "\";r=", 4);
+    s = ngx_http_apigw_usage_number_text(s, ngx_http_apigw_usage_left(q));
+
+    if (q->quota->window.kind != NGX_APIGW_WINDOW_LIFETIME) {
+        p = ngx_cpymem(p, ";w=", 3);
+        p = ngx_http_apigw_usage_number_text(p, q->span.end - q->span.start);
+
+        s = ngx_cpymem(s, ";t=", 3);
+        s = ngx_http_apigw_usage_number_text(s,
+                                          ngx_http_apigw_usage_seconds(q));
+    }
+
+    *policy = p;
+    *state = s;
+}
+
+
+static u_char *
+ngx_http_apigw_usage_number_text(u_char *p, uint64_t n)
+{
+    u_char  text[NGX_INT64_LEN], *t;
+
+    t = text + NGX_INT64_LEN;
+
+    do {
+        *--t = (u_char) (n % 10 + '0');
+        n /= 10;
+
+    } while (n);
+
+    return ngx_cpymem(p, t, text + NGX_INT64_LEN - t);
 }
 
 
