@@ -60,6 +60,13 @@ my @wrong = (
     [$zone, 'auth_api_key zone=k; auth_api_key off;',
      qr/"auth_api_key" directive is duplicate/],
 
+    [$zone, 'auth_api_key_require scope=a;',
+     qr/"auth_api_key_require" has no effect without "auth_api_key"/],
+    [$zone, 'auth_api_key off; auth_api_key_require scope=a;',
+     qr/"auth_api_key_require" has no effect without "auth_api_key"/],
+    ["$zone auth_api_key_require scope=a;", 'auth_api_key zone=k;',
+     qr/"auth_api_key_require" has no effect without "auth_api_key"/],
+
     [$zone, 'auth_api_key_source;',
      qr/invalid number of arguments in "auth_api_key_source"/],
     (map { [$zone, "auth_api_key_source $_;", qr/invalid source "$_"/] }
@@ -189,7 +196,8 @@ is($gw->get('/', ['X-One' => $ab])->header('X-One'), $ab, 'http: strip');
 is($gw->get('/outer/inner', ['X-One' => $ab])->status, 200, 'location: zone');
 is($gw->get('/outer/inner', ['X-One' => $a])->status, 403, 'location: require');
 is($gw->get('/outer/off')->status, 200, 'location: off');
-is($gw->get('/outer/optional')->status, 200, 'location: optional');
+is($gw->get('/outer/optional')->status, 401,
+   'location: optional, but a scope is demanded');
 is($gw->get('/outer/optional', ['X-One' => $a])->status, 403,
    'location: optional, require');
 

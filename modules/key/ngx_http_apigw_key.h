@@ -102,6 +102,8 @@ typedef struct {
     unsigned                     stripped:1;
     unsigned                     decided:1;
     unsigned                     counted:1;
+    unsigned                     address:1;   /* judged by the address */
+    unsigned                     reached:1;   /* the handler */
 } ngx_http_apigw_key_ctx_t;
 
 

@@ -222,10 +222,21 @@ ngx_http_apigw_key_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_key_module);
+
+    if (ctx && ctx->decided && ctx->address && !ctx->reached) {
+
+        /* a variable was asked for before realip knew the address */
+
+        ctx->decided = 0;
+    }
+
     rc = ngx_http_apigw_key_authenticate(r, &ctx);
     if (rc != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ctx->reached = 1;
 
     if (lcf->strip
         && ngx_http_apigw_key_strip_once(r, lcf, ctx) != NGX_OK)
@@ -240,7 +251,11 @@ ngx_http_apigw_key_handler(ngx_http_request_t *r)
         ctx->verdict = NGX_HTTP_APIGW_KEY_OK;
     }
 
-    if (ctx->verdict == NGX_HTTP_APIGW_KEY_MISSING && lcf->optional) {
+    /* who is nobody has no scope */
+
+    if (ctx->verdict == NGX_HTTP_APIGW_KEY_MISSING
+        && lcf->optional && lcf->requires == NULL)
+    {
         ngx_http_apigw_key_count(r, ctx, ctx->verdict);
         return NGX_DECLINED;
     }
@@ -336,13 +351,13 @@ ngx_http_apigw_key_authenticate(ngx_http_request_t *r,
     }
 
     ctx->zone = zone;
-    ctx->entry = NULL;
-    ctx->decided = 0;
-    ctx->counted = 0;
 
     if (ngx_http_apigw_key_find(r, lcf, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ctx->entry = NULL;
+    ctx->counted = 0;
 
     if (ngx_http_apigw_key_decide(r, ctx) != NGX_OK) {
         return NGX_ERROR;
@@ -394,6 +409,11 @@ ngx_http_apigw_key_find(ngx_http_request_t *r,
     ctx->found = found;
     ctx->stripped = 0;
 
+    /* the verdict was on what another location had found */
+
+    ctx->decided = 0;
+    ctx->entry = NULL;
+
     return NGX_OK;
 }
 
@@ -436,6 +456,7 @@ ngx_http_apigw_key_decide(ngx_http_request_t *r, ngx_http_apigw_key_ctx_t *ctx)
         cln->handler = ngx_http_apigw_key_release;
         cln->data = entry;
 
+        ctx->address = (entry->record.allow.len != 0);
         ctx->verdict = ngx_http_apigw_key_judge(r, &entry->record);
 
         if (ctx->verdict == NGX_HTTP_APIGW_KEY_OK) {
@@ -705,6 +726,25 @@ ngx_http_apigw_key_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
     ngx_http_apigw_key_loc_conf_t *prev = parent;
     ngx_http_apigw_key_loc_conf_t *conf = child;
+
+    /*
+     * Where scopes are demanded, keys have to be checked; "off" below such a
+     * level means what it says.
+     */
+
+    if ((conf->requires != NGX_CONF_UNSET_PTR
+         && (conf->shm_zone == NULL
+             || (conf->shm_zone == NGX_CONF_UNSET_PTR
+                 && (prev->shm_zone == NGX_CONF_UNSET_PTR
+                     || prev->shm_zone == NULL))))
+        || (prev->requires != NGX_CONF_UNSET_PTR && prev->requires
+            && prev->shm_zone == NGX_CONF_UNSET_PTR))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"auth_api_key_require\" has no effect without "
+                           "\"auth_api_key\" on the same level or above");
+        return NGX_CONF_ERROR;
+    }
 
     ngx_conf_merge_ptr_value(conf->shm_zone, prev->shm_zone, NULL);
     ngx_conf_merge_value(conf->optional, prev->optional, 0);
