@@ -1,0 +1,73 @@
+# Where requests come from and how they are allowed makes no difference:
+# HTTP/2, OPTIONS, satisfy any, a body, a static file, one process.
+
+use strict;
+use warnings;
+
+use FindBin;
+use Test::More;
+use Time::HiRes qw(sleep);
+
+use lib "$FindBin::Bin/lib";
+
+use Apigw::Scenario;
+
+my %conf = (
+    http   => <<'END',
+api_usage_zone zone=usage:256k store=logs/usage flush=100ms;
+api_plan n2 { quota 2 per=lifetime; }
+add_header X-Usage "$api_usage_status $api_quota_used" always;
+END
+    server => <<'END',
+location /u {
+    api_usage zone=usage plan=n2 consumer=$arg_c;
+    empty_gif;
+}
+location /any {
+    satisfy any;
+    allow 127.0.0.1;
+    deny all;
+    auth_basic x;
+    auth_basic_user_file none;
+    api_usage zone=usage plan=n2 consumer=$arg_c;
+    empty_gif;
+}
+location /file {
+    api_usage zone=usage plan=n2 consumer=$arg_c;
+    root html;
+}
+END
+    files  => { 'html/file' => 'text' },
+);
+
+for my $master (1, 0) {
+    my $what = $master ? 'workers' : 'one process';
+
+    my $gw = Apigw::Scenario->start(%conf, master => $master,
+                                    http2 => $master);
+
+    is_deeply([map { $gw->get('/any?c=any')->code } 1 .. 3],
+              [200, 200, 429], "$what: satisfy any");
+    is_deeply([map { $gw->get('/file?c=file')->code } 1 .. 3],
+              [200, 200, 429], "$what: a static file");
+    is_deeply([map { $gw->request('POST', '/u?c=post', [], 'body')->code }
+               1 .. 3],
+              [405, 405, 429], "$what: with a body");
+    is_deeply([map { $gw->request('OPTIONS', '/u?c=options')->code } 1 .. 3],
+              [405, 405, 429], "$what: OPTIONS");
+
+    if ($master) {
+        my @codes = map { $gw->http2('GET', '/u?c=two')->code } 1 .. 3;
+        is_deeply(\@codes, [200, 200, 429], "$what: HTTP/2");
+    }
+
+    sleep 0.4;
+    $gw->stop;
+    $gw->start;
+
+    is($gw->get('/any?c=any')->code, 429, "$what: kept over a restart");
+
+    $gw->finish;
+}
+
+done_testing;
