@@ -1,6 +1,6 @@
 # The apigw command loses nothing and says what is wrong: several at once,
-# kill -9 at any time, no room left, a store that is read-only, somebody
-# else's, of another version, truncated or overwritten.
+# kill -9 at any time, closed descriptors, no room left, a store that is
+# read-only, somebody else's, of another version, truncated or overwritten.
 
 use strict;
 use warnings;
@@ -230,6 +230,50 @@ like($apigw->run('key', 'purge')->{err}, qr/removed 2499 keys/, 'purge');
 is(join(' ', ids()), 'e7', 'the key that has time is left');
 is(scalar(grep { $_->{action} eq 'purge' } $apigw->audit), 2499,
    'a line for each');
+
+
+# standard input, output and error closed by the caller
+
+$apigw = fresh_store();
+create('c1');
+
+my $data = Apigw::Command::slurp("$apigw->{store}/data.mdb");
+
+for my $fds ([0], [1], [2], [1, 2], [0, 1, 2]) {
+    my $closed = sub { POSIX::close($_) for @$fds };
+
+    for my $verb (['show', 'none'], ['show', 'c1'], ['list'], ['find']) {
+        $r = $apigw->run({ before => $closed }, 'key', @$verb);
+        is($r->{status}, $verb->[-1] =~ /none|find/ || "@$fds" =~ /1/ ? 1 : 0,
+           "@$verb with @$fds closed: status");
+    }
+
+    is(Apigw::Command::slurp("$apigw->{store}/data.mdb"), $data,
+       "@$fds closed: the store is as it was");
+}
+
+is(join(' ', ids()), 'c1', 'closed descriptors: the key is there');
+
+for my $fds ([1], [1, 2], [0, 1, 2]) {
+    my $closed = sub { POSIX::close($_) for @$fds };
+
+    $r = $apigw->run({ before => $closed }, 'key', 'create', '--consumer',
+                     'acme', '--id', 'c2');
+    is($r->{status}, 1, "create with @$fds closed: status");
+    is($r->{err}, "@$fds" =~ /2/ ? '' : 'apigw: cannot write to standard '
+                                        . "output: Bad file descriptor\n",
+       'says why, if it can');
+    is(join(' ', ids()), 'c1', 'no key stays');
+    is(scalar(grep { Apigw::Command::slurp($_) =~ /ak_[0-9A-Za-z]{49}/ }
+              glob "$apigw->{store}/*"), 0, 'nor is it in a file');
+}
+
+$r = $apigw->run({ before => sub { POSIX::close(0); POSIX::close(2) } },
+                 'key', 'create', '--consumer', 'acme', '--id', 'c3');
+like($r->{out}, qr/\Aak_\w{49}\n\z/, 'a key is shown where the rest is '
+                                      . 'closed');
+is($r->{status}, 0, 'and created');
+is(join(' ', ids()), 'c1 c3', 'and there');
 
 
 # a file that may not grow, as if there were no room

@@ -14,6 +14,7 @@
 #define NGX_APIGW_CLI_INDENT  24
 
 
+static void ngx_apigw_cli_descriptors(void);
 static int ngx_apigw_cli_dispatch(ngx_apigw_cli_t *cli, int argc,
     char *const *argv);
 static int ngx_apigw_cli_options(ngx_apigw_cli_t *cli, int argc,
@@ -49,6 +50,8 @@ main(int argc, char *const *argv)
     int               rc;
     ngx_apigw_cli_t  *cli;
 
+    ngx_apigw_cli_descriptors();
+
     /* a reader that goes away is an error of write(), not our death */
 
     (void) signal(SIGPIPE, SIG_IGN);
@@ -69,6 +72,32 @@ main(int argc, char *const *argv)
     free(cli);
 
     return rc;
+}
+
+
+/*
+ * A descriptor that was closed by the caller would become that of the store,
+ * and what is said to it would be written over the keys.  The other way
+ * round, /dev/null fails as the closed one would.
+ */
+
+static void
+ngx_apigw_cli_descriptors(void)
+{
+    int  fd;
+
+    for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+
+        if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) {
+            continue;
+        }
+
+        if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+            != fd)
+        {
+            _exit(NGX_APIGW_CLI_FAILED);
+        }
+    }
 }
 
 
