@@ -65,7 +65,8 @@ is_deeply([map { code($_) } @expected], [map { $_->[0] } @walk],
           'the first order: the right answers')
     or diag(join "\n", map { "$walk[$_][1]: $expected[$_]" } 0 .. $#walk);
 
-like($expected[2], qr{/orders/ host=\S+ x-consumer=alice x-plan=pro x-api-key=$}m,
+like($expected[2],
+     qr{/orders/ host=\S+ x-consumer=alice x-plan=pro x-api-key=$}m,
      'the upstream sees who calls');
 
 for my $order (@orders[1 .. $#orders]) {

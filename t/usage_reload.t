@@ -27,7 +27,8 @@ sub http {
     @plans = reverse @plans if $args{reverse};
 
     return join "\n", "api_usage_zone zone=$zone:$size store=$store"
-                      . ' flush=100ms;', @plans, 'add_header X-Used $api_quota_used always;';
+                      . ' flush=100ms;', @plans,
+                      'add_header X-Used $api_quota_used always;';
 }
 
 sub server {

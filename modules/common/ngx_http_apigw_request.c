@@ -244,7 +244,8 @@ ngx_http_apigw_problem_body_create(ngx_http_request_t *r,
 
     type = pr->type.len ? &pr->type : &ngx_http_apigw_about_blank;
 
-    len = sizeof("{\"type\":\"\",\"title\":\"\",\"status\":,\"detail\":\"\",}" CRLF)
+    len = sizeof("{\"type\":\"\",\"title\":\"\",\"status\":,"
+                 "\"detail\":\"\",}" CRLF)
           + type->len + pr->title.len + NGX_INT_T_LEN
           + pr->detail.len
           + ngx_escape_json(NULL, pr->detail.data, pr->detail.len)
@@ -285,7 +286,8 @@ ngx_http_apigw_problem_body_create(ngx_http_request_t *r,
 static u_char *
 ngx_http_apigw_problem_member(u_char *p, const char *name, ngx_str_t *value)
 {
-    u_char  *start, *last;
+    u_char    *start, *last;
+    uint32_t   code;
 
     p = ngx_sprintf(p, "\"%s\":\"", name);
 
@@ -297,12 +299,16 @@ ngx_http_apigw_problem_member(u_char *p, const char *name, ngx_str_t *value)
     while (start < last) {
         p = start;
 
-        if (*p >= 0x80 && ngx_utf8_decode(&start, last - p) > 0x10ffff) {
+        if (*p < 0x80) {
+            start++;
+            continue;
+        }
+
+        code = ngx_utf8_decode(&start, last - p);
+
+        if (code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) {
             *p = '?';
             start = p + 1;
-
-        } else if (start == p) {
-            start++;
         }
     }
 
