@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use JSON::PP qw(decode_json);
+use POSIX ();
 use Test::More;
 
 use lib 't/lib';
@@ -468,6 +469,71 @@ SKIP: {
 }
 
 
+# nor does the key go that it would have replaced
+
+SKIP: {
+    skip 'no /dev/full', 14 if !-c '/dev/full';
+
+    done('a key to keep', 'create', '--consumer', 'u', '--id', 'u',
+         '--plan', 'pro', '--scope', 'read', '--expires', '2099-01-01');
+
+    my $kept = shown('u');
+
+    for my $overlap ('0s', '7d') {
+        $r = $apigw->run({ out => '/dev/full' }, 'key', 'rotate', 'u',
+                         '--overlap', $overlap, '--id', 'u2');
+        is($r->{status}, 1, "no room for a new key, $overlap");
+        is($r->{err}, 'apigw: cannot write to standard output: No space left '
+                      . "on device\n", 'says so');
+        is_deeply(shown('u'), $kept, 'the old one is as it was');
+        is(listed('--consumer', 'u'), 'u', 'no new one stays');
+    }
+
+    is_deeply([map { "$_->{action} $_->{id}" } ($apigw->audit)[-2, -1]],
+              ['revoke u2', 'unrotate u'], 'both are in the log');
+    is(($apigw->audit)[-1]{set}{expires}, $kept->{expires},
+       'with what was set back');
+
+    done('rotate after that', 'rotate', 'u', '--overlap', '0s');
+}
+
+
+# a pipe is full, and somebody changes the old key before the reader goes
+
+{
+    pipe my $reader, my $writer or die "pipe: $!\n";
+
+    fcntl $writer, 1031, 4096 or die "F_SETPIPE_SZ: $!\n";
+    syswrite $writer, 'x' x 4096;
+
+    done('another key to keep', 'create', '--consumer', 'v', '--id', 'v');
+
+    my $pid = $apigw->start({ before => sub { POSIX::dup2(fileno $writer, 1);
+                                              close $reader },
+                              err => "$apigw->{dir}/undo" },
+                            'key', 'rotate', 'v', '--overlap', '0s', '--id',
+                            'v2');
+
+    my $until = time + 10;
+    select undef, undef, undef, 0.02
+        while !shown('v2') && time < $until;
+
+    done('a change meanwhile', 'update', 'v', '--expires', '2099-01-01');
+
+    close $reader;
+    waitpid $pid, 0;
+
+    is($? >> 8, 1, 'the reader of a new key is gone');
+    is(Apigw::Command::slurp("$apigw->{dir}/undo"),
+       "apigw: cannot write to standard output: Broken pipe\n"
+       . 'apigw: the key "v" could not be given its expiry back, see whether '
+       . "it goes on\n", 'says what is left to do');
+    is(shown('v')->{expires}, '2099-01-01T00:00:00Z',
+       'the change of somebody else stays');
+    is(listed('--consumer', 'v'), 'v', 'the new key does not');
+}
+
+
 # the audit log
 
 my @audit = $apigw->audit;
@@ -475,7 +541,8 @@ my %actions;
 push @{ $actions{$_->{action}} }, $_->{id} for @audit;
 
 is_deeply($actions{purge}, ['x1', 'x2'], 'purged keys are in the log');
-is_deeply($actions{revoke}, ['a1', 'w'], 'revoked keys are in the log');
+is_deeply($actions{revoke}, ['a1', 'w', 'u2', 'u2', 'v2'],
+          'revoked keys are in the log');
 is(scalar(grep { $_ eq 'a1' } @{ $actions{create} }), 2,
    'created keys are in the log');
 is($audit[0]{set}{consumer}, 'acme', 'with what was set');

@@ -65,6 +65,11 @@ static int ngx_apigw_cli_key_create_body(ngx_apigw_store_t *store,
     MDB_txn *txn, void *data);
 static int ngx_apigw_cli_key_make(ngx_apigw_cli_change_t *ch);
 static int ngx_apigw_cli_key_print(ngx_apigw_cli_change_t *ch);
+static int ngx_apigw_cli_key_undo(ngx_apigw_cli_change_t *ch);
+static int ngx_apigw_cli_key_undo_body(ngx_apigw_store_t *store,
+    MDB_txn *txn, void *data);
+static int ngx_apigw_cli_key_undo_rotate(ngx_apigw_cli_change_t *ch,
+    ngx_apigw_store_t *store, MDB_txn *txn);
 static const char *ngx_apigw_cli_key_enable_edit(ngx_apigw_cli_change_t *ch,
     ngx_apigw_cli_record_t *r);
 static const char *ngx_apigw_cli_key_disable_edit(ngx_apigw_cli_change_t *ch,
@@ -240,38 +245,118 @@ ngx_apigw_cli_key_make(ngx_apigw_cli_change_t *ch)
 }
 
 
-/* A key that nobody has got must not stay behind. */
-
 static int
 ngx_apigw_cli_key_print(ngx_apigw_cli_change_t *ch)
 {
-    int         rc;
-    ngx_str_t  *id;
-
-    id = &ch->fresh.rec.id;
-
-    if (ngx_apigw_cli_write(ch->text, ch->len) == NGX_OK) {
-        ngx_apigw_cli_note("created the key \"%.*s\" for \"%.*s\"; it is "
-                           "shown only now",
-                           ngx_apigw_cli_str(id),
-                           ngx_apigw_cli_str(&ch->fresh.rec.consumer));
-
-        return NGX_APIGW_CLI_DONE;
+    if (ngx_apigw_cli_write(ch->text, ch->len) != NGX_OK) {
+        return ngx_apigw_cli_key_undo(ch);
     }
 
-    ch->ids = id;
-    ch->n = 1;
-    ch->action = "revoke";
+    ngx_apigw_cli_note("created the key \"%.*s\" for \"%.*s\"; it is "
+                       "shown only now",
+                       ngx_apigw_cli_str(&ch->fresh.rec.id),
+                       ngx_apigw_cli_str(&ch->fresh.rec.consumer));
 
-    rc = ngx_apigw_cli_key_write(ch->key, ngx_apigw_cli_key_revoke_body, ch);
+    return NGX_APIGW_CLI_DONE;
+}
+
+
+/*
+ * A key that nobody has got must not stay behind, nor end the one in whose
+ * place it was made.
+ */
+
+static int
+ngx_apigw_cli_key_undo(ngx_apigw_cli_change_t *ch)
+{
+    int  rc;
+
+    rc = ngx_apigw_cli_key_write(ch->key, ngx_apigw_cli_key_undo_body, ch);
 
     if (rc != 0) {
-        return ngx_apigw_cli_error("the key \"%.*s\" was not shown to anybody "
-                                   "and is to be revoked",
-                                   ngx_apigw_cli_str(id));
+        (void) ngx_apigw_cli_error("the key \"%.*s\" was not shown to "
+                                   "anybody and is to be revoked",
+                                   ngx_apigw_cli_str(&ch->fresh.rec.id));
+    }
+
+    if (ch->id && (rc != 0 || !ch->done)) {
+        (void) ngx_apigw_cli_error("the key \"%.*s\" could not be given its "
+                                   "expiry back, see whether it goes on",
+                                   ngx_apigw_cli_str(ch->id));
     }
 
     return NGX_APIGW_CLI_FAILED;
+}
+
+
+static int
+ngx_apigw_cli_key_undo_body(ngx_apigw_store_t *store, MDB_txn *txn,
+    void *data)
+{
+    ngx_apigw_cli_change_t *ch = data;
+
+    int  rc;
+
+    rc = ngx_apigw_cli_audit_begin(&ch->key->audit, txn);
+
+    if (rc == 0) {
+        rc = ngx_apigw_cli_key_delete(ch->key, store, txn, "revoke",
+                                      &ch->fresh.rec.id);
+    }
+
+    /* somebody else may have revoked it already */
+
+    if (rc == MDB_NOTFOUND) {
+        rc = 0;
+    }
+
+    if (rc == 0 && ch->id) {
+        rc = ngx_apigw_cli_key_undo_rotate(ch, store, txn);
+    }
+
+    return ngx_apigw_cli_audit_end(&ch->key->audit, rc);
+}
+
+
+/* What was changed by others meanwhile is not for us to take back. */
+
+static int
+ngx_apigw_cli_key_undo_rotate(ngx_apigw_cli_change_t *ch,
+    ngx_apigw_store_t *store, MDB_txn *txn)
+{
+    int                     rc;
+    u_char                  buf[NGX_APIGW_KEY_RECORD_MAX];
+    ssize_t                 n;
+    ngx_apigw_key_found_t   found;
+
+    ch->done = 0;
+
+    rc = ngx_apigw_key_store_get_id(store, txn, ch->id, &found);
+
+    if (rc != 0) {
+        return (rc == MDB_NOTFOUND) ? 0 : rc;
+    }
+
+    /* a record has one encoding */
+
+    n = ngx_apigw_key_record_encode(&ch->record.rec, buf, sizeof(buf));
+
+    if (n == NGX_ERROR || (size_t) n != found.encoded.len
+        || ngx_memcmp(buf, found.encoded.data, n) != 0)
+    {
+        return 0;
+    }
+
+    rc = ngx_apigw_key_store_replace(store, txn, NULL, &ch->old.rec);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    ch->done = 1;
+
+    return ngx_apigw_cli_audit_line(&ch->key->audit, "unrotate", ch->id,
+                                    &ch->old.rec, &ch->record.rec);
 }
 
 
