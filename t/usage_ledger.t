@@ -113,6 +113,26 @@ cmp_ok($orders->{bytes_out}, '>', 7 * 43, 'bytes out');
 is_deeply([map { "$_->{key} $_->{version} $_->{requests}" } @rows],
           ['k1 v1 5', 'k2 v2 2'], 'by key and version');
 
+# long names that begin alike
+
+my ($x, $y) = map { 'n' x 60 . $_ } 1, 2;
+
+for (1 .. 3) {
+    charge(2, "/u?p=big&c=long&$_") for map { "k=$_" } $x, $y;
+    charge(1, "/u?p=big&c=long&$_") for map { "a=$_" } $x, $y;
+    charge(1, "/u?p=big&c=long&$_") for map { "v=$_" } $x, $y;
+    charge(1, '/u?p=big&c=long');
+    sleep 0.25;
+}
+
+my $detail = sub { report('--consumer', 'long', '--detail') };
+
+wait_for { my $n = 0; $n += $_->{requests} for $detail->(); $n == 27 } 3;
+
+is_deeply([sort map { $_->{requests} } $detail->()], [3, 3, 3, 3, 3, 6, 6],
+          'long names that begin alike: nothing is overwritten');
+
+
 charge(5, '/u?p=n3&c=limited');
 charge(4, '/u?p=slow&c=fast');
 

@@ -39,7 +39,7 @@
 
 
 #define NGX_APIGW_LEDGER_WAYS      8
-#define NGX_APIGW_LEDGER_NAME      160
+#define NGX_APIGW_LEDGER_NAME      200
 
 #define NGX_APIGW_LEDGER_REQUESTS  0       /* admitted */
 #define NGX_APIGW_LEDGER_1XX       1       /* ... by class of status */
@@ -63,11 +63,12 @@
 #define NGX_APIGW_LEDGER_VER       4
 #define NGX_APIGW_LEDGER_NAMES     5
 
-/* how much of a key's id, an API's name and a version is kept */
+/*
+ * A name but the consumer's that is as long as that is shortened and has a
+ * digest, so different names stay different; the consumer has what is left.
+ */
 
-#define NGX_APIGW_LEDGER_KEY_MAX   32
-#define NGX_APIGW_LEDGER_API_MAX   32
-#define NGX_APIGW_LEDGER_VER_MAX   16
+#define NGX_APIGW_LEDGER_PART      40
 
 #define NGX_APIGW_LEDGER_MAX       (4 + NGX_APIGW_LEDGER_NAMES               \
                                     + NGX_APIGW_LEDGER_NAME)

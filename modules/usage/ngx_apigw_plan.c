@@ -61,7 +61,6 @@ ngx_apigw_plan_salts(ngx_apigw_plan_t *plan)
     ngx_uint_t  i;
 
     plan->salt = ngx_apigw_plan_salt(&plan->family, NGX_APIGW_PLAN_RATE);
-    plan->ledger = ngx_apigw_plan_salt(&plan->name, NGX_APIGW_PLAN_LEDGER);
 
     for (i = 0; i < plan->nquotas; i++) {
         plan->quotas[i].salt = ngx_apigw_plan_salt(&plan->family,

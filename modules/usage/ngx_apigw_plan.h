@@ -42,7 +42,6 @@
 /* uses of a family's salt beside those of the kinds of windows */
 
 #define NGX_APIGW_PLAN_RATE       NGX_APIGW_WINDOW_KINDS
-#define NGX_APIGW_PLAN_LEDGER     (NGX_APIGW_WINDOW_KINDS + 1)
 
 
 typedef struct {
@@ -66,7 +65,6 @@ struct ngx_apigw_plan_s {
     ngx_str_t                    rate;      /* as written; empty: none */
     ngx_apigw_limit_t            limit;
     uint64_t                     salt;      /* of the family's rate */
-    uint64_t                     ledger;    /* of the name */
 
     ngx_uint_t                   nquotas;
     ngx_apigw_quota_t            quotas[NGX_APIGW_PLAN_QUOTAS];

@@ -257,7 +257,7 @@ typedef struct {
     ngx_http_apigw_usage_eval_t   eval;
     ngx_http_apigw_usage_eval_t  *shadow;
 
-    uint32_t                      day;      /* of the ledger */
+    ngx_apigw_ledger_info_t       info;     /* names the entry */
     ngx_apigw_counter_id_t        entry;
     ngx_uint_t                    slot;     /* of the entry */
 

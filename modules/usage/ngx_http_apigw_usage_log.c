@@ -26,7 +26,7 @@
 static void ngx_http_apigw_usage_name_entry(ngx_http_apigw_usage_ctx_t *ctx,
     ngx_apigw_ledger_info_t *info);
 static u_char *ngx_http_apigw_usage_name(u_char *p, u_char *len,
-    ngx_str_t *name, size_t max);
+    const ngx_str_t *name);
 static uint64_t ngx_http_apigw_usage_actual(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx, ngx_uint_t status);
 static ngx_uint_t ngx_http_apigw_usage_is_refunded(
@@ -43,29 +43,24 @@ ngx_int_t
 ngx_http_apigw_usage_enter(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx)
 {
-    uint64_t                  salt;
-    ngx_uint_t                i;
-    ngx_apigw_hash_t          hash;
-    ngx_apigw_ledger_info_t   info;
+    size_t            len;
+    ngx_uint_t        i;
+    ngx_apigw_hash_t  hash;
 
-    ctx->day = (uint32_t) (ngx_time() / NGX_HTTP_APIGW_USAGE_DAY);
+    ngx_http_apigw_usage_name_entry(ctx, &ctx->info);
 
-    salt = ctx->eval.plan->ledger;
+    len = NGX_APIGW_LEDGER_NAMES;
 
-    for (i = 0; i < 3; i++) {
-
-        if (ctx->names[i].len == 0) {
-            continue;
-        }
-
-        ngx_apigw_hash(&hash, &ctx->zone->sh->key, ctx->names[i].data,
-                       ctx->names[i].len);
-
-        salt = ngx_apigw_counter_mix(salt + i) ^ hash.h[0];
+    for (i = 0; i < NGX_APIGW_LEDGER_NAMES; i++) {
+        len += ctx->info.lens[i];
     }
 
-    ngx_apigw_counter_place_in(ctx->zone->ledger.sets, &ctx->hash, salt,
-                               ctx->day, &ctx->entry);
+    /* what is one entry in the store is one here, and the reverse */
+
+    ngx_apigw_hash(&hash, &ctx->zone->sh->key, ctx->info.lens, len);
+
+    ngx_apigw_counter_place_in(ctx->zone->ledger.sets, &hash, 0,
+                               ctx->info.day, &ctx->entry);
 
     ctx->slot = ngx_apigw_ledger_find(&ctx->zone->ledger, &ctx->entry);
 
@@ -73,9 +68,7 @@ ngx_http_apigw_usage_enter(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    ngx_http_apigw_usage_name_entry(ctx, &info);
-
-    return ngx_http_apigw_usage_entry(ctx->zone, &ctx->entry, &info, 0,
+    return ngx_http_apigw_usage_entry(ctx->zone, &ctx->entry, &ctx->info, 0,
                                       r->connection->log, &ctx->slot);
 }
 
@@ -90,24 +83,19 @@ ngx_http_apigw_usage_name_entry(ngx_http_apigw_usage_ctx_t *ctx,
 
     ngx_memzero(info, sizeof(ngx_apigw_ledger_info_t));
 
-    info->day = ctx->day;
+    info->day = (uint32_t) (ngx_time() / NGX_HTTP_APIGW_USAGE_DAY);
 
-    last = ngx_http_apigw_usage_name(tail,
-                             &info->lens[NGX_APIGW_LEDGER_KEY],
-                             &ctx->names[0], NGX_APIGW_LEDGER_KEY_MAX);
+    last = ngx_http_apigw_usage_name(tail, &info->lens[NGX_APIGW_LEDGER_KEY],
+                                     &ctx->names[0]);
 
-    last = ngx_http_apigw_usage_name(last,
-                             &info->lens[NGX_APIGW_LEDGER_PLAN],
-                             (ngx_str_t *) &ctx->eval.plan->name,
-                             NGX_APIGW_PLAN_NAME);
+    last = ngx_http_apigw_usage_name(last, &info->lens[NGX_APIGW_LEDGER_PLAN],
+                                     &ctx->eval.plan->name);
 
-    last = ngx_http_apigw_usage_name(last,
-                             &info->lens[NGX_APIGW_LEDGER_API],
-                             &ctx->names[1], NGX_APIGW_LEDGER_API_MAX);
+    last = ngx_http_apigw_usage_name(last, &info->lens[NGX_APIGW_LEDGER_API],
+                                     &ctx->names[1]);
 
-    last = ngx_http_apigw_usage_name(last,
-                             &info->lens[NGX_APIGW_LEDGER_VER],
-                             &ctx->names[2], NGX_APIGW_LEDGER_VER_MAX);
+    last = ngx_http_apigw_usage_name(last, &info->lens[NGX_APIGW_LEDGER_VER],
+                                     &ctx->names[2]);
 
     rest = last - tail;
 
@@ -123,13 +111,17 @@ ngx_http_apigw_usage_name_entry(ngx_http_apigw_usage_ctx_t *ctx,
 
 
 static u_char *
-ngx_http_apigw_usage_name(u_char *p, u_char *len, ngx_str_t *name, size_t max)
+ngx_http_apigw_usage_name(u_char *p, u_char *len, const ngx_str_t *name)
 {
-    *len = (u_char) ngx_min(name->len, max);
-
     /* a variable without a value has no address */
 
-    return *len ? ngx_cpymem(p, name->data, *len) : p;
+    if (name->len == 0) {
+        return p;
+    }
+
+    *len = (u_char) ngx_apigw_plan_shorten(p, NGX_APIGW_LEDGER_PART, name);
+
+    return p + *len;
 }
 
 
@@ -311,8 +303,7 @@ static void
 ngx_http_apigw_usage_write(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx, ngx_apigw_ledger_row_t *row)
 {
-    ngx_uint_t                n;
-    ngx_apigw_ledger_info_t   info;
+    ngx_uint_t  n;
 
     for (n = 0; n < NGX_HTTP_APIGW_USAGE_ATTEMPTS; n++) {
 
@@ -326,9 +317,7 @@ ngx_http_apigw_usage_write(ngx_http_request_t *r,
 
         /* evicted since, or not in memory because the zone was full */
 
-        ngx_http_apigw_usage_name_entry(ctx, &info);
-
-        if (ngx_http_apigw_usage_entry(ctx->zone, &ctx->entry, &info, 1,
+        if (ngx_http_apigw_usage_entry(ctx->zone, &ctx->entry, &ctx->info, 1,
                                        r->connection->log, &ctx->slot)
             != NGX_OK)
         {
