@@ -339,6 +339,22 @@ done('rotate with a longer overlap', 'rotate', 'soon', '--overlap', '7d');
 cmp_ok(epoch(shown('soon')->{expires}), '<=', time + 3600,
        'an overlap makes no key live longer');
 
+done('a key for later', 'create', '--consumer', 'rot', '--id', 'early',
+     '--not-before', '30d', '--expires', '60d');
+done('rotate of a key that is not valid yet', 'rotate', 'early', '--overlap',
+     '7d', '--id', 'early2');
+is(shown('early2')->{not_before}, shown('early')->{not_before},
+   'the new one is valid from the same time');
+is(shown('early2')->{status}, 'early', 'and not now');
+refused('rotate to one that is never valid', 1,
+        qr/the new one would expire before it is valid/, 'key', 'rotate',
+        'early2', '--overlap', '7d', '--expires', '20d');
+
+done('a key that has become valid', 'create', '--consumer', 'rot', '--id',
+     'begun', '--not-before', '2020-01-01');
+done('rotate of it', 'rotate', 'begun', '--overlap', '7d', '--id', 'begun2');
+ok(!exists shown('begun2')->{not_before}, 'the new one has no past begin');
+
 refused('rotate without overlap', 2, qr/"--overlap" is missing/, 'key',
         'rotate', 'off');
 refused('rotate with a bad overlap', 2, qr/not a duration/, 'key', 'rotate',

@@ -820,8 +820,11 @@ ngx_apigw_cli_key_rotate_new(ngx_apigw_cli_change_t *ch,
 
     fresh->created = now;
     fresh->updated = 0;
-    fresh->not_before = 0;
     fresh->successor.len = 0;
+
+    if (fresh->not_before <= now) {
+        fresh->not_before = 0;
+    }
 
     if (conf->nedits) {
         fresh->expires = conf->scratch.rec.expires;
@@ -831,6 +834,10 @@ ngx_apigw_cli_key_rotate_new(ngx_apigw_cli_change_t *ch,
         return conf->nedits ? "the new one would have expired"
                             : "it has expired, so would the new one: give "
                               "--expires";
+    }
+
+    if (fresh->expires && fresh->expires <= fresh->not_before) {
+        return "the new one would expire before it is valid";
     }
 
     return ngx_apigw_key_record_check(fresh);
