@@ -213,6 +213,24 @@ WWW-Authenticate: Bearer realm="api", error="invalid_token"']
 
 
 
+=== bearer, with other white space
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /every", "GET /every", "GET /every", "GET /every"]
+--- more_headers eval
+["Authorization: Bearer\t$::key", "Authorization: \tBearer \t$::key",
+ "Authorization: Bearer\t$::other\nX-API-Key: $::key",
+ "Authorization: Bearer$::other\nX-API-Key: $::key"]
+--- error_code eval
+[200, 200, 401, 200]
+--- response_headers eval
+["X-Who: joe-1
+! X-Authorization", "X-Who: joe-1
+! X-Authorization", "X-Status: conflict", "X-Authorization: Bearer$::other"]
+
+
+
 === somebody else's Authorization is left alone
 --- http_config eval: $::http
 --- config eval: $::config
@@ -239,6 +257,25 @@ X-Authorization: Bearer abc.def.ghi
 X-Uri: /every", "X-Uri: /every?a=1", "X-Uri: /every?a=1",
 "X-Uri: /every?a=1&&b=%20#x", "X-Who: joe-1
 X-Uri: /every%2Fx", "X-Uri: /every?xapi_key=1&api_keyx&API_KEY=2"]
+
+
+
+=== the name of a query argument may be escaped
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /every?%61pi_key=$::key&a=1", "GET /every?a=1&api%5fke%79=$::other",
+ "GET /every?api_key=$::key&%61pi_key=$::key&%61=%7A",
+ "GET /every?api%2_key=1&api+key=2&%2561pi_key=3"]
+--- more_headers eval
+["", CORE::join(": ", "X-API-Key", $::key), "",
+ CORE::join(": ", "X-API-Key", $::key)]
+--- error_code eval
+[200, 401, 200, 200]
+--- response_headers eval
+["X-Who: joe-1
+X-Uri: /every?a=1", "X-Status: conflict", "X-Uri: /every?%61=%7A",
+"X-Uri: /every?api%2_key=1&api+key=2&%2561pi_key=3"]
 
 
 
@@ -280,6 +317,22 @@ X-Cookie: a=1; b=2", "X-Who: joe-1
 X-Cookie: a=1", "X-Who: joe-1
 X-Cookie: xkey=1; a", "X-Who: joe-1
 X-Cookie: a=1"]
+
+
+
+=== a cookie behind a comma
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /every", "GET /every", "GET /every"]
+--- more_headers eval
+["Cookie: a=b, key=$::key; c=d", "Cookie: a=b,key=$::other\nX-API-Key: $::key",
+ "Cookie: a=b, c=d\nX-API-Key: $::key"]
+--- error_code eval
+[200, 401, 200]
+--- response_headers eval
+["X-Who: joe-1
+X-Cookie: a=b; c=d", "X-Status: conflict", "X-Cookie: a=b, c=d"]
 
 
 

@@ -13,7 +13,8 @@
 
 /*
  * The name=value pairs of a query ("&") or of a Cookie header (";"), as far
- * as a credential has to be found in them and taken out.
+ * as a credential has to be found in them and taken out.  The name in a query
+ * may be escaped; a cookie of that name may begin at a comma as well.
  *
  * Uses nothing of nginx but its types.
  */

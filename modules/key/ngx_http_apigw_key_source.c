@@ -261,33 +261,43 @@ ngx_http_apigw_key_unescape(ngx_http_request_t *r, ngx_str_t *value)
 
 /*
  * The length of "Bearer " if a key of ours comes behind it, else 0: other
- * bearer tokens are somebody else's.
+ * bearer tokens are somebody else's.  White space is what upstreams take for
+ * it, of which nginx itself removes but spaces around a value.
  */
 
 static ngx_uint_t
 ngx_http_apigw_key_bearer(ngx_str_t *value, ngx_str_t *prefix)
 {
-    size_t  skip;
+    u_char  *p, *key, *last;
 
-    skip = sizeof("Bearer ") - 1;
+    p = value->data;
+    last = p + value->len;
 
-    if (value->len < skip
-        || ngx_strncasecmp(value->data, (u_char *) "Bearer ", skip) != 0)
+    while (p < last && (*p == ' ' || *p == '\t')) {
+        p++;
+    }
+
+    if ((size_t) (last - p) < sizeof("Bearer ") - 1
+        || ngx_strncasecmp(p, (u_char *) "Bearer", sizeof("Bearer") - 1) != 0)
     {
         return 0;
     }
 
-    while (skip < value->len && value->data[skip] == ' ') {
-        skip++;
+    p += sizeof("Bearer") - 1;
+    key = p;
+
+    while (key < last && (*key == ' ' || *key == '\t')) {
+        key++;
     }
 
-    if (value->len - skip < prefix->len
-        || ngx_memcmp(value->data + skip, prefix->data, prefix->len) != 0)
+    if (key == p
+        || (size_t) (last - key) < prefix->len
+        || ngx_memcmp(key, prefix->data, prefix->len) != 0)
     {
         return 0;
     }
 
-    return skip;
+    return key - value->data;
 }
 
 

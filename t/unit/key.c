@@ -193,6 +193,27 @@ test_pairs(void)
         { "key=\"\"", ";", "|", "" },
         { "a&key=b;c", ";", "", "a&key=b;c" },
         { ";;key=a;;", ";", "a|", ";;" },
+
+        /* what an upstream decodes is that name as well */
+
+        { "%6bey=a", "&", "a|", "" },
+        { "a=1&%6B%65%79=b&key=c", "&", "b|c|", "a=1" },
+        { "ke%79&%4Bey=a", "&", "|", "%4Bey=a" },
+        { "%256bey=a", "&", "", "%256bey=a" },
+        { "%6key=a&ke%7=b&ke%=c", "&", "", "%6key=a&ke%7=b&ke%=c" },
+        { "+key=a&key%00=b", "&", "", "+key=a&key%00=b" },
+        { "%6bey=a", ";", "", "%6bey=a" },
+
+        /* a comma, where it begins a cookie of that name */
+
+        { "a=b, key=c", ";", "c|", "a=b" },
+        { "a=b,key=c; d=e", ";", "c|", "a=b; d=e" },
+        { "a=b,c,\tkey =d;e=f", ";", "d|", "a=b,c;e=f" },
+        { "key=a, key=b,key=c", ";", "a|b|c|", "" },
+        { "key=a,b; c=d", ";", "a,b|", "c=d" },
+        { "a=b, keys=c, key, xkey=d", ";", "", "a=b, keys=c, key, xkey=d" },
+        { "a=1,key=b", "&", "", "a=1,key=b" },
+        { ",,key=", ";", "|", "," },
     };
 
     for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
