@@ -166,7 +166,7 @@ for my $case (
      'ak'],
     ['too many scopes', qr/too many scopes/, '--consumer', 'x',
      map { ('--scope', "scope$_" . 'x' x 100) } 1 .. 12],
-    ['an argument', qr/too many arguments: "x"/, '--consumer', 'x', 'x'],
+    ['an argument', qr/too many arguments \(/, '--consumer', 'x', 'x'],
     ['an unknown option', qr/unknown option "--frob"/, '--frob', 'x'],
     ['a part of an option', qr/unknown option "--cons"/, '--cons', 'x'],
     ['no value', qr/"--consumer" needs a value: NAME/, '--consumer'],
@@ -512,6 +512,40 @@ SKIP: {
 
     done('rotate after that', 'rotate', 'u', '--overlap', '0s');
 }
+
+
+# a key where an id is to be is not repeated
+
+chomp(my $ours = done('a key', 'create', '--consumer', 's')->{out});
+chomp(my $other = done('a key of another prefix', 'create', '--consumer', 's',
+                       '--prefix', 'longest-prefix1_')->{out});
+my $short = substr $other, 0, -1;
+
+for my $case ([$ours], ["${ours}x"], [substr $ours, 0, 20], [$other],
+              [$short, APIGW_KEY_PREFIX => 'longest-prefix1_'])
+{
+    my ($secret, @env) = @$case;
+
+    for my $verb (['show'], ['revoke'], ['disable'], ['update', '--plan', 'x'],
+                  ['rotate', '--overlap', '1d'])
+    {
+        $r = $apigw->run({ env => { @env } }, 'key', @$verb, $secret);
+        is($r->{status}, 1, "$verb->[0] with a key for an id");
+        is($r->{err}, 'apigw: this is a key, not an ID; apigw key find tells '
+                      . "whose it is\n", 'says so, without the key');
+    }
+}
+
+$r = $apigw->run('key', 'find', $ours);
+is($r->{status}, 2, 'find with the key as an argument');
+like($r->{err}, qr/\Aapigw: too many arguments \(/, 'does not repeat it');
+unlike($r->{err}, qr/ak_/, 'anywhere');
+
+refused('an id that is like no key', 1,
+        qr/there is no key "longest-prefix1_7"/, 'key', 'show',
+        'longest-prefix1_7');
+refused('a long id', 1, qr/there is no key "x{60}_"/, 'key', 'show',
+        'x' x 60 . '_');
 
 
 # a pipe is full, and somebody changes the old key before the reader goes

@@ -213,9 +213,10 @@ ngx_apigw_cli_options(ngx_apigw_cli_t *cli, int argc, char *const *argv)
                                    cli->verb->arguments);
     }
 
+    /* without the argument, which may be a key */
+
     if (cli->nargs > cli->verb->max) {
-        return ngx_apigw_cli_usage(cli, "too many arguments: \"%.*s\"",
-                           ngx_apigw_cli_str(&cli->args[cli->verb->max]));
+        return ngx_apigw_cli_usage(cli, "too many arguments");
     }
 
     return NGX_OK;

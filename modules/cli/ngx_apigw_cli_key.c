@@ -21,6 +21,8 @@ static const char *ngx_apigw_cli_key_set_plan(ngx_apigw_cli_t *cli,
     const ngx_apigw_cli_option_t *option, ngx_str_t *value);
 static const char *ngx_apigw_cli_key_edit_add(ngx_apigw_cli_t *cli,
     ngx_apigw_cli_edit_e what, const char *field, ngx_str_t *value);
+static ngx_uint_t ngx_apigw_cli_key_secret(ngx_apigw_cli_key_t *key,
+    const ngx_str_t *id);
 static void ngx_apigw_cli_key_expect_damage(void);
 static void ngx_apigw_cli_key_damaged(int signo);
 
@@ -619,6 +621,16 @@ ngx_apigw_cli_key_failed(ngx_apigw_cli_key_t *key, const ngx_str_t *id, int rc)
                                    key->directory, strerror(rc));
     }
 
+    /* EINVAL: too long for an id */
+
+    if (id && (rc == MDB_NOTFOUND || rc == NGX_APIGW_STORE_EEMPTY
+               || rc == EINVAL)
+        && ngx_apigw_cli_key_secret(key, id))
+    {
+        return ngx_apigw_cli_error("this is a key, not an ID; apigw key find "
+                                   "tells whose it is");
+    }
+
     if (id && (rc == MDB_NOTFOUND || rc == NGX_APIGW_STORE_EEMPTY)) {
         return ngx_apigw_cli_error("there is no key \"%.*s\"",
                                    ngx_apigw_cli_str(id));
@@ -637,4 +649,40 @@ ngx_apigw_cli_key_failed(ngx_apigw_cli_key_t *key, const ngx_str_t *id, int rc)
 
     return ngx_apigw_cli_error("the store \"%s\": %s", key->directory,
                                ngx_apigw_key_store_strerror(rc));
+}
+
+
+/*
+ * What is said lands in mails and logs, where no key may be, of whatever
+ * prefix; nor one that was copied with a letter too many or too few.
+ */
+
+static ngx_uint_t
+ngx_apigw_cli_key_secret(ngx_apigw_cli_key_t *key, const ngx_str_t *id)
+{
+    size_t  len;
+
+    len = sizeof(NGX_APIGW_KEY_PREFIX) - 1;
+
+    if (id->len >= len && ngx_memcmp(id->data, NGX_APIGW_KEY_PREFIX, len) == 0)
+    {
+        return 1;
+    }
+
+    len = key->prefix.len;
+
+    if (id->len >= len + NGX_APIGW_KEY_BODY - NGX_APIGW_KEY_SUM
+        && ngx_memcmp(id->data, key->prefix.data, len) == 0)
+    {
+        return 1;
+    }
+
+    if (id->len <= NGX_APIGW_KEY_BODY + NGX_APIGW_KEY_SUM) {
+        return 0;
+    }
+
+    len = id->len - NGX_APIGW_KEY_BODY - NGX_APIGW_KEY_SUM;
+
+    return ngx_apigw_key_check_prefix(id->data, len) == NGX_OK
+           && ngx_apigw_key_check(id->data, id->len, id->data, len) == NGX_OK;
 }
