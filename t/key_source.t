@@ -95,6 +95,29 @@ our $config = <<'_EOC_';
         proxy_pass http://$back;
     }
 
+    location /cached {
+        auth_api_key_source header=X-API-Key bearer query=api_key cookie=key;
+
+        set $seen "$request_uri$args$query_string$is_args$arg_api_key";
+        set $seen "$http_x_api_key$http_cookie$cookie_key$http_authorization";
+
+        if ($request_uri ~ nothing) {
+            return 404;
+        }
+
+        proxy_set_header X-Other "$http_x_api_key,$http_cookie,$cookie_key";
+        proxy_set_header Z "$http_authorization,$query_string,$arg_api_key";
+        proxy_pass http://127.0.0.1:$TEST_NGINX_PORT_BACK$request_uri;
+    }
+
+    location = /cached/args {
+        auth_api_key_source query=api_key;
+
+        set $seen "$request_uri$args$query_string$is_args$arg_api_key";
+
+        proxy_pass http://127.0.0.1:$TEST_NGINX_PORT_BACK/a$is_args$args;
+    }
+
     location /rewritten {
         auth_api_key_source query=api_key;
         rewrite ^ /else?b=2 break;
@@ -299,6 +322,25 @@ X-Uri: /every?z
 --- response_headers eval
 ["X-Uri: /new/a/b?c=1", "X-Uri: /new/", "X-Uri: /variable/a%2Fb?c=1",
  "X-Uri: /else?b=2&c=1"]
+
+
+
+=== variables that were asked for before
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /cached?api_key=$::key&a=1", "GET /cached/args?api_key=$::key",
+ "GET /cached?a=1", "GET /cached?a=1", "GET /cached?a=1"]
+--- more_headers eval
+["X-API-Key: $::key\nAuthorization: Bearer $::key\nCookie: key=$::key; b=2",
+ "", "X-API-Key: $::key", "Authorization: Bearer $::key\nCookie: b=2",
+ "Cookie: key=$::key"]
+--- response_headers eval
+["X-Who: joe-1
+X-Uri: /cached?a=1
+X-Other: ,b=2,,a=1,", "X-Who: joe-1
+X-Uri: /a", "X-Uri: /cached?a=1
+X-Other: ,,,a=1,", "X-Other: ,b=2,,a=1,", "X-Other: ,,,a=1,"]
 
 
 

@@ -54,9 +54,14 @@ static ngx_int_t ngx_http_apigw_key_without(ngx_pool_t *pool,
     ngx_str_t *pairs, u_char separator, ngx_str_t *name);
 static void ngx_http_apigw_key_remove_header(ngx_http_request_t *r,
     ngx_http_apigw_key_cursor_t *cursor);
+static void ngx_http_apigw_key_forget(ngx_http_request_t *r,
+    ngx_http_apigw_key_source_t *source);
 
 static ngx_table_elt_t *ngx_http_apigw_key_next_header(ngx_list_t *headers,
     ngx_str_t *name, ngx_http_apigw_key_cursor_t *cursor);
+
+static ngx_int_t ngx_http_apigw_key_source_variables(ngx_conf_t *cf,
+    ngx_http_apigw_key_source_t *source);
 
 
 static ngx_str_t  ngx_http_apigw_key_authorization =
@@ -341,6 +346,8 @@ ngx_http_apigw_key_strip(ngx_http_request_t *r, ngx_array_t *sources,
         if (rc != NGX_OK) {
             return rc;
         }
+
+        ngx_http_apigw_key_forget(r, &source[i]);
     }
 
     return NGX_OK;
@@ -571,6 +578,24 @@ ngx_http_apigw_key_remove_header(ngx_http_request_t *r,
 }
 
 
+/* Variables that somebody asked for before are made again from the request. */
+
+static void
+ngx_http_apigw_key_forget(ngx_http_request_t *r,
+    ngx_http_apigw_key_source_t *source)
+{
+    ngx_uint_t                  i;
+    ngx_http_variable_value_t  *vv;
+
+    for (i = 0; i < source->nvariables; i++) {
+        vv = &r->variables[source->variables[i]];
+
+        vv->valid = 0;
+        vv->not_found = 0;
+    }
+}
+
+
 /* Goes on behind the cursor; at the beginning if its part is NULL. */
 
 static ngx_table_elt_t *
@@ -646,7 +671,8 @@ ngx_http_apigw_key_source_parse(ngx_conf_t *cf, ngx_str_t *value,
     if (ngx_strcmp(value->data, "bearer") == 0) {
         source->type = NGX_HTTP_APIGW_KEY_BEARER;
         source->name = ngx_http_apigw_key_authorization;
-        return NGX_OK;
+
+        return ngx_http_apigw_key_source_variables(cf, source);
     }
 
     if (ngx_strncmp(value->data, "header=", 7) == 0) {
@@ -687,7 +713,7 @@ ngx_http_apigw_key_source_parse(ngx_conf_t *cf, ngx_str_t *value,
     source->name = name;
 
     if (source->type != NGX_HTTP_APIGW_KEY_HEADER) {
-        return NGX_OK;
+        return ngx_http_apigw_key_source_variables(cf, source);
     }
 
     source->name.data = ngx_pnalloc(cf->pool, name.len);
@@ -705,11 +731,86 @@ ngx_http_apigw_key_source_parse(ngx_conf_t *cf, ngx_str_t *value,
         }
     }
 
-    return NGX_OK;
+    return ngx_http_apigw_key_source_variables(cf, source);
 
 invalid:
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid source \"%V\"", value);
 
     return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_key_source_variables(ngx_conf_t *cf,
+    ngx_http_apigw_key_source_t *source)
+{
+    u_char     *p;
+    size_t      i;
+    ngx_str_t   name, *whole, prefix;
+    ngx_int_t   index;
+
+    static ngx_str_t  query[] = {
+        ngx_string("request_uri"),
+        ngx_string("request"),
+        ngx_string("args"),
+        ngx_string("query_string"),
+        ngx_string("is_args"),
+        ngx_null_string
+    };
+
+    static ngx_str_t  cookie[] = {
+        ngx_string("http_cookie"),
+        ngx_null_string
+    };
+
+    static ngx_str_t  none = ngx_null_string;
+
+    switch (source->type) {
+
+    case NGX_HTTP_APIGW_KEY_QUERY:
+        ngx_str_set(&prefix, "arg_");
+        whole = query;
+        break;
+
+    case NGX_HTTP_APIGW_KEY_COOKIE:
+        ngx_str_set(&prefix, "cookie_");
+        whole = cookie;
+        break;
+
+    default: /* NGX_HTTP_APIGW_KEY_HEADER, NGX_HTTP_APIGW_KEY_BEARER */
+        ngx_str_set(&prefix, "http_");
+        whole = &none;
+    }
+
+    for ( /* void */ ; whole->len; whole++) {
+
+        index = ngx_http_get_variable_index(cf, whole);
+        if (index == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        source->variables[source->nvariables++] = index;
+    }
+
+    name.len = prefix.len + source->name.len;
+    name.data = ngx_pnalloc(cf->temp_pool, name.len);
+    if (name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(name.data, prefix.data, prefix.len);
+
+    for (i = 0; i < source->name.len; i++) {
+        *p++ = (source->name.data[i] == '-') ? '_' : source->name.data[i];
+    }
+
+    index = ngx_http_get_variable_index(cf, &name);
+    if (index == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    source->variables[source->nvariables++] = index;
+
+    return NGX_OK;
 }

@@ -15,7 +15,8 @@
 /* Where in a request the key may be. */
 
 
-#define NGX_HTTP_APIGW_KEY_SOURCES  16
+#define NGX_HTTP_APIGW_KEY_SOURCES    16
+#define NGX_HTTP_APIGW_KEY_VARIABLES  6
 
 
 typedef enum {
@@ -31,6 +32,11 @@ typedef struct {
     ngx_http_apigw_key_source_e  type;
     ngx_str_t                    name;    /* of a header in lower case */
     ngx_int_t                    index;   /* of a variable */
+
+    /* nginx's own variables that have what is in this source */
+
+    ngx_int_t                    variables[NGX_HTTP_APIGW_KEY_VARIABLES];
+    ngx_uint_t                   nvariables;
 } ngx_http_apigw_key_source_t;
 
 
