@@ -125,7 +125,8 @@ install_packages() {
     note "installing what is missing to $why: $list"
     [ -x /usr/sbin/nginx ] || nginx=absent
 
-    exec 8>/tmp/apigw-install.lock-$(id -u)
+    mkdir -p "$work/build"
+    exec 8>"$work/build/.install.lock"
     flock 8
 
     # Debian's nginx package would start a server on port 80
