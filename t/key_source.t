@@ -118,6 +118,21 @@ our $config = <<'_EOC_';
         proxy_pass http://127.0.0.1:$TEST_NGINX_PORT_BACK/a$is_args$args;
     }
 
+    location /line {
+        auth_api_key_source query=api_key query=k;
+
+        set $seen $request;
+
+        add_header X-Who "$api_key_id" always;
+        add_header X-Line "$request" always;
+        empty_gif;
+    }
+
+    location /refused {
+        auth_api_key_source query=api_key;
+        proxy_pass http://127.0.0.1:1;
+    }
+
     location /rewritten {
         auth_api_key_source query=api_key;
         rewrite ^ /else?b=2 break;
@@ -341,6 +356,72 @@ X-Uri: /cached?a=1
 X-Other: ,b=2,,a=1,", "X-Who: joe-1
 X-Uri: /a", "X-Uri: /cached?a=1
 X-Other: ,,,a=1,", "X-Other: ,b=2,,a=1,", "X-Other: ,,,a=1,"]
+
+
+
+=== the request line
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /line?api_key=$::key&a=1", "GET /line?a=/line?&api_key=$::key",
+ "GET //line?%61pi_key=$::key#?b", "GET /line?k=$::key&api_key=$::key&k",
+ "GET /line?a=1", "GET /line"]
+--- error_code eval
+[200, 200, 200, 200, 401, 401]
+--- response_headers eval
+["X-Line: GET /line?a=1 HTTP/1.1", "X-Line: GET /line?a=/line? HTTP/1.1",
+ "X-Line: GET //line HTTP/1.1", "X-Line: GET /line HTTP/1.1",
+ "X-Line: GET /line?a=1 HTTP/1.1", "X-Line: GET /line HTTP/1.1"]
+
+
+
+=== the request line with a host
+--- http_config eval: $::http
+--- config eval: $::config
+--- raw_request eval
+"POST http://h:1/line?api_key=$::key&a=1  HTTP/1.0\r\n\r\n"
+--- error_code: 405
+--- response_headers
+X-Who: joe-1
+X-Line: POST http://h:1/line?a=1  HTTP/1.0
+
+
+
+=== the request line of HTTP/2
+--- http_config eval: $::http
+--- config eval: $::config
+--- http2
+--- request eval
+"GET /line?b=%20&api_key=$::key&a=1"
+--- response_headers
+X-Who: joe-1
+X-Line: GET /line?b=%20&a=1 HTTP/2.0
+
+
+
+=== a request without headers
+--- http_config eval: $::http
+--- config eval: $::config
+--- raw_request eval
+"GET /refused?api_key=$::key&a=1\r\n"
+--- ignore_response
+--- error_log
+request: "GET /refused?a=1", upstream
+--- no_error_log eval
+[$::key]
+
+
+
+=== the error log does not quote the key
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+"GET /refused?a=1&api_key=$::key"
+--- error_code: 502
+--- error_log
+request: "GET /refused?a=1 HTTP/1.1", upstream
+--- no_error_log eval
+[$::key]
 
 
 

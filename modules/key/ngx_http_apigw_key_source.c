@@ -50,6 +50,8 @@ static ngx_int_t ngx_http_apigw_key_strip_cookies(ngx_http_request_t *r,
     ngx_http_apigw_key_source_t *source);
 static ngx_int_t ngx_http_apigw_key_strip_query(ngx_http_request_t *r,
     ngx_http_apigw_key_source_t *source);
+static ngx_int_t ngx_http_apigw_key_replace_args(ngx_pool_t *pool,
+    ngx_str_t *text, ngx_str_t *old, ngx_str_t *args);
 static ngx_int_t ngx_http_apigw_key_without(ngx_pool_t *pool,
     ngx_str_t *pairs, u_char separator, ngx_str_t *name);
 static void ngx_http_apigw_key_remove_header(ngx_http_request_t *r,
@@ -410,7 +412,8 @@ ngx_http_apigw_key_strip_cookies(ngx_http_request_t *r,
 
 /*
  * In the arguments as well as in the URI as it came, which is what goes to an
- * upstream as long as nobody has changed it.
+ * upstream as long as nobody has changed it, and in the request line, which
+ * nginx quotes in error logs.
  */
 
 static ngx_int_t
@@ -418,8 +421,7 @@ ngx_http_apigw_key_strip_query(ngx_http_request_t *r,
     ngx_http_apigw_key_source_t *source)
 {
     u_char     *p, *last;
-    size_t      len;
-    ngx_str_t   args;
+    ngx_str_t   old, args;
 
     if (ngx_http_apigw_key_without(r->pool, &r->args, '&', &source->name)
         != NGX_OK)
@@ -427,18 +429,17 @@ ngx_http_apigw_key_strip_query(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    p = r->unparsed_uri.data;
-    last = p + r->unparsed_uri.len;
+    last = r->unparsed_uri.data + r->unparsed_uri.len;
 
-    p = ngx_strlchr(p, last, '?');
+    p = ngx_strlchr(r->unparsed_uri.data, last, '?');
     if (p == NULL) {
         return NGX_OK;
     }
 
-    args.data = p + 1;
-    args.len = last - args.data;
+    old.data = p + 1;
+    old.len = last - old.data;
 
-    len = args.len;
+    args = old;
 
     if (ngx_http_apigw_key_without(r->pool, &args, '&', &source->name)
         != NGX_OK)
@@ -446,26 +447,62 @@ ngx_http_apigw_key_strip_query(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (args.len == len) {
+    if (args.data == old.data) {
         return NGX_OK;
     }
 
-    len = p - r->unparsed_uri.data;
-
-    p = ngx_pnalloc(r->pool, len + 1 + args.len);
-    if (p == NULL) {
+    if (ngx_http_apigw_key_replace_args(r->pool, &r->request_line, &old, &args)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    last = ngx_cpymem(p, r->unparsed_uri.data, len);
+    return ngx_http_apigw_key_replace_args(r->pool, &r->unparsed_uri, &old,
+                                           &args);
+}
 
-    if (args.len) {
-        *last++ = '?';
-        last = ngx_cpymem(last, args.data, args.len);
+
+/* The first question mark of a URI or request line begins the arguments. */
+
+static ngx_int_t
+ngx_http_apigw_key_replace_args(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_str_t *old, ngx_str_t *args)
+{
+    u_char  *p, *rest, *last, *dst;
+
+    if (text->len == 0) {
+        return NGX_OK;
     }
 
-    r->unparsed_uri.data = p;
-    r->unparsed_uri.len = last - p;
+    last = text->data + text->len;
+
+    p = ngx_strlchr(text->data, last, '?');
+
+    if (p == NULL
+        || (size_t) (last - (p + 1)) < old->len
+        || ngx_memcmp(p + 1, old->data, old->len) != 0)
+    {
+        return NGX_OK;
+    }
+
+    rest = p + 1 + old->len;
+
+    dst = ngx_pnalloc(pool, text->len - old->len + args->len);
+    if (dst == NULL) {
+        return NGX_ERROR;
+    }
+
+    last = ngx_cpymem(dst, text->data, p - text->data);
+
+    if (args->len) {
+        *last++ = '?';
+        last = ngx_cpymem(last, args->data, args->len);
+    }
+
+    last = ngx_cpymem(last, rest, text->data + text->len - rest);
+
+    text->data = dst;
+    text->len = last - dst;
 
     return NGX_OK;
 }
