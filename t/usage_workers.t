@@ -71,8 +71,10 @@ for my $round (1 .. 9) {
     $seen{$_} += $load->{status}{$_} for keys %{$load->{status}};
 }
 
-for (1 .. 40) {
-    last if ($seen{200} // 0) == 7 * $consumers;
+my $until = time + 40;
+
+while (($seen{200} // 0) < 7 * $consumers && time < $until) {
+    sleep 0.1;
 
     my $load = $gw->load(clients => 3, requests => $consumers / 3,
                          keepalive => 1,

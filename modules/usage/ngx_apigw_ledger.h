@@ -39,7 +39,7 @@
 
 
 #define NGX_APIGW_LEDGER_WAYS      8
-#define NGX_APIGW_LEDGER_NAME      200
+#define NGX_APIGW_LEDGER_NAME      168
 
 #define NGX_APIGW_LEDGER_REQUESTS  0       /* admitted */
 #define NGX_APIGW_LEDGER_1XX       1       /* ... by class of status */
@@ -68,7 +68,7 @@
  * digest, so different names stay different; the consumer has what is left.
  */
 
-#define NGX_APIGW_LEDGER_PART      40
+#define NGX_APIGW_LEDGER_PART      33
 
 #define NGX_APIGW_LEDGER_MAX       (4 + NGX_APIGW_LEDGER_NAMES               \
                                     + NGX_APIGW_LEDGER_NAME)
@@ -145,6 +145,7 @@ typedef struct {
     ngx_uint_t                   cursor;
     uint64_t                     committed;
     ngx_uint_t                   written;
+    ngx_uint_t                   damaged;  /* the caller clears it */
     ngx_uint_t                   n;
     ngx_uint_t                   next;
     ngx_apigw_ledger_note_t     *notes;    /* NGX_APIGW_LEDGER_BATCH */

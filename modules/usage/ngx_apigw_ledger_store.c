@@ -169,7 +169,11 @@ ngx_apigw_ledger_get(MDB_txn *txn, MDB_dbi dbi,
         return 0;
     }
 
-    return rc == 0 ? ngx_apigw_ledger_decode(record, &value) : rc;
+    if (rc == 0 && ngx_apigw_ledger_decode(record, &value) != 0) {
+        return NGX_APIGW_USAGE_EDAMAGED;
+    }
+
+    return rc;
 }
 
 
@@ -305,6 +309,12 @@ ngx_apigw_ledger_flush_write(ngx_apigw_store_t *store, MDB_txn *txn,
 
         rc = ngx_apigw_ledger_put(flush, txn, dbi, &info,
                                   &flush->notes[flush->n], missing);
+
+        if (rc == NGX_APIGW_USAGE_EPARTS) {
+            flush->damaged++;
+            continue;
+        }
+
         if (rc != 0) {
             return rc;
         }
@@ -379,7 +389,20 @@ ngx_apigw_ledger_put(ngx_apigw_ledger_flush_t *flush, MDB_txn *txn,
     MDB_val                    key, value;
     ngx_apigw_ledger_record_t  record;
 
+    key.mv_data = name;
+    key.mv_size = ngx_apigw_ledger_key(name, info);
+
     rc = ngx_apigw_ledger_get(txn, dbi, info, &record);
+
+    if (rc == NGX_APIGW_USAGE_EDAMAGED) {
+        flush->damaged++;
+
+        record.head.version = NGX_APIGW_LEDGER_VERSION;
+        record.head.parts = 0;
+
+        rc = ngx_apigw_usage_set_aside(flush->store, txn,
+                                       NGX_APIGW_USAGE_LEDGER, &key);
+    }
 
     if (rc == 0) {
         rc = ngx_apigw_ledger_merge(flush, &record, note, missing);
@@ -388,9 +411,6 @@ ngx_apigw_ledger_put(ngx_apigw_ledger_flush_t *flush, MDB_txn *txn,
     if (rc != 0) {
         return rc;
     }
-
-    key.mv_data = name;
-    key.mv_size = ngx_apigw_ledger_key(name, info);
 
     value.mv_data = &record;
     value.mv_size = sizeof(ngx_apigw_ledger_head_t)
@@ -439,7 +459,7 @@ ngx_apigw_ledger_merge(ngx_apigw_ledger_flush_t *flush,
     }
 
     if (n + 2 > NGX_APIGW_LEDGER_PARTS) {
-        return NGX_APIGW_STORE_EFORMAT;
+        return NGX_APIGW_USAGE_EPARTS;
     }
 
     for (k = 0; k < NGX_APIGW_LEDGER_FIELDS; k++) {

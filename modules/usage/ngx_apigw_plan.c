@@ -11,9 +11,10 @@
 #include "ngx_apigw_plan.h"
 
 
-/* "~" and 128 bits of SHA-256 in hexadecimal */
+/* bytes of SHA-256, after a "~" and in hexadecimal */
 
-#define NGX_APIGW_PLAN_DIGEST  (1 + 32)
+#define NGX_APIGW_PLAN_DIGEST  16
+#define NGX_APIGW_PLAN_SMALL   8
 
 
 static ngx_uint_t ngx_apigw_plan_slot(const ngx_apigw_plans_t *plans,
@@ -250,7 +251,7 @@ ngx_apigw_plan_counter(const ngx_apigw_plan_t *plan,
 size_t
 ngx_apigw_plan_shorten(u_char *p, size_t room, const ngx_str_t *consumer)
 {
-    ngx_uint_t           i;
+    ngx_uint_t           i, n;
     u_char               digest[SHA256_DIGEST_LENGTH];
     static const u_char  hex[] = "0123456789abcdef";
 
@@ -261,12 +262,15 @@ ngx_apigw_plan_shorten(u_char *p, size_t room, const ngx_str_t *consumer)
         return consumer->len;
     }
 
-    p = ngx_cpymem(p, consumer->data, room - NGX_APIGW_PLAN_DIGEST);
+    n = room < NGX_APIGW_PLAN_ROOM ? NGX_APIGW_PLAN_SMALL
+                                   : NGX_APIGW_PLAN_DIGEST;
+
+    p = ngx_cpymem(p, consumer->data, room - 1 - 2 * n);
     *p++ = '~';
 
     SHA256(consumer->data, consumer->len, digest);
 
-    for (i = 0; i < (NGX_APIGW_PLAN_DIGEST - 1) / 2; i++) {
+    for (i = 0; i < n; i++) {
         *p++ = hex[digest[i] >> 4];
         *p++ = hex[digest[i] & 15];
     }

@@ -125,8 +125,11 @@ ngx_int_t ngx_apigw_plan_override(ngx_apigw_plan_t *plan,
 /*
  * Writes a consumer's name; one that does not fit into room - 1 bytes is
  * shortened, gets a digest of the whole and takes exactly room bytes, which
- * no other name does.  Returns the length.
+ * no other name does.  Returns the length.  The digest has 128 bits, in less
+ * than NGX_APIGW_PLAN_ROOM bytes 64; room is at least 33.
  */
+
+#define NGX_APIGW_PLAN_ROOM       36
 
 size_t ngx_apigw_plan_shorten(u_char *p, size_t room,
     const ngx_str_t *consumer);

@@ -22,6 +22,8 @@ static int ngx_apigw_usage_put(ngx_apigw_usage_flush_t *flush, MDB_txn *txn,
     MDB_dbi dbi, const ngx_apigw_counter_info_t *info, uint64_t own);
 static void ngx_apigw_usage_merge(ngx_apigw_usage_flush_t *flush,
     ngx_apigw_usage_record_t *record, uint64_t own);
+static void ngx_apigw_usage_empty(const ngx_apigw_counter_info_t *info,
+    ngx_apigw_usage_record_t *record);
 static void ngx_apigw_usage_sum(const ngx_apigw_usage_record_t *record,
     uint64_t instance, ngx_apigw_counter_load_t *load);
 static int ngx_apigw_usage_get(MDB_txn *txn, MDB_dbi dbi,
@@ -40,7 +42,8 @@ typedef struct {
 
 
 const ngx_apigw_store_kind_t  ngx_apigw_usage_kind = {
-    "apigw-usage 1", { "counters", "ledger", "audit", NULL }, 0
+    "apigw-usage 1", { "counters", "ledger", "audit", "damaged", NULL },
+    0
 };
 
 
@@ -115,13 +118,63 @@ ngx_apigw_usage_get(MDB_txn *txn, MDB_dbi dbi,
     rc = mdb_get(txn, dbi, &key, &value);
 
     if (rc == MDB_NOTFOUND) {
-        ngx_memzero(&record->head, sizeof(ngx_apigw_usage_head_t));
-        record->head.version = NGX_APIGW_USAGE_VERSION;
-        record->head.start = info->start;
+        ngx_apigw_usage_empty(info, record);
         return 0;
     }
 
-    return rc == 0 ? ngx_apigw_usage_decode(record, &value) : rc;
+    if (rc == 0 && ngx_apigw_usage_decode(record, &value) != 0) {
+        return NGX_APIGW_USAGE_EDAMAGED;
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_apigw_usage_empty(const ngx_apigw_counter_info_t *info,
+    ngx_apigw_usage_record_t *record)
+{
+    ngx_memzero(&record->head, sizeof(ngx_apigw_usage_head_t));
+
+    record->head.version = NGX_APIGW_USAGE_VERSION;
+    record->head.start = info->start;
+}
+
+
+int
+ngx_apigw_usage_set_aside(ngx_apigw_store_t *store, MDB_txn *txn,
+    ngx_uint_t n, MDB_val *key)
+{
+    int          rc;
+    u_char       name[NGX_APIGW_USAGE_ASIDE], *p;
+    size_t       len;
+    MDB_val      aside, value;
+    uint64_t     id;
+    ngx_uint_t   i;
+
+    rc = mdb_get(txn, ngx_apigw_store_db(store, n), key, &value);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    len = ngx_strlen(ngx_apigw_usage_kind.dbs[n]);
+    id = mdb_txn_id(txn);
+
+    p = ngx_cpymem(name, ngx_apigw_usage_kind.dbs[n], len);
+    *p++ = ':';
+
+    for (i = 0; i < 8; i++) {
+        *p++ = (u_char) (id >> (56 - 8 * i));
+    }
+
+    p = ngx_cpymem(p, key->mv_data, key->mv_size);
+
+    aside.mv_data = name;
+    aside.mv_size = p - name;
+
+    return mdb_put(txn, ngx_apigw_store_db(store, NGX_APIGW_USAGE_DAMAGED),
+                   &aside, &value, 0);
 }
 
 
@@ -227,7 +280,7 @@ ngx_apigw_usage_flush(ngx_apigw_usage_flush_t *flush)
 
         /* nobody else has written since "others" were read */
 
-        if (flush->committed == flush->seen + 1) {
+        if (flush->n && flush->committed == flush->seen + 1) {
             flush->seen = flush->committed;
         }
     }
@@ -277,6 +330,11 @@ ngx_apigw_usage_flush_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
         rc = ngx_apigw_usage_put(flush, txn, dbi, &info,
                                  note->pair.value & NGX_APIGW_COUNTER_VALUE);
 
+        if (rc == NGX_APIGW_USAGE_EPARTS) {
+            flush->damaged++;
+            continue;
+        }
+
         if (rc != 0) {
             return rc;
         }
@@ -301,7 +359,19 @@ ngx_apigw_usage_put(ngx_apigw_usage_flush_t *flush, MDB_txn *txn, MDB_dbi dbi,
     MDB_val                   key, value;
     ngx_apigw_usage_record_t  record;
 
+    key.mv_data = name;
+    key.mv_size = ngx_apigw_usage_key(name, info);
+
     rc = ngx_apigw_usage_get(txn, dbi, info, &record);
+
+    if (rc == NGX_APIGW_USAGE_EDAMAGED) {
+        flush->damaged++;
+
+        ngx_apigw_usage_empty(info, &record);
+
+        rc = ngx_apigw_usage_set_aside(flush->store, txn,
+                                       NGX_APIGW_USAGE_COUNTERS, &key);
+    }
 
     if (rc != 0) {
         return rc;
@@ -312,11 +382,8 @@ ngx_apigw_usage_put(ngx_apigw_usage_flush_t *flush, MDB_txn *txn, MDB_dbi dbi,
     ngx_apigw_usage_merge(flush, &record, own);
 
     if (record.head.parts > NGX_APIGW_USAGE_PARTS) {
-        return NGX_APIGW_STORE_EFORMAT;
+        return NGX_APIGW_USAGE_EPARTS;
     }
-
-    key.mv_data = name;
-    key.mv_size = ngx_apigw_usage_key(name, info);
 
     value.mv_data = &record;
     value.mv_size = sizeof(ngx_apigw_usage_head_t)
@@ -440,6 +507,12 @@ ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
         }
 
         rc = ngx_apigw_usage_get(txn, dbi, &info, &record);
+
+        if (rc == NGX_APIGW_USAGE_EDAMAGED) {
+            flush->damaged++;
+            rc = 0;
+            continue;
+        }
 
         if (rc != 0) {
             break;

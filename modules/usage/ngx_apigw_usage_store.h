@@ -29,6 +29,10 @@
  * crash between a commit and what follows it counts anything twice.  The part
  * with id 0 holds the sum of instances that are dead.
  *
+ * A value that cannot be decoded stops nobody: it counts as none, and whoever
+ * writes the record keeps the old value in the database "damaged", under the
+ * database's name, ":", the transaction (8 bytes, big-endian) and the key.
+ *
  * Uses nothing of nginx but its types.  Functions return 0, an errno value or
  * a code of ngx_apigw_store.h.
  */
@@ -37,6 +41,7 @@
 #define NGX_APIGW_USAGE_COUNTERS  0       /* databases of the store */
 #define NGX_APIGW_USAGE_LEDGER    1
 #define NGX_APIGW_USAGE_AUDIT     2
+#define NGX_APIGW_USAGE_DAMAGED   3
 
 #define NGX_APIGW_USAGE_KEY_MAX   (8 + 3 + NGX_APIGW_COUNTER_NAME)
 #define NGX_APIGW_USAGE_PARTS     256     /* read at most; see _merge() */
@@ -44,6 +49,12 @@
 #define NGX_APIGW_USAGE_SCAN      65536   /* slots looked at in a step */
 #define NGX_APIGW_USAGE_REAP      1024    /* records deleted in a step */
 #define NGX_APIGW_USAGE_VERSION   1
+#define NGX_APIGW_USAGE_ASIDE     256     /* bytes of a key in "damaged" */
+
+/* beside the codes of ngx_apigw_store.h, both of one record */
+
+#define NGX_APIGW_USAGE_EDAMAGED  (-31101)
+#define NGX_APIGW_USAGE_EPARTS    (-31102)  /* too many instances alive */
 
 
 typedef struct {
@@ -89,6 +100,7 @@ typedef struct {
     ngx_uint_t                   used;      /* so far in this pass */
     ngx_uint_t                   dirty;
     ngx_uint_t                   written;
+    ngx_uint_t                   damaged;   /* records; the caller clears it */
 
     ngx_uint_t                   n;
     ngx_uint_t                   next;
@@ -123,7 +135,8 @@ int ngx_apigw_usage_decode(ngx_apigw_usage_record_t *record,
 
 /*
  * Reads what the store has of a counter, without a lock: own part, the sum of
- * the others, grant.  All zero if there is nothing.
+ * the others, grant.  All zero if there is nothing, and with
+ * NGX_APIGW_USAGE_EDAMAGED, which need stop nobody.
  */
 
 int ngx_apigw_usage_load(ngx_apigw_store_t *store, uint64_t instance,
@@ -145,6 +158,12 @@ int ngx_apigw_usage_flush(ngx_apigw_usage_flush_t *flush);
 
 int ngx_apigw_usage_refresh(ngx_apigw_usage_flush_t *flush,
     ngx_apigw_usage_refresh_pt refresh, void *data);
+
+
+/* Keeps a value of database n under another name, since it is overwritten. */
+
+int ngx_apigw_usage_set_aside(ngx_apigw_store_t *store, MDB_txn *txn,
+    ngx_uint_t n, MDB_val *key);
 
 
 /* Deletes some of the windows that ended before "time"; EAGAIN as above. */

@@ -27,7 +27,7 @@
  */
 
 
-#define NGX_HTTP_APIGW_USAGE_LAYOUT     0x0000000100000004ULL
+#define NGX_HTTP_APIGW_USAGE_LAYOUT     0x0000000100000005ULL
 
 #define NGX_HTTP_APIGW_USAGE_FLUSH_MIN  100
 #define NGX_HTTP_APIGW_USAGE_FLUSH_MAX  60000
@@ -62,6 +62,8 @@ static ngx_int_t ngx_http_apigw_usage_open(ngx_http_apigw_usage_zone_t *ctx,
     ngx_log_t *log);
 static void ngx_http_apigw_usage_store_error(ngx_http_apigw_usage_zone_t *ctx,
     ngx_log_t *log, const char *what, int rc);
+static void ngx_http_apigw_usage_damaged(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_log_t *log, ngx_uint_t n);
 static void ngx_http_apigw_usage_full(ngx_http_apigw_usage_zone_t *ctx,
     ngx_log_t *log);
 static ngx_int_t ngx_http_apigw_usage_insert(ngx_http_apigw_usage_zone_t *ctx,
@@ -641,6 +643,27 @@ ngx_http_apigw_usage_store_error(ngx_http_apigw_usage_zone_t *ctx,
 }
 
 
+/* One record; the others are as they should be. */
+
+static void
+ngx_http_apigw_usage_damaged(ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log,
+    ngx_uint_t n)
+{
+    if (n == 0) {
+        return;
+    }
+
+    (void) ngx_atomic_fetch_add(&ctx->sh->store_errors, n);
+
+    if (ngx_apigw_log_due(&ctx->sh->log_store)) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "api_usage_zone \"%V\": the store \"%V\" has damaged or "
+                      "overlong records", &ctx->zone.name,
+                      &ctx->helper.directory);
+    }
+}
+
+
 ngx_int_t
 ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
     ngx_http_apigw_usage_quota_t *q, const ngx_str_t *consumer,
@@ -674,7 +697,10 @@ ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
         rc = ngx_apigw_usage_load(ctx->store, ctx->sh->instance, &info,
                                   &load);
 
-        if (rc != 0) {
+        if (rc == NGX_APIGW_USAGE_EDAMAGED) {
+            ngx_http_apigw_usage_damaged(ctx, log, 1);
+
+        } else if (rc != 0) {
             ngx_http_apigw_usage_store_error(ctx, log, "read", rc);
             return NGX_ERROR;
         }
@@ -770,7 +796,10 @@ ngx_http_apigw_usage_entry(ngx_http_apigw_usage_zone_t *ctx,
 
         rc = ngx_apigw_ledger_load(ctx->store, ctx->sh->instance, info, &own);
 
-        if (rc != 0) {
+        if (rc == NGX_APIGW_USAGE_EDAMAGED) {
+            ngx_http_apigw_usage_damaged(ctx, log, 1);
+
+        } else if (rc != 0) {
             ngx_http_apigw_usage_store_error(ctx, log, "read", rc);
             return NGX_ERROR;
         }
@@ -925,6 +954,11 @@ ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
     }
 
     rc = ngx_http_apigw_usage_step(ctx, last);
+
+    ngx_http_apigw_usage_damaged(ctx, log, flush->damaged + lflush->damaged);
+
+    flush->damaged = 0;
+    lflush->damaged = 0;
 
     if (rc == 0 || rc == EAGAIN) {
         return rc == 0 ? NGX_OK : NGX_AGAIN;

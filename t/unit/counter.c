@@ -766,6 +766,130 @@ test_instances(void)
 }
 
 
+/* Replaces a value by something that is none. */
+
+static int
+damage_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    char                       text[32];
+    u_char                     key[NGX_APIGW_LEDGER_MAX];
+    MDB_val                    k, v;
+    ngx_str_t                  name;
+    ngx_apigw_hash_t           hash;
+    ngx_apigw_ledger_info_t    info;
+    ngx_apigw_counter_info_t   cinfo;
+    ngx_apigw_window_span_t    span = { 0, NGX_APIGW_WINDOW_NEVER };
+
+    v.mv_data = "broken";
+    v.mv_size = 6;
+    k.mv_data = key;
+
+    name_of(1, text, &name, &hash);
+
+    ngx_apigw_plan_counter(&plan, &plan.quotas[0], &span, &name, 0, &cinfo);
+    k.mv_size = ngx_apigw_usage_key(key, &cinfo);
+
+    if (mdb_put(txn, ngx_apigw_store_db(store, 0), &k, &v, 0) != 0) {
+        return 1;
+    }
+
+    memset(&info, 0, sizeof(info));
+    info.day = 20000;
+    info.lens[0] = name.len;
+    memcpy(info.names, name.data, name.len);
+    k.mv_size = ngx_apigw_ledger_key(key, &info);
+
+    return mdb_put(txn, ngx_apigw_store_db(store, 1), &k, &v, 0);
+}
+
+
+/* A record that is damaged, and one with too many instances, stop no other. */
+
+static void
+test_records(void)
+{
+    int                       i, rc;
+    MDB_stat                  stat;
+    MDB_txn                  *txn;
+    ngx_apigw_store_t        *store;
+    ngx_apigw_ledger_row_t    row;
+
+    empty_store();
+    start();
+    store = open_store();
+
+    for (i = 1; i < 4; i++) {
+        (void) charge(store, i, 1000);
+        (void) enter(store, i);
+    }
+
+    (void) flush_all(store);
+    check(ngx_apigw_store_write(store, damage_write, NULL) == 0,
+          "two records are damaged");
+    check(stored(store, 1, &row) == -1, "and cannot be read");
+
+    for (i = 1; i < 4; i++) {
+        (void) charge(store, i, 1000);
+        (void) enter(store, i);
+    }
+
+    check(flush_all(store) == 0, "damaged records: the flush succeeds");
+
+    for (i = 1; i < 4; i++) {
+        check(stored(store, i, &row) == 2 && row.n[0] == 2,
+              i == 1 ? "the damaged ones are new" : "others are written");
+    }
+
+    stat.ms_entries = 0;
+
+    if (ngx_apigw_store_read(store, &txn) == 0) {
+        (void) mdb_stat(txn, ngx_apigw_store_db(store, 3), &stat);
+        ngx_apigw_store_read_end(store);
+    }
+
+    check(stat.ms_entries == 2, "what they were is kept");
+
+    /* who reads a damaged record begins anew */
+
+    (void) ngx_apigw_store_write(store, damage_write, NULL);
+    ngx_apigw_store_close(store);
+    close(instance.fd);
+    start();
+    store = open_store();
+
+    (void) charge(store, 2, 1000);
+    check(flush_all(store) == 0 && stored(store, 2, &row) == 3,
+          "the next instance writes others");
+
+    /* every instance stays alive */
+
+    for (i = 0, rc = 0; i < NGX_APIGW_USAGE_PARTS && rc == 0; i++) {
+        ngx_apigw_store_close(store);
+        start();
+        store = open_store();
+
+        (void) charge(store, 4, 100000);
+        (void) enter(store, 4);
+        (void) charge(store, 5, 100000);
+        (void) enter(store, 5);
+
+        if (i >= NGX_APIGW_USAGE_PARTS - 2) {
+            (void) charge(store, 6, 100000);
+            (void) enter(store, 6);
+        }
+
+        rc = flush_all(store);
+    }
+
+    check(rc == 0, "too many instances: the flush succeeds");
+    check(stored(store, 4, &row) == NGX_APIGW_USAGE_PARTS - 1,
+          "their counters have as many as fit");
+    check(stored(store, 6, &row) == 2 && row.n[0] == 2, "others are written");
+
+    ngx_apigw_store_close(store);
+}
+
+
 static int
 make_past(const char *where)
 {
@@ -845,6 +969,7 @@ main(int argc, char **argv)
     test_faults(0);
     test_faults(1);
     test_instances();
+    test_records();
 
     empty_store();
     (void) rmdir(directory);
