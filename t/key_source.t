@@ -133,6 +133,12 @@ our $config = <<'_EOC_';
         proxy_pass http://127.0.0.1:1;
     }
 
+    location /broken {
+        auth_api_key_source $realpath_root;
+        root nowhere;
+        empty_gif;
+    }
+
     location /rewritten {
         auth_api_key_source query=api_key;
         rewrite ^ /else?b=2 break;
@@ -466,6 +472,17 @@ X-Cookie: a=b; c=d", "X-Status: conflict", "X-Cookie: a=b, c=d"]
 "GET /every?v=$::key"
 --- response_headers
 X-Who: joe-1
+
+
+
+=== a variable that has no value because of an error
+--- http_config eval: $::http
+--- config eval: $::config
+--- request
+GET /broken
+--- error_code: 500
+--- error_log
+realpath() "
 
 
 

@@ -207,7 +207,12 @@ ngx_http_apigw_key_search_variable(ngx_http_apigw_key_search_t *s,
 
     vv = ngx_http_get_flushed_variable(s->request, source->index);
 
-    if (vv && !vv->not_found) {
+    if (vv == NULL) {
+        s->rc = NGX_ERROR;
+        return 0;
+    }
+
+    if (!vv->not_found) {
         ngx_http_apigw_key_take(s, vv->data, vv->len);
     }
 
