@@ -56,6 +56,8 @@ static ngx_int_t ngx_http_apigw_key_without(ngx_pool_t *pool,
     ngx_str_t *pairs, u_char separator, ngx_str_t *name);
 static void ngx_http_apigw_key_remove_header(ngx_http_request_t *r,
     ngx_http_apigw_key_cursor_t *cursor);
+static void ngx_http_apigw_key_shorten_part(ngx_http_request_t *r,
+    ngx_http_apigw_key_cursor_t *cursor);
 static void ngx_http_apigw_key_forget(ngx_http_request_t *r,
     ngx_http_apigw_key_source_t *source);
 
@@ -544,7 +546,7 @@ ngx_http_apigw_key_without(ngx_pool_t *pool, ngx_str_t *pairs,
  * not look at the hash, and many keep pointers to fields: so none of the
  * others may move, and the part is divided around the field.  ngx_list_push()
  * knows a full part by nelts being equal to nalloc, which is therefore set to
- * the room of the last part.
+ * the room of the last part; the place of the field must not be used again.
  */
 
 static void
@@ -570,19 +572,7 @@ ngx_http_apigw_key_remove_header(ngx_http_request_t *r,
     }
 
     if (i == part->nelts - 1) {
-        part->nelts--;
-
-        /* only the first part may be empty */
-
-        if (part->nelts == 0 && cursor->previous) {
-            cursor->previous->next = part->next;
-
-            if (headers->last == part) {
-                headers->last = cursor->previous;
-                headers->nalloc = ngx_max(cursor->previous->nelts, 1);
-            }
-        }
-
+        ngx_http_apigw_key_shorten_part(r, cursor);
         return;
     }
 
@@ -616,6 +606,64 @@ ngx_http_apigw_key_remove_header(ngx_http_request_t *r,
 
     if (headers->last == rest) {
         headers->nalloc = room;
+    }
+}
+
+
+/* Without its last field; only the first part may be empty. */
+
+static void
+ngx_http_apigw_key_shorten_part(ngx_http_request_t *r,
+    ngx_http_apigw_key_cursor_t *cursor)
+{
+    void             *elts;
+    ngx_list_t       *headers;
+    ngx_list_part_t  *part, *last;
+
+    headers = &r->headers_in.headers;
+    part = cursor->part;
+
+    if (part->nelts > 1) {
+        part->nelts--;
+
+        if (headers->last == part) {
+            headers->nalloc = part->nelts;
+        }
+
+        return;
+    }
+
+    last = cursor->previous ? cursor->previous : part;
+
+    if (headers->last == part) {
+
+        if (last != part && last->nelts) {
+            headers->nalloc = last->nelts;
+
+        } else {
+
+            /* no field is left, but ngx_list_push() needs some room */
+
+            elts = ngx_palloc(r->pool, headers->size);
+            if (elts == NULL) {
+
+                /* the field stays, without its value */
+
+                return;
+            }
+
+            last->elts = elts;
+            headers->nalloc = 1;
+        }
+
+        headers->last = last;
+    }
+
+    if (last == part) {
+        part->nelts = 0;
+
+    } else {
+        last->next = part->next;
     }
 }
 
