@@ -159,6 +159,27 @@ Content-Type: application/problem+json",
 ["", "! Retry-After"]
 
 
+=== Retry-After is the longest wait of all quotas that refuse
+--- http_config
+    api_usage_zone zone=usage:1m store=logs/usage;
+    api_plan x { quota 1 per=hour; quota 1 per=lifetime; }
+    api_plan y { quota 1 per=hour; quota 1 per=week tz=UTC; quota 9 per=day; }
+    api_plan z { quota 1 per=lifetime; quota 1 per=hour; rate 1r/h; }
+    api_plan c { quota 5 per=hour; quota 3 per=day; }
+--- config
+    location /u { api_usage zone=usage plan=$arg_p consumer=a cost=$arg_n; empty_gif; add_header X-Left "$api_quota_limit $api_quota_reset" always; }
+--- request eval
+["GET /u?p=x", "GET /u?p=x", "GET /u?p=y", "GET /u?p=y", "GET /u?p=z", "GET /u?p=z", "GET /u?p=c&n=4", "GET /u?p=c&n=6", "GET /u?p=c&n=3", "GET /u?p=c&n=3"]
+--- error_code eval
+[200, 429, 200, 429, 200, 429, 429, 429, 200, 429]
+--- response_body_like eval
+["GIF", qr/"violated-policies":\["hour","lifetime"\]/, "GIF", qr/"violated-policies":\["hour","week"\]/, "GIF", qr/"violated-policies":\["rate","lifetime","hour"\]/, qr/"violated-policies":\["day"\]/, qr/"violated-policies":\["hour","day"\]/, "GIF", qr/"violated-policies":\["hour","day"\]/]
+--- response_headers eval
+["", "! Retry-After", "", "", "", "! Retry-After", "! Retry-After", "! Retry-After", "", ""]
+--- raw_response_headers_like eval
+["", "", "", qr/X-Left: 1 (\d+)\r\n(?=(?s:.*)Retry-After: \1\r)|Retry-After: (\d+)\r\n(?s:.*)X-Left: 1 \2\r/, "", "", "", "", "", qr/X-Left: 3 (\d+)\r\n(?=(?s:.*)Retry-After: \1\r)|Retry-After: (\d+)\r\n(?s:.*)X-Left: 3 \2\r/]
+
+
 === what the quota refuses takes nothing from the rate
 --- http_config eval: $::http
 --- config eval: $::config

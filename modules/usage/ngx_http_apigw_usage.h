@@ -214,6 +214,7 @@ typedef struct {
     uint64_t                      total;    /* most that is admitted */
     uint64_t                      units;    /* charged by this request */
     unsigned                      charged:1;
+    unsigned                      exceeded:1;
 } ngx_http_apigw_usage_quota_t;
 
 
@@ -240,7 +241,7 @@ typedef struct {
     ngx_uint_t                    looked;   /* quotas whose value is known */
     ngx_http_apigw_usage_quota_t  quotas[NGX_HTTP_APIGW_USAGE_LIMITS
                                          * NGX_APIGW_PLAN_QUOTAS];
-    ngx_http_apigw_usage_quota_t *refused;  /* the one that refused */
+    ngx_http_apigw_usage_quota_t *refused;  /* with the longest wait */
 } ngx_http_apigw_usage_eval_t;
 
 
@@ -343,6 +344,11 @@ uint64_t ngx_http_apigw_usage_overage(ngx_http_apigw_usage_eval_t *eval,
 /* The limit of a quota without overage, with what was granted. */
 
 uint64_t ngx_http_apigw_usage_nominal(ngx_http_apigw_usage_quota_t *q);
+
+/* Seconds until a quota admits the cost, -1 if that is never. */
+
+time_t ngx_http_apigw_usage_wait(ngx_http_apigw_usage_eval_t *eval,
+    ngx_http_apigw_usage_quota_t *q);
 
 /* The quota that refused or has the least left; NULL if none is limited. */
 

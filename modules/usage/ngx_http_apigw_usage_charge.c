@@ -21,6 +21,8 @@
 #define NGX_HTTP_APIGW_USAGE_RETRIES  8
 
 
+static void ngx_http_apigw_usage_exceeded(ngx_http_apigw_usage_eval_t *eval,
+    ngx_http_apigw_usage_quota_t *q);
 static void ngx_http_apigw_usage_place(ngx_http_apigw_usage_eval_t *eval,
     const ngx_apigw_plan_t *plan, time_t now);
 static ngx_inline void ngx_http_apigw_usage_window(
@@ -65,24 +67,27 @@ ngx_http_apigw_usage_evaluate(ngx_http_request_t *r,
 
         if (rc == NGX_OK) {
             eval->looked = i + 1;
-            continue;
+
+        } else if (rc == NGX_DECLINED) {
+            eval->looked = i + 1;
+            ngx_http_apigw_usage_exceeded(eval, q);
+
+        } else if (eval->zone->on_full == NGX_HTTP_APIGW_USAGE_REFUSE) {
+            eval->result = NGX_HTTP_APIGW_USAGE_REJECTED_STORE;
+            break;
         }
+    }
+
+    if (eval->refused || eval->result) {
 
         if (!ngx_http_apigw_usage_look_rates(eval)) {
             eval->result = NGX_HTTP_APIGW_USAGE_REJECTED_RATE;
-            return;
-        }
 
-        if (rc == NGX_DECLINED) {
-            eval->refused = q;
+        } else if (eval->refused) {
             eval->result = NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA;
-            return;
         }
 
-        if (eval->zone->on_full == NGX_HTTP_APIGW_USAGE_REFUSE) {
-            eval->result = NGX_HTTP_APIGW_USAGE_REJECTED_STORE;
-            return;
-        }
+        return;
     }
 
     if (eval->nrates
@@ -122,6 +127,43 @@ ngx_http_apigw_usage_observe(ngx_http_request_t *r,
     }
 
     eval->nrates = 0;
+}
+
+
+/* Who waits for the one with the longest wait has waited for all. */
+
+static void
+ngx_http_apigw_usage_exceeded(ngx_http_apigw_usage_eval_t *eval,
+    ngx_http_apigw_usage_quota_t *q)
+{
+    time_t  wait, longest;
+
+    q->exceeded = 1;
+
+    if (eval->refused) {
+        wait = ngx_http_apigw_usage_wait(eval, q);
+        longest = ngx_http_apigw_usage_wait(eval, eval->refused);
+
+        if (longest == -1 || (wait != -1 && wait <= longest)) {
+            return;
+        }
+    }
+
+    eval->refused = q;
+}
+
+
+time_t
+ngx_http_apigw_usage_wait(ngx_http_apigw_usage_eval_t *eval,
+    ngx_http_apigw_usage_quota_t *q)
+{
+    if (q->quota->window.kind == NGX_APIGW_WINDOW_LIFETIME
+        || eval->cost > q->quota->ceiling)
+    {
+        return -1;
+    }
+
+    return ngx_max((time_t) q->span.end - ngx_time(), 1);
 }
 
 
@@ -302,7 +344,7 @@ ngx_http_apigw_usage_take_all(ngx_http_request_t *r,
         }
 
         if (rc == NGX_DECLINED) {
-            eval->refused = q;
+            ngx_http_apigw_usage_exceeded(eval, q);
             result = NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA;
             goto rollback;
         }

@@ -29,6 +29,9 @@ static ngx_int_t ngx_http_apigw_usage_refuse_rate(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
+static ngx_int_t ngx_http_apigw_usage_violated(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, const ngx_apigw_plan_t **rate);
+static time_t ngx_http_apigw_usage_rate_wait(ngx_apigw_charge_t *charge);
 static void ngx_http_apigw_usage_refuse_caller(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
 
@@ -161,8 +164,6 @@ ngx_http_apigw_usage_refuse_rate(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx)
 {
     u_char                       *p;
-    uint64_t                      wait, longest;
-    ngx_uint_t                    i, n;
     const ngx_apigw_plan_t       *plan;
     ngx_http_apigw_problem_t     *pr;
     ngx_http_apigw_usage_eval_t  *eval;
@@ -173,31 +174,10 @@ ngx_http_apigw_usage_refuse_rate(ngx_http_request_t *r,
     pr->status = ctx->conf->status;
     ngx_str_set(&pr->type, NGX_HTTP_APIGW_USAGE_PROBLEM);
     ngx_str_set(&pr->title, "Too Many Requests");
-    ngx_str_set(&pr->members, "\"violated-policies\":[\"rate\"]");
 
-    longest = 0;
-    n = 0;
-
-    for (i = 0; i < eval->nrates; i++) {
-
-        if (eval->rates[i].admitted) {
-            continue;
-        }
-
-        wait = ngx_apigw_bucket_wait(&eval->rates[i]);
-
-        if (wait >= longest) {
-            longest = wait;
-            n = i;
-        }
+    if (ngx_http_apigw_usage_violated(r, ctx, &plan) != NGX_OK) {
+        return NGX_ERROR;
     }
-
-    if (longest != NGX_APIGW_BUCKET_NEVER) {
-        pr->retry_after = (time_t) ((longest + 999) / 1000);
-        pr->retry_after = ngx_max(pr->retry_after, 1);
-    }
-
-    plan = eval->limits[n];
 
     p = ngx_pnalloc(r->pool, sizeof("Plan \"\" allows .")
                              + eval->plan->name.len + plan->rate.len);
@@ -224,6 +204,7 @@ ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
 {
     u_char                        *p;
     const ngx_str_t               *name;
+    const ngx_apigw_plan_t        *plan;
     ngx_http_apigw_problem_t      *pr;
     ngx_http_apigw_usage_eval_t   *eval;
     ngx_http_apigw_usage_quota_t  *q;
@@ -237,21 +218,16 @@ ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
     ngx_str_set(&pr->type, NGX_HTTP_APIGW_USAGE_PROBLEM);
     ngx_str_set(&pr->title, "Quota Exceeded");
 
-    if (q->quota->window.kind != NGX_APIGW_WINDOW_LIFETIME) {
-        pr->retry_after = ngx_max(ngx_http_apigw_usage_seconds(q), 1);
+    if (ngx_http_apigw_usage_violated(r, ctx, &plan) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     p = ngx_pnalloc(r->pool,
-                    sizeof("\"violated-policies\":[\"\"]") + name->len
-                    + sizeof("Plan \"\" allows  per .") + eval->plan->name.len
+                    sizeof("Plan \"\" allows  per .") + eval->plan->name.len
                     + NGX_INT64_LEN + name->len);
     if (p == NULL) {
         return NGX_ERROR;
     }
-
-    pr->members.data = p;
-    p = ngx_sprintf(p, "\"violated-policies\":[\"%V\"]", name);
-    pr->members.len = p - pr->members.data;
 
     pr->detail.data = p;
     p = ngx_sprintf(p, "Plan \"%V\" allows %uL per %V.", &eval->plan->name,
@@ -263,6 +239,98 @@ ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
                   name, &eval->plan->name, &ctx->consumer);
 
     return NGX_OK;
+}
+
+
+/*
+ * All policies that refuse, the longest wait for one of them, and the rate
+ * that has to be waited for longest.
+ */
+
+static ngx_int_t
+ngx_http_apigw_usage_violated(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, const ngx_apigw_plan_t **rate)
+{
+    u_char                        *p, *start;
+    time_t                         wait, longest;
+    ngx_uint_t                     i, never;
+    ngx_http_apigw_usage_eval_t   *eval;
+    ngx_http_apigw_usage_quota_t  *q;
+
+    eval = &ctx->eval;
+
+    p = ngx_pnalloc(r->pool, sizeof("\"violated-policies\":[]")
+                             + (eval->nrates + eval->nquotas)
+                               * (sizeof(",\"lifetime\"")));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->problem.members.data = p;
+    p = ngx_cpymem(p, "\"violated-policies\":[",
+                   sizeof("\"violated-policies\":[") - 1);
+    start = p;
+
+    longest = 0;
+    never = 0;
+
+    for (i = 0; i < eval->nrates; i++) {
+
+        if (eval->rates[i].admitted) {
+            continue;
+        }
+
+        wait = ngx_http_apigw_usage_rate_wait(&eval->rates[i]);
+
+        if (wait == -1 || (wait >= longest && !never)) {
+            *rate = eval->limits[i];
+        }
+
+        never |= (wait == -1);
+        longest = ngx_max(longest, wait);
+
+        p = ngx_sprintf(p, "%s\"rate\"", p == start ? "" : ",");
+    }
+
+    for (i = 0; i < eval->nquotas; i++) {
+        q = &eval->quotas[i];
+
+        if (!q->exceeded) {
+            continue;
+        }
+
+        wait = ngx_http_apigw_usage_wait(eval, q);
+
+        never |= (wait == -1);
+        longest = ngx_max(longest, wait);
+
+        p = ngx_sprintf(p, "%s\"%V\"", p == start ? "" : ",",
+                        &q->quota->name);
+    }
+
+    *p++ = ']';
+
+    ctx->problem.members.len = p - ctx->problem.members.data;
+    ctx->problem.retry_after = never ? 0 : longest;
+
+    return NGX_OK;
+}
+
+
+/* Seconds until a rate admits what it refused, -1 if that is never. */
+
+static time_t
+ngx_http_apigw_usage_rate_wait(ngx_apigw_charge_t *charge)
+{
+    uint64_t  wait;
+
+    wait = ngx_apigw_bucket_wait(charge);
+
+    if (wait == NGX_APIGW_BUCKET_NEVER) {
+        return -1;
+    }
+
+    return ngx_max((time_t) ((wait + 999) / 1000), 1);
 }
 
 
