@@ -46,6 +46,7 @@
 #define NGX_APIGW_BUCKET_CELLS     (2 * NGX_APIGW_BUCKET_SET)
 #define NGX_APIGW_BUCKET_ROOMY     3
 #define NGX_APIGW_BUCKET_PATIENCE  64
+#define NGX_APIGW_BUCKET_GRAIN     1024
 
 #define NGX_APIGW_RATE_MASK        ((1ULL << NGX_APIGW_RATE_CODE) - 1)
 
@@ -253,7 +254,9 @@ ngx_apigw_bucket_decide(ngx_apigw_charge_t *charge, uint64_t full)
 /*
  * When a bucket kept at another rate is full at the limit's: as many tokens
  * are missing, but not more than the burst.  The code knows a rate to one in
- * 16384 only, so what is that near to a whole number of tokens is that number.
+ * 16384 only; both rates are taken from their codes, so that a key whose rate
+ * goes to and fro comes back to the same.  What is next to nothing above a
+ * whole number of tokens is that number.
  */
 
 static uint64_t
@@ -270,29 +273,32 @@ ngx_apigw_bucket_convert(const ngx_apigw_limit_t *limit, ngx_apigw_pair_t cell,
     }
 
     before = ngx_apigw_interval_decode(cell.tag & NGX_APIGW_RATE_MASK);
-    after = ngx_apigw_interval_fixed(limit);
+    after = ngx_apigw_interval_decode(limit->code);
 
     span = cell.value - now;
     span = (span * after + before - 1) / before;
 
-    over = span % after;
+    over = span % ngx_apigw_interval_fixed(limit);
 
-    if (over <= span >> NGX_APIGW_RATE_BITS) {
+    if (over <= span >> NGX_APIGW_RATE_BITS
+        && over <= after / NGX_APIGW_BUCKET_GRAIN)
+    {
         span -= over;
     }
 
-    if (span >= limit->depth) {
+    /* not for what the codes do not know, it would be forgiven each time */
+
+    if (span > limit->depth + (limit->depth >> (NGX_APIGW_RATE_BITS - 1))) {
         return now + limit->depth;
     }
 
     /* from 2^-24 of a millisecond to units */
 
     rest = (uint64_t) span & NGX_APIGW_MSEC_MASK;
-    units = (rest * limit->rate.tokens + NGX_APIGW_MSEC_MASK)
+    units = (rest * limit->modulus + NGX_APIGW_MSEC_MASK)
             >> NGX_APIGW_MSEC_SHIFT;
 
-    return ngx_apigw_moment_add(limit, now + (uint64_t) span - rest,
-                                units * limit->scale);
+    return ngx_apigw_moment_add(limit, now + (uint64_t) span - rest, units);
 }
 
 
