@@ -501,6 +501,33 @@ Retry-After: (?:60|59|58|57)",
 ["GIF", "GIF", "GIF", "GIF", "quota-exceeded"]
 
 
+=== what is refused is charged nowhere, neither by its error page
+--- http_config
+    api_throttle_zone $arg_k zone=early:64k rate=1r/m burst=1;
+    api_throttle_zone $arg_k zone=late:64k rate=1r/m burst=3;
+--- config
+    location /a {
+        api_throttle zone=early before_auth;
+        error_page 429 /page?$args;
+        empty_gif;
+    }
+
+    location /denied { deny all; error_page 403 /page?$args; }
+    location /page { api_throttle zone=late; empty_gif; }
+--- request eval
+["GET /a?k=1", "GET /a?k=1", "GET /a?k=1", "GET /denied?k=1", "GET /page?k=1"]
+--- error_code eval
+[200, 429, 429, 403, 200]
+--- response_headers_like eval
+["RateLimit: \"early\";r=0;t=60",
+"RateLimit: \"early\";r=0;t=(?:60|59|58|57)",
+"RateLimit: \"early\";r=0;t=(?:60|59|58|57)",
+"",
+"RateLimit: \"late\";r=2;t=60"]
+--- raw_response_headers_unlike eval
+[qr/late/, qr/late/, qr/late/, qr/late/, qr/early/]
+
+
 === charged once on the way through internal redirects
 --- http_config
     api_throttle_zone $arg_k zone=a:64k rate=1r/m burst=2;

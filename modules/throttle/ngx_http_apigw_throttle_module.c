@@ -24,6 +24,12 @@ static ngx_int_t ngx_http_apigw_throttle_plain(ngx_http_request_t *r,
     ngx_http_apigw_throttle_use_t *use, ngx_uint_t phase);
 static ngx_http_apigw_throttle_ctx_t *ngx_http_apigw_throttle_create_ctx(
     ngx_http_request_t *r, ngx_uint_t n);
+static ngx_uint_t ngx_http_apigw_throttle_refused(ngx_http_request_t *r,
+    ngx_http_apigw_throttle_ctx_t *ctx);
+static ngx_int_t ngx_http_apigw_throttle_collect(ngx_http_request_t *r,
+    ngx_http_apigw_throttle_loc_conf_t *tlcf,
+    ngx_http_apigw_throttle_list_t *list, ngx_http_apigw_throttle_ctx_t **ctxp,
+    ngx_http_apigw_throttle_round_t **roundp);
 static ngx_int_t ngx_http_apigw_throttle_room(ngx_http_request_t *r,
     ngx_http_apigw_throttle_round_t *round, ngx_uint_t n);
 static ngx_uint_t ngx_http_apigw_throttle_done(
@@ -231,18 +237,14 @@ ngx_http_apigw_throttle_handler(ngx_http_request_t *r,
     ngx_http_apigw_throttle_list_t *list, ngx_uint_t phase)
 {
     uint64_t                          delay;
-    ngx_str_t                         key;
-    ngx_uint_t                        i;
-    ngx_apigw_charge_t               *charge;
-    const ngx_apigw_limit_t          *limit;
     ngx_http_apigw_throttle_ctx_t    *ctx;
-    ngx_http_apigw_throttle_use_t    *use;
-    ngx_http_apigw_throttle_zone_t   *zone;
     ngx_http_apigw_throttle_round_t  *round;
 
     ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_throttle_module);
 
-    if (ctx && (ctx->phases & phase)) {
+    if ((ctx && (ctx->phases & phase))
+        || ngx_http_apigw_throttle_refused(r, ctx))
+    {
         return NGX_DECLINED;
     }
 
@@ -250,71 +252,10 @@ ngx_http_apigw_throttle_handler(ngx_http_request_t *r,
         return ngx_http_apigw_throttle_plain(r, tlcf, list->uses[0], phase);
     }
 
-    round = NULL;
-
-    for (i = 0; i < list->n; i++) {
-        use = list->uses[i];
-        zone = use->shm_zone->data;
-
-        if (ngx_http_apigw_throttle_text(r, &zone->key, &key) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        if (key.len == 0) {
-            continue;
-        }
-
-        limit = &use->limit;
-
-        if (zone->variable
-            && ngx_http_apigw_throttle_limit(r, use, &limit) != NGX_OK)
-        {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        if (ctx == NULL) {
-            ctx = ngx_http_apigw_throttle_create_ctx(r, list->n);
-            if (ctx == NULL) {
-                return NGX_HTTP_INTERNAL_SERVER_ERROR;
-            }
-
-            ctx->headers = tlcf->headers;
-        }
-
-        if (limit == NULL || ngx_http_apigw_throttle_done(ctx, use->shm_zone))
-        {
-            continue;
-        }
-
-        if (round == NULL) {
-            round = &ctx->rounds[ctx->nrounds];
-
-            if (ctx->phases
-                && ngx_http_apigw_throttle_room(r, round, list->n) != NGX_OK)
-            {
-                return NGX_HTTP_INTERNAL_SERVER_ERROR;
-            }
-        }
-
-        charge = &round->charges[round->n];
-
-        charge->buckets = zone->sh->buckets;
-        charge->limit = limit;
-        charge->cost = use->cost;
-
-        if (use->cost_value
-            && ngx_http_apigw_throttle_cost(r, use, &charge->cost) != NGX_OK)
-        {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        ngx_apigw_hash_half(&charge->hash, zone->hash_key, key.data, key.len);
-
-        round->uses[round->n++] = use;
-
-        if (!use->dry_run) {
-            round->counted = round->n;
-        }
+    if (ngx_http_apigw_throttle_collect(r, tlcf, list, &ctx, &round)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (ctx == NULL) {
@@ -346,6 +287,132 @@ ngx_http_apigw_throttle_handler(ngx_http_request_t *r,
     }
 
     return NGX_DECLINED;
+}
+
+
+/*
+ * Whether this is the page of error_page for a request that was refused: what
+ * is refused is charged nowhere.
+ */
+
+static ngx_uint_t
+ngx_http_apigw_throttle_refused(ngx_http_request_t *r,
+    ngx_http_apigw_throttle_ctx_t *ctx)
+{
+    if (ctx && ctx->problem.status) {
+        return 1;
+    }
+
+    switch (r->err_status) {
+
+    case NGX_HTTP_UNAUTHORIZED:
+    case NGX_HTTP_FORBIDDEN:
+    case NGX_HTTP_TOO_MANY_REQUESTS:
+        return 1;
+
+    default:
+        return 0;
+    }
+}
+
+
+/*
+ * Prepares the charges of a phase.  *ctx stays NULL if the request has no key
+ * at all, *round if nothing is to be charged.
+ */
+
+static ngx_int_t
+ngx_http_apigw_throttle_collect(ngx_http_request_t *r,
+    ngx_http_apigw_throttle_loc_conf_t *tlcf,
+    ngx_http_apigw_throttle_list_t *list, ngx_http_apigw_throttle_ctx_t **ctxp,
+    ngx_http_apigw_throttle_round_t **roundp)
+{
+    ngx_str_t                         key;
+    ngx_uint_t                        i, fresh;
+    ngx_apigw_charge_t               *charge;
+    const ngx_apigw_limit_t          *limit;
+    ngx_http_apigw_throttle_ctx_t    *ctx;
+    ngx_http_apigw_throttle_use_t    *use;
+    ngx_http_apigw_throttle_zone_t   *zone;
+    ngx_http_apigw_throttle_round_t  *round;
+
+    ctx = *ctxp;
+    fresh = 0;
+    round = NULL;
+
+    for (i = 0; i < list->n; i++) {
+        use = list->uses[i];
+        zone = use->shm_zone->data;
+
+        if (ngx_http_apigw_throttle_text(r, &zone->key, &key) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (key.len == 0) {
+            continue;
+        }
+
+        limit = &use->limit;
+
+        if (zone->variable
+            && ngx_http_apigw_throttle_limit(r, use, &limit) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (ctx == NULL) {
+            ctx = ngx_http_apigw_throttle_create_ctx(r, list->n);
+            if (ctx == NULL) {
+                return NGX_ERROR;
+            }
+
+            ctx->headers = tlcf->headers;
+            fresh = 1;
+        }
+
+        if (limit == NULL || ngx_http_apigw_throttle_done(ctx, use->shm_zone))
+        {
+            continue;
+        }
+
+        if (round == NULL) {
+            round = &ctx->rounds[ctx->nrounds];
+
+            round->n = 0;
+            round->counted = 0;
+
+            if (!fresh
+                && ngx_http_apigw_throttle_room(r, round, list->n) != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+        }
+
+        charge = &round->charges[round->n];
+
+        charge->buckets = zone->sh->buckets;
+        charge->limit = limit;
+        charge->cost = use->cost;
+
+        if (use->cost_value
+            && ngx_http_apigw_throttle_cost(r, use, &charge->cost) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        ngx_apigw_hash_half(&charge->hash, zone->hash_key, key.data, key.len);
+
+        round->uses[round->n++] = use;
+
+        if (!use->dry_run) {
+            round->counted = round->n;
+        }
+    }
+
+    *ctxp = ctx;
+    *roundp = round;
+
+    return NGX_OK;
 }
 
 
