@@ -70,6 +70,8 @@ ngx_apigw_cli_usage_export(ngx_apigw_cli_t *cli)
     ngx_apigw_store_t       *store;
     ngx_apigw_cli_export_t   ex;
 
+    ngx_memzero(&ex, sizeof(ngx_apigw_cli_export_t));
+
     rc = ngx_apigw_cli_export_dir(cli, &ex);
 
     if (rc != NGX_APIGW_CLI_DONE) {
@@ -415,6 +417,8 @@ ngx_apigw_cli_usage_verify(ngx_apigw_cli_t *cli)
     int                      rc;
     uint32_t                 first = 0;
     ngx_apigw_cli_export_t   ex;
+
+    ngx_memzero(&ex, sizeof(ngx_apigw_cli_export_t));
 
     rc = ngx_apigw_cli_export_dir(cli, &ex);
 
