@@ -79,6 +79,21 @@ our $config = <<'_EOC_';
         empty_gif;
     }
 
+    location /missing {
+        error_page 404 @instead;
+        return 404;
+    }
+
+    location /forbidden {
+        error_page 403 @instead;
+        return 403;
+    }
+
+    location @instead {
+        api_usage zone=usage plan=$arg_p consumer=$arg_c;
+        empty_gif;
+    }
+
     location /sub {
         api_usage zone=usage plan=$arg_p consumer=$arg_c;
         mirror /mirrored;
@@ -308,6 +323,17 @@ usage: empty consumer
 ["GIF", "GIF"]
 --- raw_response_headers_like eval
 ["", "Retry-After: \\d+\\r\\n"]
+
+
+=== what error_page serves instead of a missing page is charged
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /missing?p=one&c=m", "GET /missing?p=one&c=m", "GET /forbidden?p=one&c=n", "GET /forbidden?p=one&c=n"]
+--- error_code eval
+[404, 429, 403, 403]
+--- response_headers eval
+["X-Usage: one m PASSED", "X-Usage: one m REJECTED_QUOTA", "X-Usage:", "X-Usage:"]
 
 
 === HEAD is charged like GET, and refused without a body

@@ -40,6 +40,7 @@ static char *ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,
 static ngx_int_t ngx_http_apigw_usage_init(ngx_conf_t *cf);
 
 static ngx_int_t ngx_http_apigw_usage_handler(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_apigw_usage_refused(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_usage_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_usage_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -266,9 +267,9 @@ ngx_http_apigw_usage_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    /* a request is decided about once, and the page of an error is none */
+    /* a request is decided about once, and the page of a refusal is none */
 
-    if (r->err_status >= NGX_HTTP_BAD_REQUEST
+    if (ngx_http_apigw_usage_refused(r)
         || ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module))
     {
         return NGX_DECLINED;
@@ -298,6 +299,37 @@ ngx_http_apigw_usage_handler(ngx_http_request_t *r)
     }
 
     return ngx_http_apigw_usage_decide(r, ctx);
+}
+
+
+/*
+ * Whether error_page brought the request here after it was turned away before
+ * it got to any content.  With other errors, a 404 say, this location may be
+ * what serves it.
+ */
+
+static ngx_uint_t
+ngx_http_apigw_usage_refused(ngx_http_request_t *r)
+{
+    switch (r->err_status) {
+
+    case NGX_HTTP_BAD_REQUEST:
+    case NGX_HTTP_UNAUTHORIZED:
+    case NGX_HTTP_FORBIDDEN:
+    case NGX_HTTP_REQUEST_TIME_OUT:
+    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
+    case NGX_HTTP_REQUEST_URI_TOO_LARGE:
+    case NGX_HTTP_TOO_MANY_REQUESTS:
+    case NGX_HTTP_REQUEST_HEADER_TOO_LARGE:
+    case NGX_HTTPS_CERT_ERROR:
+    case NGX_HTTPS_NO_CERT:
+    case NGX_HTTP_TO_HTTPS:
+    case NGX_HTTP_SERVICE_UNAVAILABLE:
+        return 1;
+
+    default:
+        return 0;
+    }
 }
 
 
