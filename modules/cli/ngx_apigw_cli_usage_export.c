@@ -70,8 +70,6 @@ ngx_apigw_cli_usage_export(ngx_apigw_cli_t *cli)
     ngx_apigw_store_t       *store;
     ngx_apigw_cli_export_t   ex;
 
-    ngx_memzero(&ex, sizeof(ngx_apigw_cli_export_t));
-
     rc = ngx_apigw_cli_export_dir(cli, &ex);
 
     if (rc != NGX_APIGW_CLI_DONE) {
@@ -124,11 +122,12 @@ ngx_apigw_cli_export_dir(ngx_apigw_cli_t *cli, ngx_apigw_cli_export_t *ex)
 
     conf = cli->conf;
 
+    ngx_memzero(ex, sizeof(ngx_apigw_cli_export_t));
+
     if (conf->dir.data == NULL) {
         return ngx_apigw_cli_usage(cli, "--dir DIR is missing");
     }
 
-    ngx_memzero(ex, sizeof(ngx_apigw_cli_export_t));
     ex->dir = (char *) conf->dir.data;
 
     return ngx_apigw_cli_export_read_chain(ex);
@@ -417,8 +416,6 @@ ngx_apigw_cli_usage_verify(ngx_apigw_cli_t *cli)
     int                      rc;
     uint32_t                 first = 0;
     ngx_apigw_cli_export_t   ex;
-
-    ngx_memzero(&ex, sizeof(ngx_apigw_cli_export_t));
 
     rc = ngx_apigw_cli_export_dir(cli, &ex);
 
