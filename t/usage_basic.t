@@ -195,6 +195,24 @@ Content-Type: application/problem+json",
 ["", "", "", qr/X-Left: 1 (\d+)\r\n(?=(?s:.*)Retry-After: \1\r)|Retry-After: (\d+)\r\n(?s:.*)X-Left: 1 \2\r/, "", "", "", "", "", qr/X-Left: 3 (\d+)\r\n(?=(?s:.*)Retry-After: \1\r)|Retry-After: (\d+)\r\n(?s:.*)X-Left: 3 \2\r/]
 
 
+=== RateLimit names the instant of Retry-After, and an API's policies apart
+--- http_config
+    api_usage_zone zone=usage:1m store=logs/usage;
+    api_plan slow { rate 1r/m burst=2; quota 9 per=day; api a { rate 1r/h; quota 5 per=day; } }
+--- config
+    location /u { api_usage zone=usage plan=slow consumer=$arg_c api=$arg_a; empty_gif; }
+--- request eval
+["GET /u?c=a", "GET /u?c=a", "GET /u?c=a", "GET /u?c=b&a=a", "GET /u?c=b&a=a"]
+--- error_code eval
+[200, 200, 429, 200, 429]
+--- raw_response_headers_like eval
+["", "", qr/RateLimit: "rate";r=0;t=(59|60), (?s:.*)Retry-After: \1\r|Retry-After: (59|60)\r(?s:.*)RateLimit: "rate";r=0;t=\2, /,
+qr/RateLimit: "rate";r=1;t=\d+, "a:rate";r=0;t=\d+, "day";r=8;t=\d+, "a:day";r=4;t=\d+\r/,
+qr/RateLimit-Policy: "rate";q=2;w=120, "a:rate";q=1;w=3600, "day";q=9;w=86400, "a:day";q=5;w=86400\r/]
+--- response_body_like eval
+["GIF", "GIF", qr/"violated-policies":\["rate"\]/, "GIF", qr/"violated-policies":\["a:rate"\]/]
+
+
 === what the quota refuses takes nothing from the rate
 --- http_config eval: $::http
 --- config eval: $::config

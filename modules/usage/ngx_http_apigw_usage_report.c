@@ -21,6 +21,11 @@
 #define NGX_HTTP_APIGW_USAGE_REMAINING  2
 #define NGX_HTTP_APIGW_USAGE_RESET      3
 
+/* a policy's name: an API's, ":", its own, and what is around them */
+
+#define NGX_HTTP_APIGW_USAGE_POLICY                                           \
+    (NGX_APIGW_PLAN_FAMILY + sizeof(", \"lifetime\":"))
+
 #define NGX_HTTP_APIGW_USAGE_PLAN       0
 #define NGX_HTTP_APIGW_USAGE_CONSUMER   1
 
@@ -31,6 +36,9 @@ static ngx_int_t ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_usage_violated(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx, const ngx_apigw_plan_t **rate);
+static u_char *ngx_http_apigw_usage_policy(u_char *p, size_t comma,
+    ngx_http_apigw_usage_eval_t *eval, const ngx_apigw_plan_t *plan,
+    const ngx_str_t *name);
 static time_t ngx_http_apigw_usage_rate_wait(ngx_apigw_charge_t *charge);
 static void ngx_http_apigw_usage_refuse_caller(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
@@ -40,9 +48,10 @@ static time_t ngx_http_apigw_usage_seconds(ngx_http_apigw_usage_quota_t *q);
 static ngx_int_t ngx_http_apigw_usage_draft(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval);
 static void ngx_http_apigw_usage_rate_item(u_char **policy, u_char **state,
-    ngx_apigw_charge_t *charge, size_t comma);
+    ngx_http_apigw_usage_eval_t *eval, ngx_uint_t n);
 static void ngx_http_apigw_usage_quota_item(u_char **policy, u_char **state,
-    ngx_http_apigw_usage_quota_t *q, size_t comma);
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
+    size_t comma);
 static u_char *ngx_http_apigw_usage_number_text(u_char *p, uint64_t n);
 static ngx_int_t ngx_http_apigw_usage_legacy(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval);
@@ -71,6 +80,9 @@ static ngx_str_t  ngx_http_apigw_usage_statuses[] = {
     ngx_string("REJECTED_CONSUMER"),
     ngx_string("REJECTED_STORE")
 };
+
+
+static const ngx_str_t  ngx_http_apigw_usage_rate_name = ngx_string("rate");
 
 
 static ngx_http_variable_t  ngx_http_apigw_usage_vars[] = {
@@ -261,7 +273,7 @@ ngx_http_apigw_usage_violated(ngx_http_request_t *r,
 
     p = ngx_pnalloc(r->pool, sizeof("\"violated-policies\":[]")
                              + (eval->nrates + eval->nquotas)
-                               * (sizeof(",\"lifetime\"")));
+                               * NGX_HTTP_APIGW_USAGE_POLICY);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -289,7 +301,9 @@ ngx_http_apigw_usage_violated(ngx_http_request_t *r,
         never |= (wait == -1);
         longest = ngx_max(longest, wait);
 
-        p = ngx_sprintf(p, "%s\"rate\"", p == start ? "" : ",");
+        p = ngx_http_apigw_usage_policy(p, p == start ? 0 : 1, eval,
+                                     eval->limits[i],
+                                     &ngx_http_apigw_usage_rate_name);
     }
 
     for (i = 0; i < eval->nquotas; i++) {
@@ -304,8 +318,8 @@ ngx_http_apigw_usage_violated(ngx_http_request_t *r,
         never |= (wait == -1);
         longest = ngx_max(longest, wait);
 
-        p = ngx_sprintf(p, "%s\"%V\"", p == start ? "" : ",",
-                        &q->quota->name);
+        p = ngx_http_apigw_usage_policy(p, p == start ? 0 : 1, eval, q->plan,
+                                        &q->quota->name);
     }
 
     *p++ = ']';
@@ -314,6 +328,28 @@ ngx_http_apigw_usage_violated(ngx_http_request_t *r,
     ctx->problem.retry_after = never ? 0 : longest;
 
     return NGX_OK;
+}
+
+
+/* The quoted name of a policy, which an API's have before theirs. */
+
+static u_char *
+ngx_http_apigw_usage_policy(u_char *p, size_t comma,
+    ngx_http_apigw_usage_eval_t *eval, const ngx_apigw_plan_t *plan,
+    const ngx_str_t *name)
+{
+    p = ngx_cpymem(p, ", ", comma);
+    *p++ = '"';
+
+    if (plan == eval->api) {
+        p = ngx_cpymem(p, plan->name.data, plan->name.len);
+        *p++ = ':';
+    }
+
+    p = ngx_cpymem(p, name->data, name->len);
+    *p++ = '"';
+
+    return p;
 }
 
 
@@ -448,7 +484,8 @@ ngx_http_apigw_usage_draft(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    room = (rates + n) * (sizeof(", \"lifetime\";q=;w=") + 2 * NGX_INT64_LEN);
+    room = (rates + n) * (NGX_HTTP_APIGW_USAGE_POLICY + sizeof(";q=;w=")
+                          + 2 * NGX_INT64_LEN);
 
     p = ngx_pnalloc(r->pool, 2 * room);
     if (p == NULL) {
@@ -461,12 +498,11 @@ ngx_http_apigw_usage_draft(ngx_http_request_t *r,
     states.data = s;
 
     for (i = 0; i < rates; i++) {
-        ngx_http_apigw_usage_rate_item(&p, &s, &eval->rates[i],
-                                       i ? 2 : 0);
+        ngx_http_apigw_usage_rate_item(&p, &s, eval, i);
     }
 
     for (i = 0; i < n; i++) {
-        ngx_http_apigw_usage_quota_item(&p, &s, quotas[i],
+        ngx_http_apigw_usage_quota_item(&p, &s, eval, quotas[i],
                                         rates + i ? 2 : 0);
     }
 
@@ -485,59 +521,76 @@ ngx_http_apigw_usage_draft(ngx_http_request_t *r,
 
 static void
 ngx_http_apigw_usage_rate_item(u_char **policy, u_char **state,
-    ngx_apigw_charge_t *charge, size_t comma)
+    ngx_http_apigw_usage_eval_t *eval, ngx_uint_t n)
 {
     u_char                   *p, *s;
+    time_t                    wait;
+    ngx_apigw_charge_t       *charge;
     const ngx_apigw_limit_t  *limit;
 
+    charge = &eval->rates[n];
     limit = charge->limit;
 
-    p = ngx_cpymem(*policy, ", ", comma);
-    p = ngx_cpymem(p, "\"rate\";q=", sizeof("\"rate\";q=") - 1);
+    p = ngx_http_apigw_usage_policy(*policy, n ? 2 : 0, eval, eval->limits[n],
+                                    &ngx_http_apigw_usage_rate_name);
+    p = ngx_cpymem(p, ";q=", 3);
     p = ngx_http_apigw_usage_number_text(p, limit->burst);
     p = ngx_cpymem(p, ";w=", 3);
     *policy = ngx_http_apigw_usage_number_text(p,
                    (limit->burst * limit->rate.msec / limit->rate.tokens
                     + 999) / 1000);
 
-    s = ngx_cpymem(*state, ", ", comma);
-    s = ngx_cpymem(s, "\"rate\";r=", sizeof("\"rate\";r=") - 1);
+    /* what is refused is admitted then, as Retry-After has it */
+
+    wait = charge->admitted
+           ? (time_t) ((ngx_apigw_bucket_reset(charge) + 999) / 1000)
+           : ngx_http_apigw_usage_rate_wait(charge);
+
+    s = ngx_http_apigw_usage_policy(*state, n ? 2 : 0, eval, eval->limits[n],
+                                    &ngx_http_apigw_usage_rate_name);
+    s = ngx_cpymem(s, ";r=", 3);
     s = ngx_http_apigw_usage_number_text(s,
                                          ngx_apigw_bucket_remaining(charge));
-    s = ngx_cpymem(s, ";t=", 3);
-    *state = ngx_http_apigw_usage_number_text(s,
-                              (ngx_apigw_bucket_reset(charge) + 999) / 1000);
+
+    if (wait != -1) {
+        s = ngx_cpymem(s, ";t=", 3);
+        s = ngx_http_apigw_usage_number_text(s, (uint64_t) wait);
+    }
+
+    *state = s;
 }
 
 
 static void
 ngx_http_apigw_usage_quota_item(u_char **policy, u_char **state,
-    ngx_http_apigw_usage_quota_t *q, size_t comma)
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
+    size_t comma)
 {
-    u_char           *p, *s;
-    const ngx_str_t  *name;
+    u_char  *p, *s;
+    time_t   wait;
 
-    name = &q->quota->name;
-
-    p = ngx_cpymem(*policy, ", ", comma);
-    *p++ = '"';
-    p = ngx_cpymem(p, name->data, name->len);
-    p = ngx_cpymem(p, "\";q=", 4);
+    p = ngx_http_apigw_usage_policy(*policy, comma, eval, q->plan,
+                                    &q->quota->name);
+    p = ngx_cpymem(p, ";q=", 3);
     p = ngx_http_apigw_usage_number_text(p, ngx_http_apigw_usage_nominal(q));
 
-    s = ngx_cpymem(*state, ", ", comma);
-    *s++ = '"';
-    s = ngx_cpymem(s, name->data, name->len);
-    s = ngx_cpymem(s, "\";r=", 4);
+    s = ngx_http_apigw_usage_policy(*state, comma, eval, q->plan,
+                                    &q->quota->name);
+    s = ngx_cpymem(s, ";r=", 3);
     s = ngx_http_apigw_usage_number_text(s, ngx_http_apigw_usage_left(q));
 
     if (q->quota->window.kind != NGX_APIGW_WINDOW_LIFETIME) {
         p = ngx_cpymem(p, ";w=", 3);
         p = ngx_http_apigw_usage_number_text(p, q->span.end - q->span.start);
 
+        wait = ngx_http_apigw_usage_seconds(q);
+
+        if (q->exceeded) {
+            wait = ngx_max(wait, 1);
+        }
+
         s = ngx_cpymem(s, ";t=", 3);
-        s = ngx_http_apigw_usage_number_text(s,
-                                          ngx_http_apigw_usage_seconds(q));
+        s = ngx_http_apigw_usage_number_text(s, (uint64_t) wait);
     }
 
     *policy = p;
