@@ -40,6 +40,12 @@ location = /query {
     empty_gif;
 }
 
+location = /query-only {
+    auth_api_key zone=k;
+    auth_api_key_source query=key;
+    empty_gif;
+}
+
 location /optional {
     auth_api_key zone=k optional;
 
@@ -61,7 +67,8 @@ for (['here', '--allow', '127.0.0.1/32'], ['there', '--allow', '10.9.9.9/32'],
     my ($name, @more) = @$_;
     my ($status, $out, $err) = cli('key', 'create',
                                    '--store', $gw->root . '/logs/k',
-                                   '--consumer', $name, @more);
+                                   '--consumer', $name,
+                                   '--id', "phases-$name", @more);
     is($status, 0, "a key for $name") or diag $err;
     chomp($key{$name} = $out);
 }
@@ -103,5 +110,14 @@ is(code('/optional'), 200, 'optional: no key');
 is(code('/optional/scope'), 401, 'a scope is demanded below: no key');
 is(code('/optional/scope', 'one'), 403, 'a key without the scope');
 is(code('/optional/scope', 'boss'), 200, 'a key with the scope');
+
+
+# A key that is known and refused is not in the line that tells so
+
+is((cli('key', 'disable', '--store', $gw->root . '/logs/k',
+        'phases-two'))[0], 0, 'disabled');
+is($gw->get("/query-only?a=1&key=$key{two}")->code, 401, 'and refused');
+ok($gw->wait_log(qr/"phases-two" .* was refused: disabled/), 'with a line');
+is(scalar $gw->grep_log(qr/\Q$key{two}\E/), 0, 'that has no key in it');
 
 done_testing;

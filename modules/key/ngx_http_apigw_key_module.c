@@ -224,23 +224,33 @@ ngx_http_apigw_key_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_key_module);
 
-    if (ctx && ctx->decided && ctx->address && !ctx->reached) {
+    if (ctx == NULL) {
+        ctx = ngx_http_apigw_create_ctx(r, &ngx_http_apigw_key_module,
+                                        sizeof(ngx_http_apigw_key_ctx_t));
+        if (ctx == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+    } else if (ctx->decided && ctx->address && !ctx->reached) {
 
         /* a variable was asked for before realip knew the address */
 
         ctx->decided = 0;
     }
 
-    rc = ngx_http_apigw_key_authenticate(r, &ctx);
-    if (rc != NGX_OK) {
+    ctx->reached = 1;
+
+    /* first out with it, so that no line of the log has it */
+
+    if (ngx_http_apigw_key_find(r, lcf, ctx) != NGX_OK
+        || (lcf->strip
+            && ngx_http_apigw_key_strip_once(r, lcf, ctx) != NGX_OK))
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx->reached = 1;
-
-    if (lcf->strip
-        && ngx_http_apigw_key_strip_once(r, lcf, ctx) != NGX_OK)
-    {
+    rc = ngx_http_apigw_key_authenticate(r, &ctx);
+    if (rc != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
