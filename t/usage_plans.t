@@ -251,6 +251,22 @@ quota "1/year" of consumer "bad", those of the plan apply
 ["X-Usage: PASSED PASSED", "X-Usage: PASSED PASSED", "X-Usage: PASSED PASSED", "X-Usage: PASSED REJECTED_QUOTA", "X-Quota: 3 1 2", "X-Usage: PASSED REJECTED_PLAN"]
 
 
+=== the consumer in the line of a threshold is escaped
+--- http_config
+    api_usage_zone zone=usage:1m store=logs/usage;
+    api_plan one { quota 1 per=lifetime; }
+--- config
+    location /u {
+        set $c "a\" plan=\"x\\\\y\n\n";
+        api_usage zone=usage plan=one consumer=$c;
+        empty_gif;
+    }
+--- request
+GET /u
+--- error_log
+threshold=100% consumer="a\" plan=\"x\\\\y\n\n" plan="one" quota=lifetime used=1 limit=1
+
+
 === another status, one line for each threshold
 --- http_config eval: $::http
 --- config eval: $::config

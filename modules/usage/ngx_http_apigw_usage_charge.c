@@ -494,6 +494,7 @@ ngx_http_apigw_usage_thresholds(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q)
 {
     uint64_t    nominal, used, at;
+    ngx_str_t   consumer;
     ngx_uint_t  percent;
 
     if (!q->charged || q->quota->limit == NGX_APIGW_PLAN_UNLIMITED) {
@@ -519,10 +520,24 @@ ngx_http_apigw_usage_thresholds(ngx_http_request_t *r,
         return;
     }
 
+    /* programs read this line, and a consumer may choose his name */
+
+    consumer.len = eval->consumer->len
+                   + ngx_escape_json(NULL, eval->consumer->data,
+                                     eval->consumer->len);
+
+    consumer.data = ngx_pnalloc(r->pool, consumer.len);
+    if (consumer.data == NULL) {
+        return;
+    }
+
+    (void) ngx_escape_json(consumer.data, eval->consumer->data,
+                           eval->consumer->len);
+
     ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
                   "usage: threshold=%ui%% consumer=\"%V\" plan=\"%V\" "
                   "quota=%V used=%uL limit=%uL end=%L",
-                  percent, eval->consumer, &eval->plan->name, &q->quota->name,
+                  percent, &consumer, &eval->plan->name, &q->quota->name,
                   used, nominal, q->span.end);
 }
 
