@@ -142,6 +142,8 @@ my ($limited) = report('--consumer', 'limited');
 is($limited->{requests}, 3, 'refused by quota: admitted');
 is($limited->{refused_quota}, 2, 'refused by quota');
 
+wait_report('refused_rate', 2, '--consumer', 'fast');
+
 my ($fast) = report('--consumer', 'fast');
 is("$fast->{requests} $fast->{refused_rate}", '2 2', 'refused by rate');
 

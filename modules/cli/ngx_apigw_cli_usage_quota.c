@@ -6,7 +6,6 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include <sys/random.h>
 
 #include "ngx_apigw_cli_usage.h"
 
@@ -545,18 +544,22 @@ ngx_apigw_cli_usage_note(ngx_apigw_store_t *store, MDB_txn *txn,
     ngx_str_t                    text;
     ngx_uint_t                   i;
     ngx_apigw_cli_t             *cli;
+    struct timespec              ts;
     ngx_apigw_cli_buf_t          b;
     ngx_apigw_cli_usage_conf_t  *conf;
 
     cli = change->cli;
     conf = cli->conf;
 
-    for (i = 0; i < 8; i++) {
-        name[i] = (u_char) ((uint64_t) cli->now >> (56 - 8 * i));
+    /* in the order of the transactions, also within a second */
+
+    if (clock_gettime(CLOCK_REALTIME, &ts) == -1) {
+        return errno;
     }
 
-    if (getrandom(name + 8, 8, 0) != 8) {
-        return errno;
+    for (i = 0; i < 8; i++) {
+        name[i] = (u_char) ((uint64_t) ts.tv_sec >> (56 - 8 * i));
+        name[8 + i] = (u_char) ((uint64_t) ts.tv_nsec >> (56 - 8 * i));
     }
 
     ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));

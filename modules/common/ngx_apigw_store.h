@@ -107,7 +107,8 @@ int ngx_apigw_store_reserve(ngx_apigw_store_t *store, size_t size);
 
 /*
  * The number of the last committed transaction of any process: what was read
- * at an equal number still holds.
+ * in a transaction of an equal mdb_txn_id() still holds.  A writer that is
+ * just committing may show here before a new reader sees it.
  */
 
 uint64_t ngx_apigw_store_version(ngx_apigw_store_t *store);

@@ -495,6 +495,15 @@ ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
         return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
     }
 
+    /*
+     * LMDB shows a new version some time before its readers see it, as long
+     * as the disk takes
+     */
+
+    if (flush->cursor == 0) {
+        flush->committed = mdb_txn_id(txn);
+    }
+
     dbi = ngx_apigw_store_db(flush->store, NGX_APIGW_USAGE_COUNTERS);
 
     n = (ngx_uint_t) flush->table->sets * NGX_APIGW_COUNTER_WAYS;
