@@ -285,6 +285,7 @@ ngx_http_apigw_usage_violated(ngx_http_request_t *r,
 
     longest = 0;
     never = 0;
+    *rate = eval->plan;
 
     for (i = 0; i < eval->nrates; i++) {
 
