@@ -57,7 +57,7 @@ use Apigw::Upstream;
 our @EXPORT = qw(cli wait_for);
 
 # How long nginx may take for a step.
-my $PATIENCE = 15;
+my $PATIENCE = 30;
 
 # A test has 60 ports: ten for each gateway, the others for upstreams.
 my $UPSTREAM_PORTS = 40;
@@ -685,8 +685,10 @@ sub wait_helper {
         =~ /start cache manager process (\d+)/ or return;
     my $pid = $1;
 
+    # or its successor, if it is gone already
     wait_for(sub {
         Apigw::Nginx::command_line($pid) eq 'nginx: cache manager process'
+            || !-d "/proc/$pid" && $self->helper
     }, $PATIENCE) or die "the helper did not come up\n";
 }
 
