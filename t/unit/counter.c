@@ -29,10 +29,10 @@ static int fault_commit(MDB_txn *txn);
 #define mdb_txn_begin  fault_begin
 #define mdb_txn_commit fault_commit
 
+#include "../../modules/common/ngx_apigw_instance.c"
 #include "../../modules/common/ngx_apigw_store.c"
 #include "../../modules/common/ngx_apigw_window.c"
 #include "../../modules/usage/ngx_apigw_counter.c"
-#include "../../modules/usage/ngx_apigw_instance.c"
 #include "../../modules/usage/ngx_apigw_ledger.c"
 #include "../../modules/usage/ngx_apigw_ledger_store.c"
 #include "../../modules/usage/ngx_apigw_plan.c"
