@@ -586,7 +586,7 @@ ngx_apigw_cli_version(void)
 
     ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));
 
-    ngx_apigw_cli_buf_puts(&b, "apigw " NGX_APIGW_CLI_VERSION " (");
+    ngx_apigw_cli_buf_puts(&b, "apigw " NGX_APIGW_VERSION " (");
     ngx_apigw_cli_buf_puts(&b, mdb_version(NULL, NULL, NULL));
     ngx_apigw_cli_buf_puts(&b, ")\n");
 

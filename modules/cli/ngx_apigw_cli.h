@@ -10,6 +10,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "ngx_apigw.h"
 #include "ngx_apigw_cli_text.h"
 
 
@@ -21,8 +22,6 @@
  * ngx_apigw_cli.c.
  */
 
-
-#define NGX_APIGW_CLI_VERSION  "0.1.0"
 
 #define NGX_APIGW_CLI_DONE     0
 #define NGX_APIGW_CLI_FAILED   1

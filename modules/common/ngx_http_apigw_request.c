@@ -286,15 +286,26 @@ ngx_http_apigw_problem_body_create(ngx_http_request_t *r,
 static u_char *
 ngx_http_apigw_problem_member(u_char *p, const char *name, ngx_str_t *value)
 {
-    u_char    *start, *last;
-    uint32_t   code;
+    u_char  *last;
 
     p = ngx_sprintf(p, "\"%s\":\"", name);
-
-    start = p;
     last = (u_char *) ngx_escape_json(p, value->data, value->len);
 
     /* JSON is UTF-8, what came from a client may not be */
+
+    ngx_http_apigw_make_utf8(p, last);
+
+    *last++ = '"';
+
+    return last;
+}
+
+
+void
+ngx_http_apigw_make_utf8(u_char *start, u_char *last)
+{
+    u_char    *p;
+    uint32_t   code;
 
     while (start < last) {
         p = start;
@@ -311,10 +322,6 @@ ngx_http_apigw_problem_member(u_char *p, const char *name, ngx_str_t *value)
             start = p + 1;
         }
     }
-
-    *last++ = '"';
-
-    return last;
 }
 
 

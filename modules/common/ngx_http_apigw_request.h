@@ -95,6 +95,11 @@ ngx_int_t ngx_http_apigw_add_header(ngx_http_request_t *r, const char *name,
     ngx_str_t *value);
 
 
+/* Puts "?" in the place of every byte that is not part of UTF-8. */
+
+void ngx_http_apigw_make_utf8(u_char *start, u_char *last);
+
+
 /*
  * Sets a variable to text that lives as long as the request, or to "not
  * found" if it is empty.
