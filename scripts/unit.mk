@@ -13,7 +13,7 @@ endif
 
 INCS     = $(NGINX_INCS) $(patsubst %,-I %,$(wildcard modules/*))
 WARNINGS = -Wall -Wextra -Wno-unused-parameter -Werror
-LIBS     = -llmdb -lcrypto -ljansson -lpthread -lm
+LIBS     = -llmdb -lcrypto -ljansson -lcurl -lpthread -lm
 
 all: $(PROGRAMS)
 
