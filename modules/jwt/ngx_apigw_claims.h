@@ -44,10 +44,10 @@ typedef enum {
 
 
 /*
- * "exp" is 2^53 seconds at most and may have a fraction; a token is good as
- * long as from <= now < until, both rounded up to whole seconds and with the
- * leeway in them, so a window can be kept beside the verdict and be looked at
- * again at each use.
+ * "exp", "nbf" and "iat" are 0 to 2^53 and may have a fraction.  A token is
+ * good as long as from <= now < until: whole seconds, rounded so that it is
+ * never good too long, with the leeway in them.  So a window can be kept
+ * beside the verdict and be looked at again at each use.
  */
 
 typedef struct {
@@ -90,10 +90,10 @@ typedef struct {
 
 /*
  * Operators.  Every requirement needs the claim: without it, or if the types
- * do not fit (a number compared to a string, "in" of no array), the
- * requirement is not met, whether negated or not.
+ * do not fit (a number less than a string, "in" of no array), the requirement
+ * is not met, whether negated or not.
  *
- *     eq        equal; numbers by value, but 1 and 1.0 differ
+ *     eq        equal; 1, 1.0 and "1" are not
  *     gt ge lt le   numbers, or strings byte by byte
  *     in        the value is an element of the expected array
  *     any       the value, or an element of it if it is an array, is an

@@ -43,7 +43,7 @@
 
 /* Flags. */
 
-#define NGX_APIGW_JWKS_SECRETS   0x01   /* "oct" and private keys may be in it:
+#define NGX_APIGW_JWKS_SECRETS   0x01   /* "oct" keys may be in it:
                                            never for what is fetched */
 #define NGX_APIGW_JWKS_STRICT    0x02   /* files of the operator */
 
@@ -104,9 +104,9 @@ struct ngx_apigw_jwks_s {
 
 /*
  * Returns a set with one reference, or NULL with a text in error, which has
- * room for NGX_APIGW_JWKS_ERROR bytes: "keys[3]: RSA key of 1024 bits, 2048 to
- * 8192 are allowed".  No text contains anything of a key but its number and
- * kid; control characters of a kid are written as "?".
+ * room for NGX_APIGW_JWKS_ERROR bytes: key 3, "2024-01": RSA of less than 2048
+ * or more than 8192 bits.  No text contains anything of a key but its number
+ * and kid; control characters of a kid are written as "?".
  */
 
 ngx_apigw_jwks_t *ngx_apigw_jwks_parse(const u_char *data, size_t len,
