@@ -19,6 +19,7 @@ our $http = <<'_EOC_';
     api_plan endless { quota unlimited per=day; }
 
     map $arg_k $plan_of { default ""; joe one; ann two; }
+    limit_req_zone $arg_c zone=lr:1m rate=1r/m;
 _EOC_
 
 our $config = <<'_EOC_';
@@ -87,6 +88,32 @@ our $config = <<'_EOC_';
     location /forbidden {
         error_page 403 @instead;
         return 403;
+    }
+
+    location /limited {
+        limit_req zone=lr;
+        limit_req_status 509;
+        error_page 509 /busy;
+        api_usage zone=usage plan=$arg_p consumer=$arg_c;
+        empty_gif;
+    }
+
+    location = /busy {
+        api_usage zone=usage plan=$arg_p consumer=$arg_c;
+        empty_gif;
+    }
+
+    location /dispatch {
+        error_page 418 = @instead;
+        return 418;
+    }
+
+    location /anonymous {
+        auth_basic x;
+        auth_basic_user_file none;
+        error_page 401 =200 @instead;
+        api_usage zone=usage plan=$arg_p consumer=nobody;
+        empty_gif;
     }
 
     location @instead {
@@ -352,6 +379,28 @@ usage: empty consumer
 [404, 429, 403, 403]
 --- response_headers eval
 ["X-Usage: one m PASSED", "X-Usage: one m REJECTED_QUOTA", "X-Usage:", "X-Usage:"]
+
+
+=== the page of a refusal is not charged, whatever its status
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /limited?p=two&c=lim", "GET /limited?p=two&c=lim", "GET /limited?p=two&c=lim", "GET /u?p=two&c=lim", "GET /u?p=two&c=lim"]
+--- error_code eval
+[200, 509, 509, 200, 429]
+--- response_headers eval
+["X-Quota: 2 1 1", "X-Usage:", "X-Usage:", "X-Quota: 2 2 0", ""]
+
+
+=== what error_page serves in place of a refusal, as an answer, is charged
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /dispatch?p=one&c=dis", "GET /dispatch?p=one&c=dis", "GET /anonymous?p=one&c=ano", "GET /anonymous?p=one&c=ano"]
+--- error_code eval
+[200, 429, 200, 429]
+--- response_headers eval
+["X-Usage: one dis PASSED", "X-Usage: one dis REJECTED_QUOTA", "X-Usage: one ano PASSED", "X-Usage: one ano REJECTED_QUOTA"]
 
 
 === HEAD is charged like GET, and refused without a body

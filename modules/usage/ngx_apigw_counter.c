@@ -11,9 +11,9 @@
 
 /*
  * In shared memory, made once with the zone and never freed: an array of
- * pairs, an array of what belongs to them, and a number per set that counts
- * evictions.  Survives reload with the zone; after a restart counters come
- * back from the store one by one.
+ * pairs, an array of what belongs to them, a number per set that counts
+ * evictions, and a version of the store.  Survives reload with the zone; after
+ * a restart counters come back from the store one by one.
  *
  * The work under the mutex is bounded by the 16 ways of two sets.
  */
@@ -38,6 +38,11 @@ static ngx_apigw_pair_t ngx_apigw_counter_snapshot(
     volatile ngx_apigw_pair_t *pair);
 
 
+#define NGX_APIGW_COUNTER_SET                                                 \
+    (NGX_APIGW_COUNTER_WAYS * (sizeof(ngx_apigw_pair_t)                       \
+                               + sizeof(ngx_apigw_counter_info_t))            \
+     + sizeof(ngx_atomic_t))
+
 #define NGX_APIGW_COUNTER_FREE     0
 #define NGX_APIGW_COUNTER_EXPIRED  1
 #define NGX_APIGW_COUNTER_CLEAN    2
@@ -47,10 +52,7 @@ static ngx_apigw_pair_t ngx_apigw_counter_snapshot(
 size_t
 ngx_apigw_counter_size(uint32_t sets)
 {
-    return (size_t) sets
-           * (NGX_APIGW_COUNTER_WAYS * (sizeof(ngx_apigw_pair_t)
-                                        + sizeof(ngx_apigw_counter_info_t))
-              + sizeof(ngx_atomic_t));
+    return (size_t) sets * NGX_APIGW_COUNTER_SET + sizeof(ngx_atomic_t);
 }
 
 
@@ -59,7 +61,11 @@ ngx_apigw_counter_sets(size_t size)
 {
     size_t  n;
 
-    n = size / ngx_apigw_counter_size(1);
+    if (size < sizeof(ngx_atomic_t)) {
+        return 0;
+    }
+
+    n = (size - sizeof(ngx_atomic_t)) / NGX_APIGW_COUNTER_SET;
 
     return (uint32_t) ngx_min(n, 0xffffffff);
 }
@@ -77,6 +83,7 @@ ngx_apigw_counter_map(ngx_apigw_counter_table_t *table, void *memory,
     table->infos = (ngx_apigw_counter_info_t *)
                    ((u_char *) memory + slots * sizeof(ngx_apigw_pair_t));
     table->evictions = (ngx_atomic_t *) (table->infos + slots);
+    table->refreshed = table->evictions + sets;
     table->sets = sets;
 }
 
@@ -296,6 +303,12 @@ ngx_apigw_counter_insert(ngx_apigw_counter_table_t *table,
         return NGX_AGAIN;
     }
 
+    /* the pass that would have brought its "others" up to date is under way */
+
+    if (load->version < *table->refreshed) {
+        return NGX_AGAIN;
+    }
+
     n = ngx_apigw_counter_make_room(table, id, now, evicted);
 
     if (n == NGX_APIGW_COUNTER_NONE) {
@@ -432,6 +445,15 @@ ngx_apigw_counter_evict(ngx_apigw_counter_table_t *table, ngx_uint_t slot)
 
     return ngx_apigw_pair_cas(&table->pairs[slot], &pair, none)
            ? NGX_OK : NGX_DECLINED;
+}
+
+
+void
+ngx_apigw_counter_refreshed(ngx_apigw_counter_table_t *table, uint64_t version)
+{
+    if (version > *table->refreshed) {
+        *table->refreshed = (ngx_atomic_uint_t) version;
+    }
 }
 
 

@@ -36,6 +36,9 @@
  *
  * The value of a counter is own + others, where others is what the store has
  * from other instances (earlier runs, the other master of a binary upgrade).
+ * "refreshed" is the version of the store that all "others" are at least as
+ * new as: it is set before a pass that brings them up to date, and what was
+ * read before that is not inserted any more.
  *
  * Uses nothing of nginx but its types and inline functions.
  */
@@ -77,6 +80,7 @@ typedef struct {
     volatile ngx_apigw_pair_t   *pairs;
     ngx_apigw_counter_info_t    *infos;
     ngx_atomic_t                *evictions;  /* of a set */
+    ngx_atomic_t                *refreshed;
     uint32_t                     sets;
 } ngx_apigw_counter_table_t;
 
@@ -93,6 +97,7 @@ typedef struct {
 
 typedef struct {
     ngx_atomic_uint_t            evictions[2];
+    uint64_t                     version;    /* of the store, as read */
     uint64_t                     own;
     int64_t                      others;
     int64_t                      grant;
@@ -163,7 +168,7 @@ void ngx_apigw_counter_load_begin(ngx_apigw_counter_table_t *table,
  * that is clean if need be; the caller holds the mutex.  Returns
  *
  *     NGX_OK        it is in *slot (perhaps somebody else's work)
- *     NGX_AGAIN     what was read may be stale, read again
+ *     NGX_AGAIN     what was read is or may be stale, read again
  *     NGX_DECLINED  both sets are full of dirty counters
  */
 
@@ -171,6 +176,15 @@ ngx_int_t ngx_apigw_counter_insert(ngx_apigw_counter_table_t *table,
     const ngx_apigw_counter_id_t *id, const ngx_apigw_counter_load_t *load,
     ngx_apigw_counter_info_t *info, int64_t now, ngx_uint_t *slot,
     ngx_uint_t *evicted);
+
+
+/*
+ * Nothing read from a version before this one is inserted from now on.  The
+ * caller holds the mutex.
+ */
+
+void ngx_apigw_counter_refreshed(ngx_apigw_counter_table_t *table,
+    uint64_t version);
 
 
 /*
@@ -208,18 +222,24 @@ ngx_apigw_counter_mix(uint64_t n)
 }
 
 
+/* A number for a window: both its ends, as windows may share one of them. */
+
+#define ngx_apigw_counter_window(start, end)                                  \
+    ((uint64_t) (start) + ((uint64_t) (end) << 32))
+
+
 /*
  * The place of a counter: the keyed hash of the consumer's name, mixed with a
- * number for the plan's family and the kind of the window, and the window.
+ * number for the plan's family and the kind of the window, and the window's.
  */
 
 static ngx_inline void
 ngx_apigw_counter_place_in(uint32_t sets, const ngx_apigw_hash_t *consumer,
-    uint64_t family, int64_t start, ngx_apigw_counter_id_t *id)
+    uint64_t family, uint64_t window, ngx_apigw_counter_id_t *id)
 {
     uint64_t  salt, place;
 
-    salt = ngx_apigw_counter_mix(family + (uint64_t) start);
+    salt = ngx_apigw_counter_mix(family + window);
 
     id->tag = ngx_apigw_counter_mix(consumer->h[0] ^ salt);
     id->tag += (id->tag == 0);
@@ -231,8 +251,8 @@ ngx_apigw_counter_place_in(uint32_t sets, const ngx_apigw_hash_t *consumer,
 }
 
 
-#define ngx_apigw_counter_place(table, consumer, family, start, id)           \
-    ngx_apigw_counter_place_in((table)->sets, consumer, family, start, id)
+#define ngx_apigw_counter_place(table, consumer, family, window, id)          \
+    ngx_apigw_counter_place_in((table)->sets, consumer, family, window, id)
 
 
 #endif /* _NGX_APIGW_COUNTER_H_INCLUDED_ */

@@ -206,7 +206,10 @@ void ngx_apigw_ledger_sum(const ngx_apigw_ledger_record_t *record,
 int ngx_apigw_ledger_load(ngx_apigw_store_t *store, uint64_t instance,
     const ngx_apigw_ledger_info_t *info, ngx_apigw_ledger_row_t *own);
 int ngx_apigw_ledger_flush(ngx_apigw_ledger_flush_t *flush);
-int ngx_apigw_ledger_reap(ngx_apigw_store_t *store, uint32_t day);
+
+/* Deletes some of the days before; as ngx_apigw_usage_reap(). */
+
+int ngx_apigw_ledger_reap(ngx_apigw_ledger_flush_t *flush, uint32_t day);
 
 
 #pragma GCC visibility pop

@@ -32,11 +32,14 @@ static void ngx_apigw_ledger_flushed(ngx_apigw_ledger_table_t *table,
     const ngx_apigw_ledger_note_t *note);
 static int ngx_apigw_ledger_reap_write(ngx_apigw_store_t *store, MDB_txn *txn,
     void *data);
+static ngx_uint_t ngx_apigw_ledger_expired(const MDB_val *key, uint32_t day,
+    ngx_uint_t *damaged);
 
 
 typedef struct {
     uint32_t             day;
     ngx_uint_t           more;
+    ngx_uint_t           damaged;
 } ngx_apigw_ledger_reap_t;
 
 
@@ -510,17 +513,18 @@ ngx_apigw_ledger_flushed(ngx_apigw_ledger_table_t *table,
 }
 
 
-/* Deletes some of the days before; EAGAIN if there are more. */
-
 int
-ngx_apigw_ledger_reap(ngx_apigw_store_t *store, uint32_t day)
+ngx_apigw_ledger_reap(ngx_apigw_ledger_flush_t *flush, uint32_t day)
 {
     int                       rc;
     MDB_txn                  *txn;
     MDB_val                   key, value;
+    ngx_uint_t                damaged;
     MDB_cursor               *cursor;
-    ngx_apigw_ledger_info_t   info;
+    ngx_apigw_store_t        *store;
     ngx_apigw_ledger_reap_t   reap;
+
+    store = flush->store;
 
     rc = ngx_apigw_store_read(store, &txn);
 
@@ -535,10 +539,7 @@ ngx_apigw_ledger_reap(ngx_apigw_store_t *store, uint32_t day)
     if (rc == 0) {
         rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
 
-        if (rc == 0
-            && ngx_apigw_ledger_key_decode(&info, &key) == NGX_OK
-            && info.day >= day)
-        {
+        if (rc == 0 && !ngx_apigw_ledger_expired(&key, day, &damaged)) {
             rc = MDB_NOTFOUND;
         }
 
@@ -559,6 +560,8 @@ ngx_apigw_ledger_reap(ngx_apigw_store_t *store, uint32_t day)
         return rc;
     }
 
+    flush->damaged += reap.damaged;
+
     return reap.more ? EAGAIN : 0;
 }
 
@@ -568,11 +571,13 @@ ngx_apigw_ledger_reap_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
 {
     ngx_apigw_ledger_reap_t *reap = data;
 
-    int                       rc;
-    MDB_val                   key, value;
-    ngx_uint_t                n;
-    MDB_cursor               *cursor;
-    ngx_apigw_ledger_info_t   info;
+    int          rc;
+    MDB_val      key, value;
+    ngx_uint_t   n, damaged;
+    MDB_cursor  *cursor;
+
+    reap->more = 0;
+    reap->damaged = 0;
 
     rc = mdb_cursor_open(txn, ngx_apigw_store_db(store,
                                                  NGX_APIGW_USAGE_LEDGER),
@@ -586,11 +591,17 @@ ngx_apigw_ledger_reap_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
 
         rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
 
-        if (rc != 0
-            || (ngx_apigw_ledger_key_decode(&info, &key) == NGX_OK
-                && info.day >= reap->day))
-        {
+        if (rc != 0 || !ngx_apigw_ledger_expired(&key, reap->day, &damaged)) {
             break;
+        }
+
+        if (damaged) {
+            reap->damaged++;
+            rc = ngx_apigw_usage_set_aside(store, txn, NGX_APIGW_USAGE_LEDGER,
+                                           &key);
+            if (rc != 0) {
+                break;
+            }
         }
 
         rc = mdb_cursor_del(cursor, 0);
@@ -605,4 +616,28 @@ ngx_apigw_ledger_reap_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
     reap->more = (n == NGX_APIGW_USAGE_REAP);
 
     return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+
+/* What is too short for a day is in order all the same. */
+
+static ngx_uint_t
+ngx_apigw_ledger_expired(const MDB_val *key, uint32_t day,
+    ngx_uint_t *damaged)
+{
+    u_char                   *p;
+    uint32_t                  n;
+    ngx_uint_t                i;
+    ngx_apigw_ledger_info_t   info;
+
+    p = key->mv_data;
+    n = 0;
+
+    for (i = 0; i < 4; i++) {
+        n = n << 8 | (i < key->mv_size ? p[i] : 0);
+    }
+
+    *damaged = ngx_apigw_ledger_key_decode(&info, key) != NGX_OK;
+
+    return n < day;
 }

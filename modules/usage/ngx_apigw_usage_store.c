@@ -27,17 +27,22 @@ static void ngx_apigw_usage_empty(const ngx_apigw_counter_info_t *info,
 static void ngx_apigw_usage_sum(const ngx_apigw_usage_record_t *record,
     uint64_t instance, ngx_apigw_counter_load_t *load);
 static int ngx_apigw_usage_get(MDB_txn *txn, MDB_dbi dbi,
-    const ngx_apigw_counter_info_t *info, ngx_apigw_usage_record_t *record);
+    const ngx_apigw_counter_info_t *info, ngx_apigw_usage_record_t *record,
+    MDB_val *key);
+static int ngx_apigw_usage_read(MDB_txn *txn, MDB_dbi dbi, MDB_val *key,
+    ngx_apigw_usage_record_t *record);
 static int ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
     ngx_apigw_usage_refresh_pt refresh, void *data);
 static int ngx_apigw_usage_reap_write(ngx_apigw_store_t *store, MDB_txn *txn,
     void *data);
-static ngx_uint_t ngx_apigw_usage_expired(const MDB_val *key, int64_t time);
+static ngx_uint_t ngx_apigw_usage_expired(const MDB_val *key, int64_t time,
+    ngx_uint_t *damaged);
 
 
 typedef struct {
     int64_t                      time;
     ngx_uint_t                   more;
+    ngx_uint_t                   damaged;
 } ngx_apigw_usage_reap_t;
 
 
@@ -48,7 +53,8 @@ const ngx_apigw_store_kind_t  ngx_apigw_usage_kind = {
 
 
 size_t
-ngx_apigw_usage_key(u_char *key, const ngx_apigw_counter_info_t *info)
+ngx_apigw_usage_key(u_char *key, const ngx_apigw_counter_info_t *info,
+    ngx_uint_t start)
 {
     u_char      *p;
     uint64_t     end;
@@ -62,8 +68,14 @@ ngx_apigw_usage_key(u_char *key, const ngx_apigw_counter_info_t *info)
     }
 
     *p++ = info->kind;
-    *p++ = info->flags;
+    *p++ = (u_char) (info->flags | (start ? NGX_APIGW_USAGE_START : 0));
     *p++ = info->family;
+
+    if (start) {
+        for (i = 0; i < 4; i++) {
+            *p++ = (u_char) (info->start >> (24 - 8 * i));
+        }
+    }
 
     p = ngx_cpymem(p, info->name, (size_t) info->family + info->consumer);
 
@@ -102,25 +114,65 @@ ngx_apigw_usage_decode(ngx_apigw_usage_record_t *record, const MDB_val *value)
 }
 
 
-/* What the store has under the name; an empty record if nothing. */
+/*
+ * What the store has of a counter; an empty record if nothing.  The key is
+ * that of the record, or the one to write it under; its memory is the
+ * caller's, NGX_APIGW_USAGE_KEY_MAX bytes.
+ */
 
 static int
 ngx_apigw_usage_get(MDB_txn *txn, MDB_dbi dbi,
-    const ngx_apigw_counter_info_t *info, ngx_apigw_usage_record_t *record)
+    const ngx_apigw_counter_info_t *info, ngx_apigw_usage_record_t *record,
+    MDB_val *key)
 {
-    int      rc;
-    u_char   name[NGX_APIGW_USAGE_KEY_MAX];
-    MDB_val  key, value;
+    int  rc, first;
 
-    key.mv_data = name;
-    key.mv_size = ngx_apigw_usage_key(name, info);
+    key->mv_size = ngx_apigw_usage_key(key->mv_data, info, 0);
 
-    rc = mdb_get(txn, dbi, &key, &value);
+    first = ngx_apigw_usage_read(txn, dbi, key, record);
 
-    if (rc == MDB_NOTFOUND) {
+    if (first == MDB_NOTFOUND) {
         ngx_apigw_usage_empty(info, record);
         return 0;
     }
+
+    if (first == 0 && record->head.start == info->start) {
+        return 0;
+    }
+
+    if (first != 0 && first != NGX_APIGW_USAGE_EDAMAGED) {
+        return first;
+    }
+
+    /* another window that ends then has the name, or nobody knows which */
+
+    key->mv_size = ngx_apigw_usage_key(key->mv_data, info, 1);
+
+    rc = ngx_apigw_usage_read(txn, dbi, key, record);
+
+    if (rc != MDB_NOTFOUND) {
+        return rc;
+    }
+
+    if (first == NGX_APIGW_USAGE_EDAMAGED) {
+        key->mv_size = ngx_apigw_usage_key(key->mv_data, info, 0);
+        return first;
+    }
+
+    ngx_apigw_usage_empty(info, record);
+
+    return 0;
+}
+
+
+static int
+ngx_apigw_usage_read(MDB_txn *txn, MDB_dbi dbi, MDB_val *key,
+    ngx_apigw_usage_record_t *record)
+{
+    int      rc;
+    MDB_val  value;
+
+    rc = mdb_get(txn, dbi, key, &value);
 
     if (rc == 0 && ngx_apigw_usage_decode(record, &value) != 0) {
         return NGX_APIGW_USAGE_EDAMAGED;
@@ -145,12 +197,14 @@ int
 ngx_apigw_usage_set_aside(ngx_apigw_store_t *store, MDB_txn *txn,
     ngx_uint_t n, MDB_val *key)
 {
-    int          rc;
-    u_char       name[NGX_APIGW_USAGE_ASIDE], *p;
-    size_t       len;
-    MDB_val      aside, value;
-    uint64_t     id;
-    ngx_uint_t   i;
+    int                    rc;
+    u_char                 name[NGX_APIGW_USAGE_ASIDE], *p;
+    size_t                 len;
+    MDB_val                aside, value;
+    uint64_t               id;
+    ngx_uint_t             i;
+    ngx_apigw_hash_t       hash;
+    ngx_apigw_hash_key_t   zero = {{ 0, 0 }};
 
     rc = mdb_get(txn, ngx_apigw_store_db(store, n), key, &value);
 
@@ -168,7 +222,18 @@ ngx_apigw_usage_set_aside(ngx_apigw_store_t *store, MDB_txn *txn,
         *p++ = (u_char) (id >> (56 - 8 * i));
     }
 
-    p = ngx_cpymem(p, key->mv_data, key->mv_size);
+    if (key->mv_size <= (size_t) (name + sizeof(name) - p)) {
+        p = ngx_cpymem(p, key->mv_data, key->mv_size);
+
+    } else {
+
+        /* longer than any of ours */
+
+        ngx_apigw_hash(&hash, &zero, key->mv_data, key->mv_size);
+
+        p = ngx_cpymem(p, &hash, sizeof(hash));
+        p = ngx_cpymem(p, key->mv_data, name + sizeof(name) - p);
+    }
 
     aside.mv_data = name;
     aside.mv_size = p - name;
@@ -205,9 +270,12 @@ ngx_apigw_usage_load(ngx_apigw_store_t *store, uint64_t instance,
     const ngx_apigw_counter_info_t *info, ngx_apigw_counter_load_t *load)
 {
     int                       rc;
+    u_char                    name[NGX_APIGW_USAGE_KEY_MAX];
     MDB_txn                  *txn;
+    MDB_val                   key;
     ngx_apigw_usage_record_t  record;
 
+    load->version = 0;
     load->own = 0;
     load->others = 0;
     load->grant = 0;
@@ -218,9 +286,13 @@ ngx_apigw_usage_load(ngx_apigw_store_t *store, uint64_t instance,
         return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
     }
 
+    load->version = mdb_txn_id(txn);
+
+    key.mv_data = name;
+
     rc = ngx_apigw_usage_get(txn,
                      ngx_apigw_store_db(store, NGX_APIGW_USAGE_COUNTERS),
-                     info, &record);
+                     info, &record, &key);
 
     ngx_apigw_store_read_end(store);
 
@@ -360,9 +432,8 @@ ngx_apigw_usage_put(ngx_apigw_usage_flush_t *flush, MDB_txn *txn, MDB_dbi dbi,
     ngx_apigw_usage_record_t  record;
 
     key.mv_data = name;
-    key.mv_size = ngx_apigw_usage_key(name, info);
 
-    rc = ngx_apigw_usage_get(txn, dbi, info, &record);
+    rc = ngx_apigw_usage_get(txn, dbi, info, &record, &key);
 
     if (rc == NGX_APIGW_USAGE_EDAMAGED) {
         flush->damaged++;
@@ -456,10 +527,6 @@ ngx_apigw_usage_refresh(ngx_apigw_usage_flush_t *flush,
         if (flush->committed == flush->seen) {
             return 0;
         }
-
-        /* whoever has just inserted what he read before is done after this */
-
-        refresh(data, NGX_APIGW_COUNTER_NONE, 0, 0, 0);
     }
 
     rc = ngx_apigw_usage_refresh_slots(flush, refresh, data);
@@ -481,7 +548,9 @@ ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
     ngx_apigw_usage_refresh_pt refresh, void *data)
 {
     int                        rc;
+    u_char                     name[NGX_APIGW_USAGE_KEY_MAX];
     MDB_txn                   *txn;
+    MDB_val                    key;
     MDB_dbi                    dbi;
     ngx_uint_t                 i, n, last;
     ngx_apigw_pair_t           pair;
@@ -502,7 +571,13 @@ ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
 
     if (flush->cursor == 0) {
         flush->committed = mdb_txn_id(txn);
+
+        /* who has inserted what he read before has done so after this */
+
+        refresh(data, NGX_APIGW_COUNTER_NONE, flush->committed, 0, 0);
     }
+
+    key.mv_data = name;
 
     dbi = ngx_apigw_store_db(flush->store, NGX_APIGW_USAGE_COUNTERS);
 
@@ -515,7 +590,7 @@ ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
             continue;
         }
 
-        rc = ngx_apigw_usage_get(txn, dbi, &info, &record);
+        rc = ngx_apigw_usage_get(txn, dbi, &info, &record, &key);
 
         if (rc == NGX_APIGW_USAGE_EDAMAGED) {
             flush->damaged++;
@@ -548,12 +623,50 @@ ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
 }
 
 
+int64_t
+ngx_apigw_usage_clock(ngx_apigw_usage_clock_t *clock, int64_t wall,
+    uint64_t msec)
+{
+    int64_t  step;
+
+    step = 0;
+
+    if (clock->wall == 0) {
+        clock->since = msec;
+
+    } else {
+        step = wall - clock->wall - (int64_t) (msec - clock->msec) / 1000;
+
+        if (step > -NGX_APIGW_USAGE_STEP && step < NGX_APIGW_USAGE_STEP) {
+            step = 0;
+
+        } else {
+            clock->since = msec;
+        }
+    }
+
+    clock->wall = wall;
+    clock->msec = msec;
+
+    return step;
+}
+
+
+ngx_uint_t
+ngx_apigw_usage_clock_steady(const ngx_apigw_usage_clock_t *clock)
+{
+    return clock->msec - clock->since
+           >= (uint64_t) NGX_APIGW_USAGE_STEADY * 1000;
+}
+
+
 int
 ngx_apigw_usage_reap(ngx_apigw_usage_flush_t *flush, int64_t time)
 {
     int                      rc;
     MDB_txn                 *txn;
     MDB_val                  key, value;
+    ngx_uint_t               damaged;
     MDB_cursor              *cursor;
     ngx_apigw_usage_reap_t   reap;
 
@@ -570,7 +683,7 @@ ngx_apigw_usage_reap(ngx_apigw_usage_flush_t *flush, int64_t time)
     if (rc == 0) {
         rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
 
-        if (rc == 0 && !ngx_apigw_usage_expired(&key, time)) {
+        if (rc == 0 && !ngx_apigw_usage_expired(&key, time, &damaged)) {
             rc = MDB_NOTFOUND;
         }
 
@@ -592,6 +705,8 @@ ngx_apigw_usage_reap(ngx_apigw_usage_flush_t *flush, int64_t time)
         return rc;
     }
 
+    flush->damaged += reap.damaged;
+
     return reap.more ? EAGAIN : 0;
 }
 
@@ -603,10 +718,11 @@ ngx_apigw_usage_reap_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
 
     int          rc;
     MDB_val      key, value;
-    ngx_uint_t   n;
+    ngx_uint_t   n, damaged;
     MDB_cursor  *cursor;
 
     reap->more = 0;
+    reap->damaged = 0;
 
     rc = mdb_cursor_open(txn, ngx_apigw_store_db(store,
                                                  NGX_APIGW_USAGE_COUNTERS),
@@ -620,8 +736,17 @@ ngx_apigw_usage_reap_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
 
         rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
 
-        if (rc != 0 || !ngx_apigw_usage_expired(&key, reap->time)) {
+        if (rc != 0 || !ngx_apigw_usage_expired(&key, reap->time, &damaged)) {
             break;
+        }
+
+        if (damaged) {
+            reap->damaged++;
+            rc = ngx_apigw_usage_set_aside(store, txn,
+                                           NGX_APIGW_USAGE_COUNTERS, &key);
+            if (rc != 0) {
+                break;
+            }
         }
 
         rc = mdb_cursor_del(cursor, 0);
@@ -640,22 +765,20 @@ ngx_apigw_usage_reap_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
 
 
 static ngx_uint_t
-ngx_apigw_usage_expired(const MDB_val *key, int64_t time)
+ngx_apigw_usage_expired(const MDB_val *key, int64_t time, ngx_uint_t *damaged)
 {
     u_char      *p;
     uint64_t     end;
     ngx_uint_t   i;
 
-    if (key->mv_size < 8) {
-        return 1;
-    }
-
     p = key->mv_data;
     end = 0;
 
     for (i = 0; i < 8; i++) {
-        end = end << 8 | p[i];
+        end = end << 8 | (i < key->mv_size ? p[i] : 0);
     }
 
-    return (int64_t) end < time;
+    *damaged = key->mv_size < 8 + 3 || key->mv_size > NGX_APIGW_USAGE_KEY_MAX;
+
+    return end < (uint64_t) time;
 }

@@ -23,11 +23,16 @@
  *     end of the window (8 bytes, big-endian), kind of the window, flags,
  *     length of the family (1 byte each), family, consumer
  *
- * so that what has ended comes first.  The value is a head and a list of
- * parts: what each instance has counted, as an absolute number.  Writing a
- * part again is harmless, whoever does it and however often; that is why no
- * crash between a commit and what follows it counts anything twice.  The part
- * with id 0 holds the sum of instances that are dead.
+ * so that what has ended comes first.  The start of the window is in the
+ * value.  If that name is taken by a window of another start (an anchor or a
+ * time zone was changed) the flag NGX_APIGW_USAGE_START is set and the start
+ * (4 bytes, big-endian) stands before the family.
+ *
+ * The value is a head and a list of parts: what each instance has counted, as
+ * an absolute number.  Writing a part again is harmless, whoever does it and
+ * however often; that is why no crash between a commit and what follows it
+ * counts anything twice.  The part with id 0 holds the sum of instances that
+ * are dead.
  *
  * A value that cannot be decoded stops nobody: it counts as none, and whoever
  * writes the record keeps the old value in the database "damaged", under the
@@ -43,13 +48,14 @@
 #define NGX_APIGW_USAGE_AUDIT     2
 #define NGX_APIGW_USAGE_DAMAGED   3
 
-#define NGX_APIGW_USAGE_KEY_MAX   (8 + 3 + NGX_APIGW_COUNTER_NAME)
+#define NGX_APIGW_USAGE_START     0x80    /* a flag of keys */
+#define NGX_APIGW_USAGE_KEY_MAX   (8 + 3 + 4 + NGX_APIGW_COUNTER_NAME)
 #define NGX_APIGW_USAGE_PARTS     256     /* read at most; see _merge() */
 #define NGX_APIGW_USAGE_BATCH     4096    /* counters in a transaction */
 #define NGX_APIGW_USAGE_SCAN      65536   /* slots looked at in a step */
 #define NGX_APIGW_USAGE_REAP      1024    /* records deleted in a step */
 #define NGX_APIGW_USAGE_VERSION   1
-#define NGX_APIGW_USAGE_ASIDE     256     /* bytes of a key in "damaged" */
+#define NGX_APIGW_USAGE_ASIDE     511     /* the longest key of LMDB */
 
 /* beside the codes of ngx_apigw_store.h, both of one record */
 
@@ -85,6 +91,21 @@ typedef struct {
 } ngx_apigw_usage_note_t;
 
 
+/*
+ * What a wrong clock has deleted is gone for good, so nothing is deleted until
+ * the clock has gone on beside the monotonic one for a day.
+ */
+
+#define NGX_APIGW_USAGE_STEADY    86400
+#define NGX_APIGW_USAGE_STEP      60      /* seconds between two calls */
+
+typedef struct {
+    int64_t                      wall;      /* at the last call, seconds */
+    uint64_t                     msec;      /* the same, monotonic */
+    uint64_t                     since;     /* steady */
+} ngx_apigw_usage_clock_t;
+
+
 /* The work of a helper between its steps; private to a process. */
 
 typedef struct {
@@ -110,7 +131,11 @@ typedef struct {
 } ngx_apigw_usage_flush_t;
 
 
-/* Sets what others have in a slot under the zone's mutex. */
+/*
+ * Sets what others have in a slot under the zone's mutex; with the slot
+ * NGX_APIGW_COUNTER_NONE it calls ngx_apigw_counter_refreshed() instead, with
+ * the version in "tag".
+ */
 
 typedef void (*ngx_apigw_usage_refresh_pt)(void *data, ngx_uint_t slot,
     uint64_t tag, int64_t others, int64_t grant);
@@ -122,9 +147,10 @@ typedef void (*ngx_apigw_usage_refresh_pt)(void *data, ngx_uint_t slot,
 extern const ngx_apigw_store_kind_t  ngx_apigw_usage_kind;
 
 
-/* The key of a counter, at most NGX_APIGW_USAGE_KEY_MAX bytes. */
+/* The key of a counter, with the start of the window or as usual. */
 
-size_t ngx_apigw_usage_key(u_char *key, const ngx_apigw_counter_info_t *info);
+size_t ngx_apigw_usage_key(u_char *key, const ngx_apigw_counter_info_t *info,
+    ngx_uint_t start);
 
 
 /* Decodes a record; NGX_APIGW_STORE_EFORMAT if it is not one. */
@@ -160,13 +186,29 @@ int ngx_apigw_usage_refresh(ngx_apigw_usage_flush_t *flush,
     ngx_apigw_usage_refresh_pt refresh, void *data);
 
 
-/* Keeps a value of database n under another name, since it is overwritten. */
+/* Keeps a value of database n under another name, since it will be gone. */
 
 int ngx_apigw_usage_set_aside(ngx_apigw_store_t *store, MDB_txn *txn,
     ngx_uint_t n, MDB_val *key);
 
 
-/* Deletes some of the windows that ended before "time"; EAGAIN as above. */
+/*
+ * Notes what two clocks say; returns by how many seconds the first was set
+ * since the last call, if it was.
+ */
+
+int64_t ngx_apigw_usage_clock(ngx_apigw_usage_clock_t *clock, int64_t wall,
+    uint64_t msec);
+
+/* Whether it was not set for a day. */
+
+ngx_uint_t ngx_apigw_usage_clock_steady(const ngx_apigw_usage_clock_t *clock);
+
+
+/*
+ * Deletes some of the windows that ended before "time"; EAGAIN as above.  What
+ * has no readable name is set aside.
+ */
 
 int ngx_apigw_usage_reap(ngx_apigw_usage_flush_t *flush, int64_t time);
 

@@ -41,6 +41,7 @@ typedef struct {
     uint64_t                     instance;
 
     ngx_apigw_helper_guard_t     guard;
+    ngx_apigw_usage_clock_t      clock;
 
     ngx_atomic_t                 admitted;
     ngx_atomic_t                 refused_rate;
@@ -59,6 +60,7 @@ typedef struct {
     ngx_atomic_t                 evicted;
     ngx_atomic_t                 flushed;
     ngx_atomic_t                 store_errors;
+    ngx_atomic_t                 ledger_late;
     ngx_atomic_t                 ledger_lost;
     ngx_atomic_t                 entries;
     ngx_atomic_t                 counters;
@@ -108,8 +110,16 @@ typedef struct {
     ngx_apigw_ledger_flush_t     lflush;
     ngx_uint_t                   phase;
     ngx_uint_t                   last;
-    time_t                       reaped;
+    time_t                       tidied;
     time_t                       swept;
+
+    /* what waits for room, see ngx_http_apigw_usage_late.c */
+
+    ngx_rbtree_t                 late;
+    ngx_rbtree_node_t            sentinel;
+    ngx_queue_t                  queue;
+    ngx_uint_t                   nlate;
+    ngx_event_t                  event;
 } ngx_http_apigw_usage_zone_t;
 
 
@@ -262,6 +272,8 @@ typedef struct {
     ngx_apigw_counter_id_t        entry;
     ngx_uint_t                    slot;     /* of the entry */
 
+    unsigned                      decided:1;
+    unsigned                      outside:1; /* no room for the entry */
     unsigned                      logged:1;
 } ngx_http_apigw_usage_ctx_t;
 
@@ -293,10 +305,15 @@ char *ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
 char *ngx_http_apigw_usage_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-ngx_array_t *ngx_http_apigw_usage_helpers(ngx_cycle_t *cycle);
-ngx_int_t ngx_http_apigw_usage_init_process(ngx_cycle_t *cycle);
-void ngx_http_apigw_usage_exit_process(ngx_cycle_t *cycle);
-void ngx_http_apigw_usage_exit_master(ngx_cycle_t *cycle);
+
+/* The store as this process has it open; logs what is wrong with it. */
+
+ngx_int_t ngx_http_apigw_usage_open(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_log_t *log);
+void ngx_http_apigw_usage_store_error(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_log_t *log, const char *what, int rc);
+void ngx_http_apigw_usage_damaged(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_log_t *log, ngx_uint_t n);
 
 
 /*
@@ -309,11 +326,54 @@ ngx_int_t ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
     ngx_http_apigw_usage_quota_t *q, const ngx_str_t *consumer,
     ngx_uint_t shadow, ngx_log_t *log);
 
+/* The same for a counter that was not found. */
+
+ngx_int_t ngx_http_apigw_usage_counter(ngx_http_apigw_usage_zone_t *ctx,
+    const ngx_apigw_counter_id_t *id, ngx_apigw_counter_info_t *info,
+    ngx_log_t *log, ngx_uint_t *slot);
+
 /* The same for an entry of the ledger; mends it if "again" is set. */
 
 ngx_int_t ngx_http_apigw_usage_entry(ngx_http_apigw_usage_zone_t *ctx,
     const ngx_apigw_counter_id_t *id, ngx_apigw_ledger_info_t *info,
     ngx_uint_t again, ngx_log_t *log, ngx_uint_t *slot);
+
+
+/* ngx_http_apigw_usage_flush.c */
+
+ngx_array_t *ngx_http_apigw_usage_helpers(ngx_cycle_t *cycle);
+ngx_int_t ngx_http_apigw_usage_init_process(ngx_cycle_t *cycle);
+void ngx_http_apigw_usage_exit_process(ngx_cycle_t *cycle);
+void ngx_http_apigw_usage_exit_master(ngx_cycle_t *cycle);
+ngx_int_t ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
+    ngx_uint_t last);
+
+
+/* ngx_http_apigw_usage_late.c */
+
+void ngx_http_apigw_usage_late_init(ngx_http_apigw_usage_zone_t *ctx);
+void ngx_http_apigw_usage_late_stop(ngx_http_apigw_usage_zone_t *ctx);
+
+/*
+ * Keeps what could not be added until there is room: a row for an entry, units
+ * for a counter.  A row that need not be in the ledger may be dropped.
+ */
+
+void ngx_http_apigw_usage_late_row(ngx_http_apigw_usage_zone_t *ctx,
+    const ngx_apigw_counter_id_t *id, const ngx_apigw_ledger_info_t *info,
+    const ngx_apigw_ledger_row_t *row, ngx_uint_t needed);
+void ngx_http_apigw_usage_late_units(ngx_http_apigw_usage_zone_t *ctx,
+    const ngx_apigw_counter_id_t *id, const ngx_apigw_counter_info_t *info,
+    uint64_t more, uint64_t less);
+
+/* Tries to add some of it; returns how much is left. */
+
+ngx_uint_t ngx_http_apigw_usage_late_run(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_log_t *log);
+
+/* Gives up and counts what is left. */
+
+void ngx_http_apigw_usage_late_lost(ngx_http_apigw_usage_zone_t *ctx);
 
 
 /* ngx_http_apigw_usage_charge.c */
@@ -367,12 +427,15 @@ char *ngx_http_apigw_usage_self(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 
-/* ngx_http_apigw_usage_module.c */
+/* ngx_http_apigw_usage_caller.c */
 
-ngx_int_t ngx_http_apigw_usage_value(ngx_http_request_t *r,
-    ngx_http_apigw_usage_value_t *value, ngx_str_t *s);
 ngx_int_t ngx_http_apigw_usage_identify(ngx_http_request_t *r,
     ngx_http_apigw_usage_loc_conf_t *lcf, ngx_http_apigw_usage_ctx_t *ctx);
+ngx_uint_t ngx_http_apigw_usage_refused(ngx_http_request_t *r);
+ngx_int_t ngx_http_apigw_usage_value(ngx_http_request_t *r,
+    ngx_http_apigw_usage_value_t *value, ngx_str_t *s);
+char *ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_apigw_usage_value_t *value);
 
 
 /* ngx_http_apigw_usage_log.c */

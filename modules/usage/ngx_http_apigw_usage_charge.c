@@ -205,7 +205,10 @@ ngx_http_apigw_usage_place(ngx_http_apigw_usage_eval_t *eval,
         ngx_http_apigw_usage_window(eval->zone, q->quota, now, &q->span);
 
         ngx_apigw_counter_place(&eval->zone->table, eval->hash,
-                                q->quota->salt + salt, q->span.start, &q->id);
+                                q->quota->salt + salt,
+                                ngx_apigw_counter_window(q->span.start,
+                                                         q->span.end),
+                                &q->id);
     }
 }
 
@@ -388,8 +391,9 @@ ngx_http_apigw_usage_change(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
     uint64_t units)
 {
-    ngx_int_t   rc;
-    ngx_uint_t  n;
+    ngx_int_t                  rc;
+    ngx_uint_t                 n;
+    ngx_apigw_counter_info_t   info;
 
     if (!q->charged || q->units == units) {
         return;
@@ -417,9 +421,17 @@ ngx_http_apigw_usage_change(ngx_http_request_t *r,
                                       eval->shadow, r->connection->log)
             != NGX_OK)
         {
-            return;
+            break;
         }
     }
+
+    ngx_apigw_plan_counter(q->plan, q->quota, &q->span, eval->consumer,
+                           eval->shadow, &info);
+
+    ngx_http_apigw_usage_late_units(eval->zone, &q->id, &info, units,
+                                    q->units);
+    q->units = units;
+    q->charged = (units != 0);
 }
 
 

@@ -325,5 +325,8 @@ ngx_http_apigw_usage_write(ngx_http_request_t *r,
         }
     }
 
-    (void) ngx_atomic_fetch_add(&ctx->zone->sh->ledger_lost, 1);
+    /* all that could be replaced waits for the store */
+
+    ngx_http_apigw_usage_late_row(ctx->zone, &ctx->entry, &ctx->info, row,
+                                  !ctx->outside);
 }

@@ -12,11 +12,6 @@
 
 static ngx_int_t ngx_http_apigw_usage_decide(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
-static ngx_apigw_plan_t *ngx_http_apigw_usage_overridden(
-    ngx_http_request_t *r, ngx_http_apigw_usage_ctx_t *ctx,
-    ngx_apigw_plan_t *plan);
-static ngx_int_t ngx_http_apigw_usage_override_rate(ngx_apigw_plan_t *plan,
-    ngx_str_t *rate, ngx_str_t *burst);
 static ngx_int_t ngx_http_apigw_usage_cost(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_usage_shadow(ngx_http_request_t *r,
@@ -35,12 +30,10 @@ static char *ngx_http_apigw_usage_when(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_apigw_usage_refund(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,
-    ngx_http_apigw_usage_value_t *value);
 static ngx_int_t ngx_http_apigw_usage_init(ngx_conf_t *cf);
 
+static ngx_int_t ngx_http_apigw_usage_begin(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_usage_handler(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_apigw_usage_refused(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_usage_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_usage_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -250,6 +243,47 @@ static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
+/*
+ * Before PREACCESS and ACCESS can refuse the request: if error_page brings it
+ * back here with a status of theirs, whatever that is, it serves the page of a
+ * refusal, which is not charged.
+ */
+
+static ngx_int_t
+ngx_http_apigw_usage_begin(ngx_http_request_t *r)
+{
+    ngx_http_apigw_usage_ctx_t       *ctx;
+    ngx_http_apigw_usage_loc_conf_t  *lcf;
+
+    if (r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_apigw_usage_module);
+
+    if (lcf->usage == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module);
+
+    if (ctx) {
+        ctx->decided |= (r->err_status >= NGX_HTTP_SPECIAL_RESPONSE);
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_apigw_create_ctx(r, &ngx_http_apigw_usage_module,
+                                    sizeof(ngx_http_apigw_usage_ctx_t));
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->decided = ngx_http_apigw_usage_refused(r);
+
+    return NGX_DECLINED;
+}
+
+
 static ngx_int_t
 ngx_http_apigw_usage_handler(ngx_http_request_t *r)
 {
@@ -267,19 +301,15 @@ ngx_http_apigw_usage_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module);
+
     /* a request is decided about once, and the page of a refusal is none */
 
-    if (ngx_http_apigw_usage_refused(r)
-        || ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module))
-    {
+    if (ctx == NULL || ctx->decided) {
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_apigw_create_ctx(r, &ngx_http_apigw_usage_module,
-                                    sizeof(ngx_http_apigw_usage_ctx_t));
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+    ctx->decided = 1;
 
     rc = ngx_http_apigw_usage_identify(r, lcf, ctx);
 
@@ -299,120 +329,6 @@ ngx_http_apigw_usage_handler(ngx_http_request_t *r)
     }
 
     return ngx_http_apigw_usage_decide(r, ctx);
-}
-
-
-/*
- * Whether error_page brought the request here after it was turned away before
- * it got to any content.  With other errors, a 404 say, this location may be
- * what serves it.
- */
-
-static ngx_uint_t
-ngx_http_apigw_usage_refused(ngx_http_request_t *r)
-{
-    switch (r->err_status) {
-
-    case NGX_HTTP_BAD_REQUEST:
-    case NGX_HTTP_UNAUTHORIZED:
-    case NGX_HTTP_FORBIDDEN:
-    case NGX_HTTP_REQUEST_TIME_OUT:
-    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
-    case NGX_HTTP_REQUEST_URI_TOO_LARGE:
-    case NGX_HTTP_TOO_MANY_REQUESTS:
-    case NGX_HTTP_REQUEST_HEADER_TOO_LARGE:
-    case NGX_HTTPS_CERT_ERROR:
-    case NGX_HTTPS_NO_CERT:
-    case NGX_HTTP_TO_HTTPS:
-    case NGX_HTTP_SERVICE_UNAVAILABLE:
-        return 1;
-
-    default:
-        return 0;
-    }
-}
-
-
-/*
- * Who calls and on which plan; ctx->status is set if the request has to be
- * refused for it.
- */
-
-ngx_int_t
-ngx_http_apigw_usage_identify(ngx_http_request_t *r,
-    ngx_http_apigw_usage_loc_conf_t *lcf, ngx_http_apigw_usage_ctx_t *ctx)
-{
-    ngx_uint_t                         i;
-    ngx_apigw_plan_t                  *plan;
-    ngx_http_apigw_usage_eval_t       *eval;
-    ngx_http_apigw_usage_value_t      *values;
-    ngx_http_apigw_usage_main_conf_t  *mcf;
-
-    values = lcf->usage->values;
-
-    ctx->conf = lcf;
-    ctx->zone = lcf->usage->shm_zone->data;
-
-    if (ngx_http_apigw_usage_value(r, &values[NGX_HTTP_APIGW_USAGE_V_CONSUMER],
-                                   &ctx->consumer)
-        != NGX_OK
-        || ngx_http_apigw_usage_value(r, &values[NGX_HTTP_APIGW_USAGE_V_PLAN],
-                                      &ctx->plan)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ctx->consumer.len == 0) {
-        ctx->status = NGX_HTTP_APIGW_USAGE_REJECTED_CONSUMER;
-        return NGX_OK;
-    }
-
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_usage_module);
-
-    plan = ngx_apigw_plans_find(&mcf->plans, &ctx->plan);
-
-    if (plan == NULL && mcf->unknown.len) {
-        plan = ngx_apigw_plans_find(&mcf->plans, &mcf->unknown);
-    }
-
-    if (plan == NULL) {
-        ctx->status = NGX_HTTP_APIGW_USAGE_REJECTED_PLAN;
-        return NGX_OK;
-    }
-
-    for (i = 0; i < 3; i++) {
-        if (values[NGX_HTTP_APIGW_USAGE_V_KEY + i].given
-            && ngx_http_apigw_usage_value(r,
-                                     &values[NGX_HTTP_APIGW_USAGE_V_KEY + i],
-                                     &ctx->names[i])
-               != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    plan = ngx_http_apigw_usage_overridden(r, ctx, plan);
-
-    if (plan == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_apigw_hash(&ctx->hash, &ctx->zone->sh->key, ctx->consumer.data,
-                   ctx->consumer.len);
-
-    eval = &ctx->eval;
-
-    eval->zone = ctx->zone;
-    eval->plan = plan;
-    eval->consumer = &ctx->consumer;
-    eval->hash = &ctx->hash;
-
-    if (plan->apis && ctx->names[1].len) {
-        eval->api = ngx_apigw_plan_api(plan, &ctx->names[1]);
-    }
-
-    return NGX_OK;
 }
 
 
@@ -437,7 +353,9 @@ ngx_http_apigw_usage_decide(ngx_http_request_t *r,
 
     rc = ngx_http_apigw_usage_enter(r, ctx);
 
-    if (rc != NGX_OK && ctx->zone->on_full == NGX_HTTP_APIGW_USAGE_REFUSE) {
+    ctx->outside = (rc != NGX_OK);
+
+    if (ctx->outside && ctx->zone->on_full == NGX_HTTP_APIGW_USAGE_REFUSE) {
         return ngx_http_apigw_usage_refuse(r, ctx,
                                         NGX_HTTP_APIGW_USAGE_REJECTED_STORE);
     }
@@ -457,131 +375,6 @@ ngx_http_apigw_usage_decide(ngx_http_request_t *r,
     }
 
     return ngx_http_apigw_usage_refuse(r, ctx, eval->result);
-}
-
-
-ngx_int_t
-ngx_http_apigw_usage_value(ngx_http_request_t *r,
-    ngx_http_apigw_usage_value_t *value, ngx_str_t *s)
-{
-    ngx_http_variable_value_t  *vv;
-
-    if (value->index == NGX_ERROR) {
-        return ngx_http_complex_value(r, &value->complex, s);
-    }
-
-    vv = ngx_http_get_flushed_variable(r, value->index);
-
-    if (vv == NULL || vv->not_found) {
-        s->len = 0;
-        s->data = (u_char *) "";
-        return NGX_OK;
-    }
-
-    s->len = vv->len;
-    s->data = vv->data;
-
-    return NGX_OK;
-}
-
-
-/* The plan with the limits that the consumer has of its own. */
-
-static ngx_apigw_plan_t *
-ngx_http_apigw_usage_overridden(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx, ngx_apigw_plan_t *plan)
-{
-    ngx_str_t                      text[3];
-    ngx_uint_t                     i, given;
-    ngx_apigw_plan_t              *own;
-    ngx_http_apigw_usage_value_t  *value;
-
-    given = 0;
-    value = &ctx->conf->usage->values[NGX_HTTP_APIGW_USAGE_V_RATE];
-
-    for (i = 0; i < 3; i++) {
-        text[i].len = 0;
-
-        if (!value[i].given) {
-            continue;
-        }
-
-        if (ngx_http_apigw_usage_value(r, &value[i], &text[i]) != NGX_OK) {
-            return NULL;
-        }
-
-        given += text[i].len;
-    }
-
-    if (given == 0) {
-        return plan;
-    }
-
-    own = ngx_palloc(r->pool, sizeof(ngx_apigw_plan_t));
-    if (own == NULL) {
-        return NULL;
-    }
-
-    *own = *plan;
-
-    if (ngx_http_apigw_usage_override_rate(own, &text[0], &text[1]) == NGX_OK
-        && ngx_apigw_plan_override(own, &text[2]) == NGX_OK)
-    {
-        return own;
-    }
-
-    if (ngx_apigw_log_due(&ctx->zone->sh->log_value)) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "usage: invalid rate \"%V\", burst \"%V\" or quota "
-                      "\"%V\" of consumer \"%V\", those of the plan apply",
-                      &text[0], &text[1], &text[2], &ctx->consumer);
-    }
-
-    return plan;
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_override_rate(ngx_apigw_plan_t *plan, ngx_str_t *rate,
-    ngx_str_t *burst)
-{
-    uint64_t          tokens;
-    ngx_int_t         n;
-    ngx_apigw_rate_t  parsed;
-
-    if (rate->len == 0 && burst->len == 0) {
-        return NGX_OK;
-    }
-
-    tokens = plan->limit.interval ? plan->limit.burst : 0;
-    parsed = plan->limit.rate;
-
-    if (rate->len) {
-        if (ngx_apigw_rate_parse(&parsed, rate) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        tokens = 0;
-        plan->rate = *rate;
-    }
-
-    if (burst->len) {
-        n = ngx_atoi(burst->data, burst->len);
-
-        if (n == NGX_ERROR) {
-            return NGX_ERROR;
-        }
-
-        tokens = n;
-    }
-
-    if (ngx_apigw_rate_unlimited(&parsed)) {
-        ngx_memzero(&plan->limit, sizeof(ngx_apigw_limit_t));
-        plan->limit.rate = parsed;
-        return NGX_OK;
-    }
-
-    return ngx_apigw_limit_init(&plan->limit, &parsed, tokens);
 }
 
 
@@ -697,7 +490,7 @@ ngx_http_apigw_usage_header_filter(ngx_http_request_t *r)
 
     ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_usage_module);
 
-    if (ctx == NULL) {
+    if (ctx == NULL || ctx->conf == NULL) {
         return ngx_http_next_header_filter(r);
     }
 
@@ -1091,50 +884,6 @@ ngx_http_apigw_usage_refund(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static char *
-ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,
-    ngx_http_apigw_usage_value_t *value)
-{
-    size_t                             i;
-    u_char                             c;
-    ngx_str_t                          name;
-    ngx_http_compile_complex_value_t   ccv;
-
-    value->given = 1;
-    value->index = NGX_ERROR;
-
-    for (i = 1; i < text->len; i++) {
-        c = ngx_tolower(text->data[i]);
-
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_')) {
-            break;
-        }
-    }
-
-    /* "$1" is not a variable with an index */
-
-    if (text->data[0] == '$' && i == text->len && i > 1
-        && (text->data[1] < '0' || text->data[1] > '9'))
-    {
-        name.data = text->data + 1;
-        name.len = text->len - 1;
-
-        value->index = ngx_http_get_variable_index(cf, &name);
-
-        return value->index == NGX_ERROR ? NGX_CONF_ERROR : NGX_CONF_OK;
-    }
-
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = text;
-    ccv.complex_value = &value->complex;
-
-    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_CONF_OK
-                                                          : NGX_CONF_ERROR;
-}
-
-
 static ngx_int_t
 ngx_http_apigw_usage_init(ngx_conf_t *cf)
 {
@@ -1144,6 +893,13 @@ ngx_http_apigw_usage_init(ngx_conf_t *cf)
     ngx_http_core_main_conf_t  *cmcf;
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_apigw_usage_begin;
 
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
     if (h == NULL) {

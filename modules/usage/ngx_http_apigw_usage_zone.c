@@ -11,15 +11,14 @@
 
 
 /*
- * The zone: what lies in shared memory, how counters come from the store and
- * go back.
+ * The zone: what lies in shared memory, and how counters come from the store;
+ * how they go back is in ngx_http_apigw_usage_flush.c.
  *
  * Shared memory holds a header, the buckets of the rates, the table of quota
  * counters and that of the ledger, all made when the zone is and freed with
- * it; the slab
- * allocator is not used after that.  The slab mutex, which nginx's master
- * releases when its holder dies, guards inserting, evicting and refreshing;
- * the work under it is bounded by the 16 slots of two sets.
+ * it; the slab allocator is not used after that.  The slab mutex, which
+ * nginx's master releases when its holder dies, guards inserting, evicting and
+ * refreshing; the work under it is bounded by the 16 slots of two sets.
  *
  * Survives reload: all of it, if name and size of the zone are unchanged.
  * Survives restart and kill -9 of everything: what was flushed.  The helper
@@ -27,20 +26,12 @@
  */
 
 
-#define NGX_HTTP_APIGW_USAGE_LAYOUT     0x0000000100000005ULL
+#define NGX_HTTP_APIGW_USAGE_LAYOUT     0x0000000100000006ULL
 
 #define NGX_HTTP_APIGW_USAGE_FLUSH_MIN  100
 #define NGX_HTTP_APIGW_USAGE_FLUSH_MAX  60000
 #define NGX_HTTP_APIGW_USAGE_RETENTION  (400 * 86400)
 #define NGX_HTTP_APIGW_USAGE_TRIES      32
-#define NGX_HTTP_APIGW_USAGE_REAP       60
-#define NGX_HTTP_APIGW_USAGE_SWEEP      600
-#define NGX_HTTP_APIGW_USAGE_LAST       1000
-
-#define NGX_HTTP_APIGW_USAGE_FLUSH      0       /* phases of the helper */
-#define NGX_HTTP_APIGW_USAGE_LEDGER     1
-#define NGX_HTTP_APIGW_USAGE_REFRESH    2
-#define NGX_HTTP_APIGW_USAGE_TIDY       3
 
 
 static char *ngx_http_apigw_usage_zone_parameter(ngx_conf_t *cf,
@@ -58,26 +49,11 @@ static void ngx_http_apigw_usage_cleanup(void *data);
 static ngx_int_t ngx_http_apigw_usage_collect(ngx_apigw_zone_t *zone,
     ngx_apigw_emit_pt emit, void *data);
 
-static ngx_int_t ngx_http_apigw_usage_open(ngx_http_apigw_usage_zone_t *ctx,
-    ngx_log_t *log);
-static void ngx_http_apigw_usage_store_error(ngx_http_apigw_usage_zone_t *ctx,
-    ngx_log_t *log, const char *what, int rc);
-static void ngx_http_apigw_usage_damaged(ngx_http_apigw_usage_zone_t *ctx,
-    ngx_log_t *log, ngx_uint_t n);
 static void ngx_http_apigw_usage_full(ngx_http_apigw_usage_zone_t *ctx,
     ngx_log_t *log);
 static ngx_int_t ngx_http_apigw_usage_insert(ngx_http_apigw_usage_zone_t *ctx,
     const ngx_apigw_counter_id_t *id, const ngx_apigw_counter_load_t *load,
-    ngx_apigw_counter_info_t *info, uint64_t version, ngx_uint_t *slot);
-
-static ngx_int_t ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper,
-    ngx_log_t *log, ngx_uint_t last);
-static int ngx_http_apigw_usage_step(ngx_http_apigw_usage_zone_t *ctx,
-    ngx_uint_t last);
-static int ngx_http_apigw_usage_flush_ledger(ngx_http_apigw_usage_zone_t *ctx);
-static void ngx_http_apigw_usage_refresh(void *data, ngx_uint_t slot,
-    uint64_t tag, int64_t others, int64_t grant);
-static int ngx_http_apigw_usage_tidy(ngx_http_apigw_usage_zone_t *ctx);
+    ngx_apigw_counter_info_t *info, ngx_uint_t *slot);
 
 
 static ngx_conf_enum_t  ngx_http_apigw_usage_on_full[] = {
@@ -140,6 +116,10 @@ static const ngx_apigw_metric_t  ngx_http_apigw_usage_metrics[] = {
 
     ngx_http_apigw_usage_metric(store_errors,
         "Failed operations of the store.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_usage_metric(ledger_late,
+        "Times that the end of a request had to wait for room.",
+        NGX_APIGW_COUNTER),
 
     ngx_http_apigw_usage_metric(ledger_lost,
         "Requests that could not be entered into the ledger.",
@@ -255,6 +235,8 @@ ngx_http_apigw_usage_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_set(&ctx->helper.name, "usage");
     ctx->helper.run = ngx_http_apigw_usage_run;
     ctx->helper.data = ctx;
+
+    ngx_http_apigw_usage_late_init(ctx);
 
     if (ngx_apigw_helper_add(cf, &ctx->helper) != NGX_OK) {
         return NGX_CONF_ERROR;
@@ -564,6 +546,8 @@ ngx_http_apigw_usage_cleanup(void *data)
 {
     ngx_http_apigw_usage_zone_t  *ctx = data;
 
+    ngx_http_apigw_usage_late_stop(ctx);
+
     if (ctx->store && ctx->store_pid == ngx_pid) {
         ngx_apigw_store_close(ctx->store);
         ctx->store = NULL;
@@ -601,7 +585,7 @@ ngx_http_apigw_usage_collect(ngx_apigw_zone_t *zone, ngx_apigw_emit_pt emit,
 
 /* The store as this process has it open, which is done at the first use. */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_apigw_usage_open(ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log)
 {
     int  rc;
@@ -628,7 +612,7 @@ ngx_http_apigw_usage_open(ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log)
 }
 
 
-static void
+void
 ngx_http_apigw_usage_store_error(ngx_http_apigw_usage_zone_t *ctx,
     ngx_log_t *log, const char *what, int rc)
 {
@@ -645,7 +629,7 @@ ngx_http_apigw_usage_store_error(ngx_http_apigw_usage_zone_t *ctx,
 
 /* One record; the others are as they should be. */
 
-static void
+void
 ngx_http_apigw_usage_damaged(ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log,
     ngx_uint_t n)
 {
@@ -669,12 +653,7 @@ ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
     ngx_http_apigw_usage_quota_t *q, const ngx_str_t *consumer,
     ngx_uint_t shadow, ngx_log_t *log)
 {
-    int                        rc;
-    uint64_t                   version;
-    ngx_int_t                  inserted;
-    ngx_uint_t                 n;
-    ngx_apigw_counter_info_t   info;
-    ngx_apigw_counter_load_t   load;
+    ngx_apigw_counter_info_t  info;
 
     q->slot = ngx_apigw_counter_find(&ctx->table, &q->id);
 
@@ -682,20 +661,34 @@ ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
         return NGX_OK;
     }
 
+    ngx_apigw_plan_counter(q->plan, q->quota, &q->span, consumer, shadow,
+                           &info);
+
+    return ngx_http_apigw_usage_counter(ctx, &q->id, &info, log, &q->slot);
+}
+
+
+ngx_int_t
+ngx_http_apigw_usage_counter(ngx_http_apigw_usage_zone_t *ctx,
+    const ngx_apigw_counter_id_t *id, ngx_apigw_counter_info_t *info,
+    ngx_log_t *log, ngx_uint_t *slot)
+{
+    int                        rc;
+    ngx_int_t                  inserted;
+    ngx_uint_t                 n;
+    ngx_apigw_counter_load_t   load;
+
+    *slot = NGX_APIGW_COUNTER_NONE;
+
     if (ngx_http_apigw_usage_open(ctx, log) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    ngx_apigw_plan_counter(q->plan, q->quota, &q->span, consumer, shadow,
-                           &info);
-
     for (n = 0; n < NGX_HTTP_APIGW_USAGE_TRIES; n++) {
 
-        ngx_apigw_counter_load_begin(&ctx->table, &q->id, &load);
-        version = ngx_apigw_store_version(ctx->store);
+        ngx_apigw_counter_load_begin(&ctx->table, id, &load);
 
-        rc = ngx_apigw_usage_load(ctx->store, ctx->sh->instance, &info,
-                                  &load);
+        rc = ngx_apigw_usage_load(ctx->store, ctx->sh->instance, info, &load);
 
         if (rc == NGX_APIGW_USAGE_EDAMAGED) {
             ngx_http_apigw_usage_damaged(ctx, log, 1);
@@ -705,8 +698,7 @@ ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
             return NGX_ERROR;
         }
 
-        inserted = ngx_http_apigw_usage_insert(ctx, &q->id, &load, &info,
-                                               version, &q->slot);
+        inserted = ngx_http_apigw_usage_insert(ctx, id, &load, info, slot);
 
         if (inserted == NGX_OK) {
             (void) ngx_atomic_fetch_add(&ctx->sh->loaded, 1);
@@ -718,7 +710,7 @@ ngx_http_apigw_usage_slot(ngx_http_apigw_usage_zone_t *ctx,
         }
     }
 
-    q->slot = NGX_APIGW_COUNTER_NONE;
+    *slot = NGX_APIGW_COUNTER_NONE;
 
     ngx_http_apigw_usage_full(ctx, log);
 
@@ -740,23 +732,15 @@ ngx_http_apigw_usage_full(ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log)
 static ngx_int_t
 ngx_http_apigw_usage_insert(ngx_http_apigw_usage_zone_t *ctx,
     const ngx_apigw_counter_id_t *id, const ngx_apigw_counter_load_t *load,
-    ngx_apigw_counter_info_t *info, uint64_t version, ngx_uint_t *slot)
+    ngx_apigw_counter_info_t *info, ngx_uint_t *slot)
 {
     ngx_int_t   rc;
     ngx_uint_t  evicted;
 
-    evicted = 0;
-
     ngx_shmtx_lock(&ctx->shpool->mutex);
 
-    /* somebody has written what "others" should have */
-
-    rc = NGX_AGAIN;
-
-    if (version == ngx_apigw_store_version(ctx->store)) {
-        rc = ngx_apigw_counter_insert(&ctx->table, id, load, info, ngx_time(),
-                                      slot, &evicted);
-    }
+    rc = ngx_apigw_counter_insert(&ctx->table, id, load, info, ngx_time(),
+                                  slot, &evicted);
 
     ngx_shmtx_unlock(&ctx->shpool->mutex);
 
@@ -828,297 +812,4 @@ ngx_http_apigw_usage_entry(ngx_http_apigw_usage_zone_t *ctx,
     ngx_http_apigw_usage_full(ctx, log);
 
     return NGX_BUSY;
-}
-
-
-ngx_array_t *
-ngx_http_apigw_usage_helpers(ngx_cycle_t *cycle)
-{
-    ngx_http_apigw_usage_main_conf_t  *mcf;
-
-    mcf = ngx_http_cycle_get_module_main_conf(cycle,
-                                              ngx_http_apigw_usage_module);
-
-    return mcf ? &mcf->helpers : NULL;
-}
-
-
-ngx_int_t
-ngx_http_apigw_usage_init_process(ngx_cycle_t *cycle)
-{
-    return ngx_apigw_helper_init_process(cycle, ngx_http_apigw_usage_helpers);
-}
-
-
-void
-ngx_http_apigw_usage_exit_master(ngx_cycle_t *cycle)
-{
-    ngx_apigw_helper_exit_master(cycle, ngx_http_apigw_usage_helpers);
-}
-
-
-/*
- * A worker whose zone was resized or removed by a reload is the last one to
- * have it: the new helper knows nothing of it.  Nobody else is kept out, as
- * writing twice is harmless.
- */
-
-void
-ngx_http_apigw_usage_exit_process(ngx_cycle_t *cycle)
-{
-    ngx_int_t             rc;
-    ngx_msec_t            start;
-    ngx_uint_t            i;
-    ngx_array_t          *list;
-    ngx_apigw_helper_t  **helper;
-
-    if (ngx_process != NGX_PROCESS_WORKER) {
-        return;
-    }
-
-    list = ngx_http_apigw_usage_helpers(cycle);
-
-    if (list == NULL) {
-        return;
-    }
-
-    helper = list->elts;
-
-    ngx_time_update();
-    start = ngx_current_msec;
-
-    for (i = 0; i < list->nelts; i++) {
-        do {
-            rc = ngx_http_apigw_usage_run(helper[i], cycle->log, 1);
-
-            ngx_time_update();
-
-        } while (rc == NGX_AGAIN
-                 && ngx_current_msec - start < NGX_HTTP_APIGW_USAGE_LAST);
-    }
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
-    ngx_uint_t last)
-{
-    int                           rc;
-    ngx_apigw_usage_flush_t      *flush;
-    ngx_apigw_ledger_flush_t     *lflush;
-    ngx_http_apigw_usage_zone_t  *ctx;
-
-    ctx = helper->data;
-    flush = &ctx->flush;
-    lflush = &ctx->lflush;
-
-    if (ngx_http_apigw_usage_open(ctx, log) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (flush->notes == NULL) {
-        flush->notes = ngx_alloc(NGX_APIGW_USAGE_BATCH
-                                 * sizeof(ngx_apigw_usage_note_t), log);
-        if (flush->notes == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    if (lflush->notes == NULL) {
-        lflush->notes = ngx_alloc(NGX_APIGW_LEDGER_BATCH
-                                  * sizeof(ngx_apigw_ledger_note_t), log);
-        if (lflush->notes == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    flush->store = ctx->store;
-    flush->directory = (char *) ctx->helper.directory.data;
-    flush->instance = ctx->sh->instance;
-    flush->table = &ctx->table;
-
-    lflush->store = flush->store;
-    lflush->directory = flush->directory;
-    lflush->instance = flush->instance;
-    lflush->table = &ctx->ledger;
-    lflush->dead = &flush->dead;
-
-    if (last && !ctx->last) {
-
-        /* whatever this process was at, now all of the table counts */
-
-        ctx->last = 1;
-        ctx->phase = NGX_HTTP_APIGW_USAGE_FLUSH;
-        flush->cursor = 0;
-        lflush->cursor = 0;
-    }
-
-    rc = ngx_http_apigw_usage_step(ctx, last);
-
-    ngx_http_apigw_usage_damaged(ctx, log, flush->damaged + lflush->damaged);
-
-    flush->damaged = 0;
-    lflush->damaged = 0;
-
-    if (rc == 0 || rc == EAGAIN) {
-        return rc == 0 ? NGX_OK : NGX_AGAIN;
-    }
-
-    ctx->phase = NGX_HTTP_APIGW_USAGE_FLUSH;
-    flush->cursor = 0;
-    lflush->cursor = 0;
-
-    ngx_http_apigw_usage_store_error(ctx, log, "written", rc);
-
-    return NGX_ERROR;
-}
-
-
-static int
-ngx_http_apigw_usage_step(ngx_http_apigw_usage_zone_t *ctx, ngx_uint_t last)
-{
-    int                       rc;
-    ngx_apigw_usage_flush_t  *flush;
-
-    flush = &ctx->flush;
-
-    switch (ctx->phase) {
-
-    case NGX_HTTP_APIGW_USAGE_FLUSH:
-        flush->written = 0;
-
-        rc = ngx_apigw_usage_flush(flush);
-
-        (void) ngx_atomic_fetch_add(&ctx->sh->flushed, flush->written);
-
-        if (rc != 0) {
-            return rc;
-        }
-
-        ctx->sh->used = flush->used;
-        ctx->sh->dirty = flush->dirty;
-
-        break;
-
-    case NGX_HTTP_APIGW_USAGE_LEDGER:
-        rc = ngx_http_apigw_usage_flush_ledger(ctx);
-
-        if (rc != 0) {
-            return rc;
-        }
-
-        if (last) {
-            return 0;
-        }
-
-        break;
-
-    case NGX_HTTP_APIGW_USAGE_REFRESH:
-        rc = ngx_apigw_usage_refresh(flush, ngx_http_apigw_usage_refresh, ctx);
-
-        if (rc != 0) {
-            return rc;
-        }
-
-        break;
-
-    default: /* NGX_HTTP_APIGW_USAGE_TIDY */
-        rc = ngx_http_apigw_usage_tidy(ctx);
-
-        if (rc == 0) {
-            ctx->phase = NGX_HTTP_APIGW_USAGE_FLUSH;
-        }
-
-        return rc;
-    }
-
-    ctx->phase++;
-
-    return EAGAIN;
-}
-
-
-static int
-ngx_http_apigw_usage_flush_ledger(ngx_http_apigw_usage_zone_t *ctx)
-{
-    int                        rc;
-    ngx_apigw_usage_flush_t   *flush;
-    ngx_apigw_ledger_flush_t  *lflush;
-
-    flush = &ctx->flush;
-    lflush = &ctx->lflush;
-
-    lflush->written = 0;
-
-    rc = ngx_apigw_ledger_flush(lflush);
-
-    (void) ngx_atomic_fetch_add(&ctx->sh->flushed, lflush->written);
-
-    /* a transaction that has changed nothing of what "others" are */
-
-    if (lflush->written && lflush->committed == flush->seen + 1) {
-        flush->seen = lflush->committed;
-    }
-
-    return rc;
-}
-
-
-static void
-ngx_http_apigw_usage_refresh(void *data, ngx_uint_t slot, uint64_t tag,
-    int64_t others, int64_t grant)
-{
-    ngx_http_apigw_usage_zone_t *ctx = data;
-
-    ngx_apigw_counter_info_t  *info;
-
-    ngx_shmtx_lock(&ctx->shpool->mutex);
-
-    if (slot != NGX_APIGW_COUNTER_NONE && ctx->table.pairs[slot].tag == tag) {
-        info = &ctx->table.infos[slot];
-
-        info->others = (ngx_atomic_uint_t) others;
-        info->grant = (ngx_atomic_uint_t) grant;
-    }
-
-    ngx_shmtx_unlock(&ctx->shpool->mutex);
-}
-
-
-/* What need not be done at every flush. */
-
-static int
-ngx_http_apigw_usage_tidy(ngx_http_apigw_usage_zone_t *ctx)
-{
-    int     rc;
-    time_t  now;
-
-    now = ngx_time();
-
-    if (now >= ctx->reaped && now < ctx->reaped + NGX_HTTP_APIGW_USAGE_REAP) {
-        return 0;
-    }
-
-    rc = ngx_apigw_usage_reap(&ctx->flush, now - ctx->retention);
-
-    if (rc == 0 && now > ctx->retention) {
-        rc = ngx_apigw_ledger_reap(ctx->store,
-                                  (uint32_t) ((now - ctx->retention) / 86400));
-    }
-
-    if (rc != 0) {
-        return rc;
-    }
-
-    ctx->reaped = now;
-
-    (void) ngx_apigw_store_check_readers(ctx->store);
-
-    if (now < ctx->swept || now >= ctx->swept + NGX_HTTP_APIGW_USAGE_SWEEP) {
-        ctx->swept = now;
-        (void) ngx_apigw_instance_sweep(
-                                       (char *) ctx->helper.directory.data);
-    }
-
-    return 0;
 }

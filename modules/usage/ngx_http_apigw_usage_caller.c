@@ -1,0 +1,304 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_apigw_usage.h"
+
+
+/* Who calls, and on which plan, as the variables of a request have it. */
+
+
+static ngx_apigw_plan_t *ngx_http_apigw_usage_overridden(
+    ngx_http_request_t *r, ngx_http_apigw_usage_ctx_t *ctx,
+    ngx_apigw_plan_t *plan);
+static ngx_int_t ngx_http_apigw_usage_override_rate(ngx_apigw_plan_t *plan,
+    ngx_str_t *rate, ngx_str_t *burst);
+
+
+/*
+ * Who calls and on which plan; ctx->status is set if the request has to be
+ * refused for it.
+ */
+
+ngx_int_t
+ngx_http_apigw_usage_identify(ngx_http_request_t *r,
+    ngx_http_apigw_usage_loc_conf_t *lcf, ngx_http_apigw_usage_ctx_t *ctx)
+{
+    ngx_uint_t                         i;
+    ngx_apigw_plan_t                  *plan;
+    ngx_http_apigw_usage_eval_t       *eval;
+    ngx_http_apigw_usage_value_t      *values;
+    ngx_http_apigw_usage_main_conf_t  *mcf;
+
+    values = lcf->usage->values;
+
+    ctx->conf = lcf;
+    ctx->zone = lcf->usage->shm_zone->data;
+
+    if (ngx_http_apigw_usage_value(r, &values[NGX_HTTP_APIGW_USAGE_V_CONSUMER],
+                                   &ctx->consumer)
+        != NGX_OK
+        || ngx_http_apigw_usage_value(r, &values[NGX_HTTP_APIGW_USAGE_V_PLAN],
+                                      &ctx->plan)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->consumer.len == 0) {
+        ctx->status = NGX_HTTP_APIGW_USAGE_REJECTED_CONSUMER;
+        return NGX_OK;
+    }
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_usage_module);
+
+    plan = ngx_apigw_plans_find(&mcf->plans, &ctx->plan);
+
+    if (plan == NULL && mcf->unknown.len) {
+        plan = ngx_apigw_plans_find(&mcf->plans, &mcf->unknown);
+    }
+
+    if (plan == NULL) {
+        ctx->status = NGX_HTTP_APIGW_USAGE_REJECTED_PLAN;
+        return NGX_OK;
+    }
+
+    for (i = 0; i < 3; i++) {
+        if (values[NGX_HTTP_APIGW_USAGE_V_KEY + i].given
+            && ngx_http_apigw_usage_value(r,
+                                     &values[NGX_HTTP_APIGW_USAGE_V_KEY + i],
+                                     &ctx->names[i])
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    plan = ngx_http_apigw_usage_overridden(r, ctx, plan);
+
+    if (plan == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_apigw_hash(&ctx->hash, &ctx->zone->sh->key, ctx->consumer.data,
+                   ctx->consumer.len);
+
+    eval = &ctx->eval;
+
+    eval->zone = ctx->zone;
+    eval->plan = plan;
+    eval->consumer = &ctx->consumer;
+    eval->hash = &ctx->hash;
+
+    if (plan->apis && ctx->names[1].len) {
+        eval->api = ngx_apigw_plan_api(plan, &ctx->names[1]);
+    }
+
+    return NGX_OK;
+}
+
+
+/* The plan with the limits that the consumer has of its own. */
+
+static ngx_apigw_plan_t *
+ngx_http_apigw_usage_overridden(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, ngx_apigw_plan_t *plan)
+{
+    ngx_str_t                      text[3];
+    ngx_uint_t                     i, given;
+    ngx_apigw_plan_t              *own;
+    ngx_http_apigw_usage_value_t  *value;
+
+    given = 0;
+    value = &ctx->conf->usage->values[NGX_HTTP_APIGW_USAGE_V_RATE];
+
+    for (i = 0; i < 3; i++) {
+        text[i].len = 0;
+
+        if (!value[i].given) {
+            continue;
+        }
+
+        if (ngx_http_apigw_usage_value(r, &value[i], &text[i]) != NGX_OK) {
+            return NULL;
+        }
+
+        given += text[i].len;
+    }
+
+    if (given == 0) {
+        return plan;
+    }
+
+    own = ngx_palloc(r->pool, sizeof(ngx_apigw_plan_t));
+    if (own == NULL) {
+        return NULL;
+    }
+
+    *own = *plan;
+
+    if (ngx_http_apigw_usage_override_rate(own, &text[0], &text[1]) == NGX_OK
+        && ngx_apigw_plan_override(own, &text[2]) == NGX_OK)
+    {
+        return own;
+    }
+
+    if (ngx_apigw_log_due(&ctx->zone->sh->log_value)) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "usage: invalid rate \"%V\", burst \"%V\" or quota "
+                      "\"%V\" of consumer \"%V\", those of the plan apply",
+                      &text[0], &text[1], &text[2], &ctx->consumer);
+    }
+
+    return plan;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_override_rate(ngx_apigw_plan_t *plan, ngx_str_t *rate,
+    ngx_str_t *burst)
+{
+    uint64_t          tokens;
+    ngx_int_t         n;
+    ngx_apigw_rate_t  parsed;
+
+    if (rate->len == 0 && burst->len == 0) {
+        return NGX_OK;
+    }
+
+    tokens = plan->limit.interval ? plan->limit.burst : 0;
+    parsed = plan->limit.rate;
+
+    if (rate->len) {
+        if (ngx_apigw_rate_parse(&parsed, rate) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        tokens = 0;
+        plan->rate = *rate;
+    }
+
+    if (burst->len) {
+        n = ngx_atoi(burst->data, burst->len);
+
+        if (n == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        tokens = n;
+    }
+
+    if (ngx_apigw_rate_unlimited(&parsed)) {
+        ngx_memzero(&plan->limit, sizeof(ngx_apigw_limit_t));
+        plan->limit.rate = parsed;
+        return NGX_OK;
+    }
+
+    return ngx_apigw_limit_init(&plan->limit, &parsed, tokens);
+}
+
+
+/*
+ * Whether error_page brought the request here after it was turned away, by a
+ * status alone: from a location without api_usage, or in the REWRITE phase,
+ * where other statuses, a 404 or a 418 say, are a way to come here.
+ */
+
+ngx_uint_t
+ngx_http_apigw_usage_refused(ngx_http_request_t *r)
+{
+    switch (r->err_status) {
+
+    case NGX_HTTP_BAD_REQUEST:
+    case NGX_HTTP_UNAUTHORIZED:
+    case NGX_HTTP_FORBIDDEN:
+    case NGX_HTTP_REQUEST_TIME_OUT:
+    case 410: /* of an API's version */
+    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
+    case NGX_HTTP_REQUEST_URI_TOO_LARGE:
+    case NGX_HTTP_TOO_MANY_REQUESTS:
+    case NGX_HTTP_REQUEST_HEADER_TOO_LARGE:
+    case NGX_HTTPS_CERT_ERROR:
+    case NGX_HTTPS_NO_CERT:
+    case NGX_HTTP_TO_HTTPS:
+    case NGX_HTTP_SERVICE_UNAVAILABLE:
+        return 1;
+
+    default:
+        return 0;
+    }
+}
+
+
+ngx_int_t
+ngx_http_apigw_usage_value(ngx_http_request_t *r,
+    ngx_http_apigw_usage_value_t *value, ngx_str_t *s)
+{
+    ngx_http_variable_value_t  *vv;
+
+    if (value->index == NGX_ERROR) {
+        return ngx_http_complex_value(r, &value->complex, s);
+    }
+
+    vv = ngx_http_get_flushed_variable(r, value->index);
+
+    if (vv == NULL || vv->not_found) {
+        s->len = 0;
+        s->data = (u_char *) "";
+        return NGX_OK;
+    }
+
+    s->len = vv->len;
+    s->data = vv->data;
+
+    return NGX_OK;
+}
+
+
+char *
+ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_apigw_usage_value_t *value)
+{
+    size_t                             i;
+    u_char                             c;
+    ngx_str_t                          name;
+    ngx_http_compile_complex_value_t   ccv;
+
+    value->given = 1;
+    value->index = NGX_ERROR;
+
+    for (i = 1; i < text->len; i++) {
+        c = ngx_tolower(text->data[i]);
+
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_')) {
+            break;
+        }
+    }
+
+    /* "$1" is not a variable with an index */
+
+    if (text->data[0] == '$' && i == text->len && i > 1
+        && (text->data[1] < '0' || text->data[1] > '9'))
+    {
+        name.data = text->data + 1;
+        name.len = text->len - 1;
+
+        value->index = ngx_http_get_variable_index(cf, &name);
+
+        return value->index == NGX_ERROR ? NGX_CONF_ERROR : NGX_CONF_OK;
+    }
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = text;
+    ccv.complex_value = &value->complex;
+
+    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_CONF_OK
+                                                          : NGX_CONF_ERROR;
+}
