@@ -180,6 +180,8 @@ ngx_apigw_jwks_parse(const u_char *data, size_t len,
         rc = ngx_apigw_jwks_parse_json(&ps, data, len, format);
     }
 
+    ERR_clear_error();
+
     if (rc == NGX_OK) {
         rc = ngx_apigw_jwks_done(&ps);
     }

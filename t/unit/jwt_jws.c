@@ -1,0 +1,1141 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+/*
+ * Signed tokens: the examples of RFC 7515, 7520 and 8037, every algorithm,
+ * and the attacks on JWT as far as they concern header and signature.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_apigw_base64.c"
+#include "ngx_apigw_jwa.c"
+#include "ngx_apigw_jwk.c"
+#include "ngx_apigw_jws.c"
+#include "jwt_sign.h"
+
+
+#define OK      NGX_APIGW_JWS_OK
+#define BAD     NGX_APIGW_JWS_BAD
+#define NOALG   NGX_APIGW_JWS_NOALG
+#define NOKEY   NGX_APIGW_JWS_NOKEY
+#define BADSIG  NGX_APIGW_JWS_BADSIG
+
+#define ALL     NGX_APIGW_JWA_ALL
+
+#define CLAIMS  "{\"sub\":\"joe\"}"
+
+
+typedef struct {
+    const char  *name;
+    const char  *jwks;
+    const char  *header;
+    const char  *payload;
+    const char  *signature;
+} vector_t;
+
+
+static ngx_uint_t                 number;
+static ngx_apigw_jws_verifier_t  *verifier;
+
+
+/* The examples' payloads. */
+
+#define JOE                                                                   \
+    "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmN" \
+    "vbS9pc19yb290Ijp0cnVlfQ"
+
+#define FRODO                                                                 \
+    "SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9" \
+    "vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdX" \
+    "IgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0I" \
+    "G9mZiB0by4"
+
+#define BILBO                                                                 \
+    "{\"kty\":\"RSA\",\"kid\":\"bilbo.baggins@hobbiton.example\","            \
+    "\"use\":\"sig\",\"e\":\"AQAB\",\"n\":\""                                 \
+    "n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV2jRojdNhxJWT" \
+    "DvNd7nqQ0VEiZQHz_AJmSCpMaJMRBSFKrKb2wqVwGU_NsYOYL-QtiWN2lbzcEe6XC0dApr5" \
+    "ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7Tpe-OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI" \
+    "9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L_vniUFAKwuCLqKnS2" \
+    "BYwdq_mzSnbLY7h_qixoR7jig3__kRhuaxwUkRz5iaiQkqgc5gHdrNP5zw\"}"
+
+
+static const vector_t  vectors[] = {
+
+    { "RFC 7515, A.1: HS256",
+      "{\"kty\":\"oct\",\"k\":\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T"
+      "-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow\"}",
+      "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9", JOE,
+      "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk" },
+
+    { "RFC 7515, A.2: RS256",
+      "{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\""
+      "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw"
+      "-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b3269"
+      "0r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS"
+      "-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aG"
+      "hyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXp"
+      "oQ\"}",
+      "eyJhbGciOiJSUzI1NiJ9", JOE,
+      "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHI"
+      "m4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB"
+      "--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN938"
+      "3LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QO"
+      "YEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw" },
+
+    { "RFC 7515, A.3: ES256",
+      "{\"kty\":\"EC\",\"crv\":\"P-256\","
+      "\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+      "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}",
+      "eyJhbGciOiJFUzI1NiJ9", JOE,
+      "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQx"
+      "fKTUJqPP3-Kg6NU1Q" },
+
+    { "RFC 7515, A.4: ES512",
+      "{\"kty\":\"EC\",\"crv\":\"P-521\",\"x\":\""
+      "AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jS"
+      "fS9tsz4qUxcWceqwQGk\",\"y\":\""
+      "ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZ"
+      "MaZmh9ubmf63e3kyMj2\"}",
+      "eyJhbGciOiJFUzUxMiJ9", "UGF5bG9hZA",
+      "AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2S"
+      "I-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEHwJjyqOgz"
+      "DO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn" },
+
+    { "RFC 7520, 4.1: RS256", BILBO,
+      "eyJhbGciOiJSUzI1NiIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZ"
+      "SJ9", FRODO,
+      "MRjdkly7_-oTPTS3AXP41iQIGKa80A0ZmTuV5MEaHoxnW2e5CZ5NlKtainoFmKZopdHM1"
+      "O2U4mwzJdQx996ivp83xuglII7PNDi84wnB-BDkoBwA78185hX-Es4JIwmDLJK3lfWRa-"
+      "XtL0RnltuYv746iYTh_qHRD68BNt1uSNCrUCTJDt5aAE6x8wW1Kt9eRo4QPocSadnHXFx"
+      "nt8Is9UzpERV0ePPQdLuW3IS_de3xyIrDaLGdjluPxUAhb6L2aXic1U12podGU0KLUQSE"
+      "_oI-ZnmKJ3F4uOZDnd6QZWJushZ41Axf_fcIe8u9ipH84ogoree7vjbU5y18kDquDg" },
+
+    { "RFC 7520, 4.2: PS384", BILBO,
+      "eyJhbGciOiJQUzM4NCIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZ"
+      "SJ9", FRODO,
+      "cu22eBqkYDKgIlTpzDXGvaFfz6WGoz7fUDcfT0kkOy42miAh2qyBzk1xEsnk2IpN6-tPi"
+      "d6VrklHkqsGqDqHCdP6O8TTB5dDDItllVo6_1OLPpcbUrhiUSMxbbXUvdvWXzg-UD8bii"
+      "ReQFlfz28zGWVsdiNAUf8ZnyPEgVFn442ZdNqiVJRmBqrYRXe8P_ijQ7p8Vdz0TTrxUeT"
+      "3lm8d9shnr2lfJT8ImUjvAA2Xez2Mlp8cBE5awDzT0qI0n6uiP1aCN_2_jLAeQTlqRHtf"
+      "a64QQSUmFAAjVKPbByi7xho0uTOcbH510a6GYmJUAfmWjwZ6oD4ifKo8DYM-X72Eaw" },
+
+    { "RFC 7520, 4.3: ES512",
+      "{\"kty\":\"EC\",\"kid\":\"bilbo.baggins@hobbiton.example\","
+      "\"use\":\"sig\",\"crv\":\"P-521\",\"x\":\""
+      "AHKZLLOsCOzz5cY97ewNUajB957y-C-U88c3v13nmGZx6sYl_oJXu9A5RkTKqjqvjyekW"
+      "F-7ytDyRXYgCF5cj0Kt\",\"y\":\""
+      "AdymlHvOiLxXkEhayXQnNCvDX4h9htZaCJN34kfmC6pV5OhQHiraVySsUdaQkAgDPrwQr"
+      "JmbnX9cwlGfP-HqHZR1\"}",
+      "eyJhbGciOiJFUzUxMiIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZ"
+      "SJ9", FRODO,
+      "AE_R_YZCChjn4791jSQCrdPZCNYqHXCTZH0-JZGYNlaAjP2kqaluUIIUnC9qvbu9Plon7"
+      "KRTzoNEuT4Va2cmL1eJAQy3mtPBu_u_sDDyYjnAMDxXPn7XrT0lw-kvAD890jl8e2puQe"
+      "ns_IEKBpHABlsbEPX6sFY8OcGDqoRuBomu9xQ2" },
+
+    { "RFC 7520, 4.4: HS256",
+      "{\"kty\":\"oct\",\"kid\":\"018c0ae5-4d9b-471b-bfd6-eef314bc7037\","
+      "\"use\":\"sig\",\"alg\":\"HS256\","
+      "\"k\":\"hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg\"}",
+      "eyJhbGciOiJIUzI1NiIsImtpZCI6IjAxOGMwYWU1LTRkOWItNDcxYi1iZmQ2LWVlZjMxN"
+      "GJjNzAzNyJ9", FRODO,
+      "s0h6KThzkfBBBkLspW1h84VsJZFTsPPqMDA7g1Md7p0" },
+
+    { "RFC 8037, A.4: Ed25519",
+      "{\"kty\":\"OKP\",\"crv\":\"Ed25519\","
+      "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}",
+      "eyJhbGciOiJFZERTQSJ9", "RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc",
+      "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt"
+      "9g7sVvpAr_MuM0KAg" }
+};
+
+
+static void
+ok(ngx_uint_t right, const char *fmt, ...)
+{
+    va_list  args;
+
+    printf("%sok %lu - ", right ? "" : "not ", (u_long) ++number);
+
+    va_start(args, fmt);
+    vprintf(fmt, args);
+    va_end(args);
+
+    printf("\n");
+}
+
+
+static ngx_apigw_jwks_t *
+keys(const char *text)
+{
+    char               error[NGX_APIGW_JWKS_ERROR];
+    ngx_apigw_jwks_t  *jwks;
+
+    jwks = ngx_apigw_jwks_parse((u_char *) text, strlen(text),
+                                NGX_APIGW_JWKS_ANY, NGX_APIGW_JWKS_SECRETS,
+                                error);
+
+    if (jwks == NULL) {
+        printf("# %s\n", error);
+        abort();
+    }
+
+    return jwks;
+}
+
+
+static ngx_apigw_jws_rc_e
+verify_set(const char *token, size_t len, ngx_apigw_jwks_t *jwks,
+    ngx_apigw_jwa_t allowed)
+{
+    u_char              *copy;
+    ngx_apigw_jws_t      jws;
+    ngx_apigw_jws_rc_e   rc;
+
+    /* of the exact size, so that a byte too far is noticed */
+
+    copy = malloc(len ? len : 1);
+    ngx_memcpy(copy, token, len);
+
+    rc = ngx_apigw_jws_parse(&jws, copy, len);
+
+    if (rc == NGX_APIGW_JWS_OK) {
+        rc = ngx_apigw_jws_verify(verifier, &jws, &jwks, 1, allowed);
+    }
+
+    if (rc != NGX_APIGW_JWS_OK && jws.why == NULL) {
+        printf("# no reason was given\n");
+        rc = NGX_APIGW_JWS_ERROR;
+    }
+
+    if ((rc == NGX_APIGW_JWS_OK) != (jws.key != NULL)) {
+        printf("# the key does not tell\n");
+        rc = NGX_APIGW_JWS_ERROR;
+    }
+
+    if (ERR_peek_error()) {
+        printf("# something is left in OpenSSL's queue\n");
+        rc = NGX_APIGW_JWS_ERROR;
+    }
+
+    ngx_apigw_jws_clear(&jws);
+    free(copy);
+
+    return rc;
+}
+
+
+static ngx_apigw_jws_rc_e
+verify(const char *token, const char *jwks, ngx_apigw_jwa_t allowed)
+{
+    ngx_apigw_jwks_t    *set;
+    ngx_apigw_jws_rc_e   rc;
+
+    set = keys(jwks);
+    rc = verify_set(token, strlen(token), set, allowed);
+    ngx_apigw_jwks_free(set);
+
+    return rc;
+}
+
+
+/* Shows what came instead. */
+
+static void
+is(ngx_apigw_jws_rc_e got, ngx_apigw_jws_rc_e want, const char *name)
+{
+    ok(got == want, "%s", name);
+
+    if (got != want) {
+        printf("# got %d, expected %d\n", got, want);
+    }
+}
+
+
+/*
+ * Each once more with the same set, since contexts are reused; then every bit
+ * of the signature and of the payload is turned, a few at a time.
+ */
+
+static void
+test_vectors(void)
+{
+    char                *token;
+    size_t               i, n, len;
+    u_char               digit;
+    ngx_uint_t           wrong;
+    ngx_apigw_jwks_t    *set;
+    ngx_apigw_jws_rc_e   rc;
+
+    for (i = 0; i < sizeof(vectors) / sizeof(vector_t); i++) {
+
+        token = test_print("%s.%s.%s", vectors[i].header, vectors[i].payload,
+                           vectors[i].signature);
+        len = strlen(token);
+        set = keys(vectors[i].jwks);
+
+        is(verify_set(token, len, set, ALL), OK, vectors[i].name);
+        is(verify_set(token, len, set, ALL), OK, "once more");
+
+        wrong = 0;
+
+        for (n = strlen(vectors[i].header) + 1; n < len; n += 7) {
+
+            if (token[n] == '.') {
+                continue;
+            }
+
+            digit = token[n];
+            token[n] = (digit == 'A') ? 'B' : 'A';
+
+            /* of the last digit of a part some bits are none */
+
+            rc = verify_set(token, len, set, ALL);
+
+            if (rc != BADSIG && rc != BAD) {
+                wrong++;
+            }
+
+            token[n] = digit;
+        }
+
+        ok(wrong == 0, "no digit of it can be changed");
+        is(verify_set(token, len, set, ALL), OK, "and it is right again");
+
+        ngx_apigw_jwks_free(set);
+    }
+}
+
+
+/* Every algorithm with every kind of key. */
+
+static void
+test_algorithms(void)
+{
+    size_t               i, n;
+    u_char               secret[64];
+    test_key_t           pairs[8];
+    const char          *token, *kind, *alg;
+    ngx_uint_t           wrong, good;
+    ngx_apigw_jwks_t    *sets[8];
+    ngx_apigw_jws_rc_e   rc, want;
+
+    static const char *const  kinds[] = {
+        "2048", "P-256", "P-384", "P-521", "secp256k1", "Ed25519", "Ed448"
+    };
+
+    static const struct {
+        const char  *alg;
+        const char  *kind;
+    } algs[] = {
+        { "RS256", "2048" }, { "RS384", "2048" }, { "RS512", "2048" },
+        { "PS256", "2048" }, { "PS384", "2048" }, { "PS512", "2048" },
+        { "ES256", "P-256" }, { "ES384", "P-384" }, { "ES512", "P-521" },
+        { "ES256K", "secp256k1" }, { "Ed25519", "Ed25519" },
+        { "Ed448", "Ed448" }, { "EdDSA", "Ed25519" }, { "EdDSA", "Ed448" },
+        { "HS256", "oct" }, { "HS384", "oct" }, { "HS512", "oct" }
+    };
+
+    for (i = 0; i < 7; i++) {
+        pairs[i] = test_keygen(kinds[i]);
+        sets[i] = keys(test_jwk(&pairs[i], ""));
+    }
+
+    ngx_memset(secret, 0x55, sizeof(secret));
+    sets[7] = keys(test_print("{\"kty\":\"oct\",\"k\":\"%s\"}",
+                              test_base64(secret, sizeof(secret))));
+
+    for (n = 0; n < sizeof(algs) / sizeof(algs[0]); n++) {
+
+        alg = algs[n].alg;
+        token = test_token_hmac(secret, sizeof(secret), alg,
+                                test_print("{\"alg\":\"%s\"}", alg), CLAIMS);
+
+        for (i = 0; i < 7; i++) {
+            if (strcmp(kinds[i], algs[n].kind) == 0) {
+                token = test_token(&pairs[i], alg,
+                                   test_print("{\"alg\":\"%s\"}", alg),
+                                   CLAIMS);
+            }
+        }
+
+        wrong = 0;
+        good = 0;
+
+        for (i = 0; i < 8; i++) {
+            kind = (i < 7) ? kinds[i] : "oct";
+            want = NOKEY;
+
+            if (strcmp(kind, algs[n].kind) == 0) {
+                want = OK;
+                good++;
+
+            } else if (strcmp(alg, "EdDSA") == 0 && kind[0] == 'E') {
+                want = BADSIG;
+            }
+
+            rc = verify_set(token, strlen(token), sets[i], ALL);
+
+            if (rc != want) {
+                printf("# %s by %s: %d, not %d\n", alg, kind, rc, want);
+                wrong++;
+            }
+
+            /* only what is allowed */
+
+            rc = verify_set(token, strlen(token), sets[i],
+                            ALL & ~ngx_apigw_jwa_parse((u_char *) alg,
+                                                       strlen(alg)));
+            if (rc != NOALG) {
+                wrong++;
+            }
+        }
+
+        ok(wrong == 0 && good == 1, "%s by %s and by nothing else", alg,
+           algs[n].kind);
+    }
+
+    for (i = 0; i < 8; i++) {
+        ngx_apigw_jwks_free(sets[i]);
+    }
+}
+
+
+static void
+test_names(void)
+{
+    ngx_uint_t        i;
+    const char       *name;
+    ngx_apigw_jwa_t   all, alg;
+
+    all = 0;
+
+    for (i = 0; i < NGX_APIGW_JWA_NUMBER; i++) {
+        name = ngx_apigw_jwa_name((ngx_apigw_jwa_t) 1 << i);
+        alg = name ? ngx_apigw_jwa_parse((u_char *) name, strlen(name)) : 0;
+
+        if (alg == (ngx_apigw_jwa_t) 1 << i) {
+            all |= alg;
+        }
+    }
+
+    ok(all == NGX_APIGW_JWA_ALL, "names of all algorithms");
+    ok(ngx_apigw_jwa_parse((u_char *) "EdDSA", 5) == NGX_APIGW_JWA_EDDSA
+       && strcmp(ngx_apigw_jwa_name(NGX_APIGW_JWA_EDDSA), "EdDSA") == 0,
+       "EdDSA is two");
+    ok(ngx_apigw_jwa_name(3) == NULL && ngx_apigw_jwa_name(0) == NULL,
+       "no name of others");
+}
+
+
+/* What the header asks for; all signed with the right secret. */
+
+static void
+test_header(void)
+{
+    char        *jwks;
+    u_char       secret[32];
+    ngx_uint_t   i;
+
+    static const struct {
+        const char          *header;
+        ngx_apigw_jws_rc_e   want;
+    } headers[] = {
+        { "{\"alg\":\"HS256\"}", OK },
+        { " { \"alg\" : \"HS256\" } ", OK },
+        { "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"x\":[1,{}]}", OK },
+        { "{\"alg\":\"HS256\",\"cty\":\"json\"}", OK },
+        { "{\"alg\":\"HS256\",\"x5c\":[\"AAAA\"]}", OK },
+        { "{\"alg\":\"HS256\",\"x5t\":\"AAAA\"}", OK },
+
+        { "{\"alg\":\"none\"}", NOALG },
+        { "{\"alg\":\"None\"}", NOALG },
+        { "{\"alg\":\"NONE\"}", NOALG },
+        { "{\"alg\":\"nOnE\"}", NOALG },
+        { "{\"alg\":\"\"}", NOALG },
+        { "{\"alg\":\"hs256\"}", NOALG },
+        { "{\"alg\":\"HS256 \"}", NOALG },
+        { "{\"alg\":\"HS2\"}", NOALG },
+        { "{\"alg\":\"HS2566\"}", NOALG },
+        { "{\"alg\":\"ES521\"}", NOALG },
+        { "{\"alg\":\"HS1\"}", NOALG },
+        { "{\"alg\":\"RS1\"}", NOALG },
+        { "{\"alg\":\"dir\"}", NOALG },
+        { "{\"alg\":\"PBES2-HS256+A128KW\",\"p2c\":2147483647}", NOALG },
+        { "{\"alg\":\"RSA-OAEP\"}", NOALG },
+        { "{}", BAD },
+        { "{\"ALG\":\"HS256\"}", BAD },
+        { "{\"alg\":256}", BAD },
+        { "{\"alg\":[\"HS256\"]}", BAD },
+        { "{\"alg\":{\"alg\":\"HS256\"}}", BAD },
+        { "{\"alg\":null}", BAD },
+        { "{\"alg\":true}", BAD },
+        { "{\"alg\":\"HS256\\u0000\"}", BAD },
+
+        { "{\"alg\":\"HS256\",\"alg\":\"HS256\"}", BAD },
+        { "{\"alg\":\"HS256\",\"x\":1,\"x\":1}", BAD },
+        { "{\"alg\":\"HS256\",\"x\":{\"y\":1,\"y\":2}}", BAD },
+
+        { "{\"alg\":\"HS256\",\"crit\":[\"exp\"],\"exp\":1}", BAD },
+        { "{\"alg\":\"HS256\",\"crit\":[]}", BAD },
+        { "{\"alg\":\"HS256\",\"crit\":\"b64\"}", BAD },
+        { "{\"alg\":\"HS256\",\"crit\":[\"alg\"]}", BAD },
+        { "{\"alg\":\"HS256\",\"crit\":null}", BAD },
+        { "{\"alg\":\"HS256\",\"b64\":false,\"crit\":[\"b64\"]}", BAD },
+        { "{\"alg\":\"HS256\",\"b64\":false}", BAD },
+        { "{\"alg\":\"HS256\",\"b64\":true}", BAD },
+        { "{\"alg\":\"HS256\",\"zip\":\"DEF\"}", BAD },
+        { "{\"alg\":\"HS256\",\"enc\":\"A256GCM\"}", BAD },
+        { "{\"alg\":\"HS256\",\"jku\":\"http://127.0.0.1/\"}", BAD },
+        { "{\"alg\":\"HS256\",\"x5u\":\"http://127.0.0.1/\"}", BAD },
+        { "{\"alg\":\"HS256\",\"jwk\":{\"kty\":\"oct\",\"k\":\"VVVV\"}}", BAD },
+        { "{\"alg\":\"HS256\",\"cty\":\"JWT\"}", BAD },
+        { "{\"alg\":\"HS256\",\"cty\":\"application/jwt\"}", BAD },
+        { "{\"alg\":\"HS256\",\"cty\":7}", BAD },
+        { "{\"alg\":\"HS256\",\"typ\":7}", BAD },
+
+        { "{\"alg\":\"HS256\",\"kid\":\"a\"}", OK },
+        { "{\"alg\":\"HS256\",\"kid\":\"../../a\"}", NOKEY },
+        { "{\"alg\":\"HS256\",\"kid\":\"a' OR '1'='1\"}", NOKEY },
+        { "{\"alg\":\"HS256\",\"kid\":\"A\"}", NOKEY },
+        { "{\"alg\":\"HS256\",\"kid\":\"a \"}", NOKEY },
+        { "{\"alg\":\"HS256\",\"kid\":\"a\\u0000\"}", BAD },
+        { "{\"alg\":\"HS256\",\"kid\":\"\"}", BAD },
+        { "{\"alg\":\"HS256\",\"kid\":1}", BAD },
+        { "{\"alg\":\"HS256\",\"kid\":null}", BAD },
+        { "{\"alg\":\"HS256\",\"kid\":[\"a\"]}", BAD },
+
+        { "[\"alg\",\"HS256\"]", BAD },
+        { "\"HS256\"", BAD },
+        { "{\"alg\":\"HS256\"", BAD },
+        { "{\"alg\":\"HS256\"}{}", BAD },
+        { "{\"alg\":\"HS256\",}", BAD },
+        { "\xef\xbb\xbf{\"alg\":\"HS256\"}", BAD },
+        { "{\"alg\":\"HS256\",\"x\":\"\xff\"}", BAD },
+        { "{\"alg\":\"HS256\",\"x\":\"\\ud800\"}", BAD },
+        { "{\"alg\":\"HS256\",\"x\":1e400}", BAD },
+        { "{\"alg\":\"HS256\",\"x\":99999999999999999999}", BAD },
+        { "{\"alg\":\"HS256\",\"x\":-0}", OK }
+    };
+
+    ngx_memset(secret, 0x55, sizeof(secret));
+    jwks = test_print("{\"kty\":\"oct\",\"kid\":\"a\",\"k\":\"%s\"}",
+                      test_base64(secret, sizeof(secret)));
+
+    for (i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+        is(verify(test_token_hmac(secret, sizeof(secret), "HS256",
+                                  headers[i].header, CLAIMS), jwks, ALL),
+           headers[i].want, headers[i].header);
+    }
+
+    is(verify(test_token_hmac(secret, sizeof(secret), "HS256",
+                              test_print("{\"alg\":\"HS256\",\"kid\":\"%01024d"
+                                         "\"}", 0), CLAIMS), jwks, ALL),
+       NOKEY, "kid of 1024 bytes");
+    is(verify(test_token_hmac(secret, sizeof(secret), "HS256",
+                              test_print("{\"alg\":\"HS256\",\"kid\":\"%01025d"
+                                         "\"}", 0), CLAIMS), jwks, ALL),
+       BAD, "kid of 1025 bytes");
+    is(verify(test_token_hmac(secret, sizeof(secret), "HS256",
+                              test_print("{\"alg\":\"HS256\",\"x\":%s%s}",
+                                         test_print("%04000d", 0),
+                                         test_print("%04000d", 0)), CLAIMS),
+              jwks, ALL),
+       BAD, "header of more than 8192 bytes of text");
+}
+
+
+static char *
+deep(size_t n)
+{
+    char  *text;
+
+    text = test_keep(malloc(2 * n + 1));
+
+    ngx_memset(text, '[', n);
+    ngx_memset(text + n, ']', n);
+    text[2 * n] = '\0';
+
+    return text;
+}
+
+
+static void
+test_structure(void)
+{
+    char              *good, *input, *jwks, *signature, *big;
+    size_t             len;
+    u_char             secret[32];
+    ngx_uint_t         i, wrong;
+    ngx_apigw_jwks_t  *set;
+
+    static const char *const  broken[] = {
+        "", ".", "..", "...", "a", "a.b", ".a.b", "a..b", "a.b.", "e30.e30",
+        "e30.e30.e30.e30", "e30.e30.e30.e30.e30", "e30.e30.e30.",
+        ".e30.e30.e30",
+        "{\"payload\":\"e30\",\"signatures\":[]}"
+    };
+
+    ngx_memset(secret, 0x55, sizeof(secret));
+    jwks = test_print("{\"kty\":\"oct\",\"k\":\"%s\"}",
+                      test_base64(secret, sizeof(secret)));
+    set = keys(jwks);
+
+    good = test_token_hmac(secret, sizeof(secret), "HS256",
+                           "{\"alg\":\"HS256\"}", CLAIMS);
+    len = strlen(good);
+
+    for (i = 0; i < sizeof(broken) / sizeof(char *); i++) {
+        is(verify(broken[i], jwks, ALL), BAD, test_print("\"%s\"", broken[i]));
+    }
+
+    is(verify(good, jwks, ALL), OK, "the good one");
+    is(verify(test_print(" %s", good), jwks, ALL), BAD, "a space before");
+    is(verify(test_print("%s ", good), jwks, ALL), BAD, "a space behind");
+    is(verify(test_print("%s\n", good), jwks, ALL), BAD, "a newline behind");
+    is(verify(test_print("%s=", good), jwks, ALL), BAD, "padding");
+    is(verify(test_print("%s.", good), jwks, ALL), BAD, "a dot behind");
+    is(verify(test_print(".%s", good), jwks, ALL), BAD, "a dot before");
+    is(verify_set(good, len + 1, set, ALL), BAD, "a NUL behind");
+
+    wrong = 0;
+
+    for (i = 0; i < len; i++) {
+        if (verify_set(good, i, set, ALL) == OK) {
+            wrong++;
+        }
+    }
+
+    ok(wrong == 0, "nothing shorter is right");
+
+    signature = strrchr(good, '.');
+    input = test_print("%.*s", (int) (signature - good), good);
+
+    is(verify(test_print("%s.", input), jwks, ALL), BAD, "no signature");
+    (void) ngx_apigw_base64_decode(secret, (u_char *) signature + 1, 43);
+    is(verify(test_join(input, secret, 31), jwks, ALL), BADSIG,
+       "a byte of the signature less");
+    is(verify(test_join(input, secret, 32), jwks, ALL), OK, "not a byte less");
+    ngx_memset(secret, 0x55, sizeof(secret));
+    is(verify(test_print("%sAA", good), jwks, ALL), BAD, "a digit too many");
+    is(verify(test_print("%s.%s", input,
+                         test_base64("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+                                     "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32)),
+              jwks, ALL),
+       BADSIG, "a signature of zeroes");
+
+    /* limits */
+
+    big = test_print("{\"x\":\"%049200d\"}", 0);
+    is(verify(test_token_hmac(secret, sizeof(secret), "HS256",
+                              "{\"alg\":\"HS256\"}", big), jwks, ALL),
+       BAD, "more than 65536 bytes");
+
+    big = test_print("{\"x\":\"%048000d\"}", 0);
+    is(verify(test_token_hmac(secret, sizeof(secret), "HS256",
+                              "{\"alg\":\"HS256\"}", big), jwks, ALL),
+       OK, "less");
+
+    is(verify(test_print("%s.%s", input, test_base64(big, 1025)), jwks, ALL),
+       BAD, "a signature of 1025 bytes");
+    is(verify(test_print("%s.%s", input, test_base64(big, 1024)), jwks, ALL),
+       BADSIG, "a signature of 1024 bytes");
+
+    is(verify(test_token_hmac(secret, sizeof(secret), "HS256",
+                              test_print("{\"alg\":\"HS256\",\"x\":%s}",
+                                         deep(3000)), CLAIMS), jwks, ALL),
+       BAD, "3000 arrays in the header");
+
+    ngx_apigw_jwks_free(set);
+}
+
+
+/* The public key, in any form, as a secret. */
+
+static void
+test_confusion(void)
+{
+    BIO         *bio;
+    char        *pem, *jwks, *token;
+    long         len;
+    u_char      *der;
+    size_t       n, m;
+    test_key_t   rsa, ec;
+    u_char       modulus[256], point[65];
+
+    rsa = test_keygen("2048");
+    ec = test_keygen("P-256");
+
+    jwks = test_print("{\"keys\":[%s,%s]}",
+                      test_jwk(&rsa, ",\"kid\":\"a\""),
+                      test_jwk(&ec, ",\"kid\":\"b\""));
+
+    bio = BIO_new(BIO_s_mem());
+    (void) PEM_write_bio_PUBKEY(bio, rsa.pkey);
+    len = BIO_get_mem_data(bio, &pem);
+    pem = test_print("%.*s", (int) len, pem);
+    BIO_free(bio);
+
+    token = test_token_hmac(pem, len, "HS256",
+                            "{\"alg\":\"HS256\",\"kid\":\"a\"}", CLAIMS);
+    is(verify(token, jwks, ALL), NOALG, "HS256 with the PEM text");
+
+    token = test_token_hmac(pem, len, "HS256", "{\"alg\":\"HS256\"}", CLAIMS);
+    is(verify(token, jwks, ALL), NOKEY, "the same without kid");
+    is(verify(token, pem, ALL), NOKEY, "the same for a PEM file");
+
+    token = test_token_hmac(pem, len, "HS256",
+                            "{\"alg\":\"RS256\",\"kid\":\"a\"}", CLAIMS);
+    is(verify(token, jwks, ALL), BADSIG, "the same as RS256");
+
+    der = NULL;
+    n = i2d_PUBKEY(rsa.pkey, &der);
+    is(verify(test_token_hmac(der, n, "HS256",
+                              "{\"alg\":\"HS256\",\"kid\":\"a\"}", CLAIMS),
+              jwks, ALL),
+       NOALG, "HS256 with the DER");
+    OPENSSL_free(der);
+
+    n = ngx_apigw_base64_decode(modulus,
+                                (u_char *) test_number(rsa.pkey, "n", 0), 342);
+    is(verify(test_token_hmac(modulus, n, "HS256",
+                              "{\"alg\":\"HS256\",\"kid\":\"a\"}", CLAIMS),
+              jwks, ALL),
+       NOALG, "HS256 with the modulus");
+
+    if (EVP_PKEY_get_octet_string_param(ec.pkey, "pub", point, sizeof(point),
+                                        &m)
+        != 1)
+    {
+        abort();
+    }
+
+    is(verify(test_token_hmac(point, m, "HS256",
+                              "{\"alg\":\"HS256\",\"kid\":\"b\"}", CLAIMS),
+              jwks, ALL),
+       NOALG, "HS256 with the point");
+}
+
+
+/* A key that says what it is for is for nothing else. */
+
+static void
+test_own_alg(void)
+{
+    char        *jwks;
+    test_key_t   rsa;
+    ngx_uint_t   i;
+
+    static const char *const  others[] = {
+        "RS256", "RS384", "PS256", "PS384", "PS512"
+    };
+
+    rsa = test_keygen("2048");
+    jwks = test_jwk(&rsa, ",\"kid\":\"a\",\"alg\":\"RS512\"");
+
+    is(verify(test_token(&rsa, "RS512", "{\"alg\":\"RS512\"}", CLAIMS), jwks,
+              ALL), OK, "a key for RS512");
+
+    for (i = 0; i < 5; i++) {
+        is(verify(test_token(&rsa, others[i],
+                             test_print("{\"alg\":\"%s\",\"kid\":\"a\"}",
+                                        others[i]), CLAIMS), jwks, ALL),
+           NOALG, test_print("and a token of %s", others[i]));
+    }
+
+    is(verify(test_token(&rsa, "RS256", "{\"alg\":\"RS512\"}", CLAIMS), jwks,
+              ALL), BADSIG, "RS256 that calls itself RS512");
+    is(verify(test_token(&rsa, "PS512", "{\"alg\":\"RS512\"}", CLAIMS), jwks,
+              ALL), BADSIG, "PS512 that calls itself RS512");
+}
+
+
+/* Signatures that are no numbers of the group, or in another form. */
+
+static void
+test_ecdsa(void)
+{
+    char        *jwks, *input;
+    size_t       len;
+    u_char       sig[200], wrong[200];
+    BIGNUM      *n, *r;
+    EC_GROUP    *group;
+    test_key_t   ec, other;
+
+    ec = test_keygen("P-256");
+    other = test_keygen("P-384");
+    jwks = test_jwk(&ec, "");
+
+    input = test_input("{\"alg\":\"ES256\"}", CLAIMS);
+    len = test_signature(&ec, "ES256", input, sig);
+
+    is(verify(test_join(input, sig, len), jwks, ALL), OK, "ES256");
+
+    ngx_memcpy(wrong, sig, len);
+    ngx_memzero(wrong, 32);
+    is(verify(test_join(input, wrong, len), jwks, ALL), BADSIG, "r is 0");
+
+    ngx_memcpy(wrong, sig, len);
+    ngx_memzero(wrong + 32, 32);
+    is(verify(test_join(input, wrong, len), jwks, ALL), BADSIG, "s is 0");
+
+    ngx_memzero(wrong, 64);
+    is(verify(test_join(input, wrong, len), jwks, ALL), BADSIG, "both are 0");
+
+    group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+    n = BN_dup(EC_GROUP_get0_order(group));
+    EC_GROUP_free(group);
+
+    ngx_memcpy(wrong, sig, len);
+    (void) BN_bn2binpad(n, wrong, 32);
+    is(verify(test_join(input, wrong, len), jwks, ALL), BADSIG, "r is n");
+
+    ngx_memcpy(wrong, sig, len);
+    (void) BN_bn2binpad(n, wrong + 32, 32);
+    is(verify(test_join(input, wrong, len), jwks, ALL), BADSIG, "s is n");
+
+    /* n + r takes a 33rd byte, which a form with fixed sizes has no room for */
+
+    r = BN_bin2bn(sig, 32, NULL);
+    (void) BN_add(r, r, n);
+
+    ngx_memzero(wrong, sizeof(wrong));
+    (void) BN_bn2binpad(r, wrong, 33);
+    ngx_memcpy(wrong + 34, sig + 32, 32);
+    is(verify(test_join(input, wrong, 66), jwks, ALL), BADSIG,
+       "n + r in 33 bytes");
+
+    BN_free(r);
+    BN_free(n);
+
+    ngx_memset(wrong, 0xff, 64);
+    is(verify(test_join(input, wrong, 64), jwks, ALL), BADSIG,
+       "both are 2^256 - 1");
+
+    len = ngx_apigw_jws_der(wrong, &(ngx_str_t) { 64, sig });
+    is(verify(test_join(input, wrong, len), jwks, ALL), BADSIG, "DER");
+
+    is(verify(test_join(input, sig, 63), jwks, ALL), BADSIG, "a byte less");
+
+    ngx_memcpy(wrong + 1, sig, 64);
+    wrong[0] = 0;
+    is(verify(test_join(input, wrong, 65), jwks, ALL), BADSIG, "a byte more");
+
+    /* the curve is the key's, not the token's */
+
+    is(verify(test_token(&other, "ES384", "{\"alg\":\"ES256\"}", CLAIMS),
+              test_jwk(&other, ""), ALL),
+       NOKEY, "ES256 by a key of P-384");
+    is(verify(test_token(&ec, "ES256", "{\"alg\":\"ES384\"}", CLAIMS), jwks,
+              ALL),
+       NOKEY, "ES384 by a key of P-256");
+}
+
+
+/* Integers of every length, so that both forms of DER's length occur. */
+
+static void
+test_der(void)
+{
+    u_char         der[NGX_APIGW_JWS_DER_MAX], sig[132];
+    size_t         n, i, len, size;
+    ECDSA_SIG     *parsed;
+    ngx_str_t      text;
+    ngx_uint_t     wrong, made;
+    const u_char  *p;
+
+    static const size_t  sizes[] = { 32, 48, 66 };
+
+    wrong = 0;
+    made = 0;
+
+    for (n = 0; n < 3; n++) {
+        size = sizes[n];
+
+        for (i = 0; i < size * size; i++) {
+
+            ngx_memset(sig, 0x80 >> (i & 1), sizeof(sig));
+            ngx_memzero(sig, i % size);
+            ngx_memzero(sig + size, i / size);
+
+            text.data = sig;
+            text.len = 2 * size;
+            len = ngx_apigw_jws_der(der, &text);
+
+            p = der;
+            parsed = d2i_ECDSA_SIG(NULL, &p, (long) len);
+
+            if (parsed == NULL || p != der + len) {
+                wrong++;
+
+            } else {
+                u_char  back[132];
+
+                (void) BN_bn2binpad(ECDSA_SIG_get0_r(parsed), back,
+                                    (int) size);
+                (void) BN_bn2binpad(ECDSA_SIG_get0_s(parsed), back + size,
+                                    (int) size);
+                wrong += ngx_memcmp(back, sig, 2 * size) != 0;
+                made++;
+            }
+
+            ECDSA_SIG_free(parsed);
+        }
+    }
+
+    ERR_clear_error();
+
+    ok(wrong == 0 && made > 7000, "signatures in DER, %lu of them",
+       (u_long) made);
+}
+
+
+static void
+test_eddsa(void)
+{
+    char        *jwks, *input;
+    size_t       len, i;
+    u_char       sig[128], wrong[128];
+    ngx_uint_t   carry;
+    test_key_t   key;
+
+    /* the order of the group, little-endian */
+
+    static const u_char  order[32] = {
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58,
+        0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x10
+    };
+
+    key = test_keygen("Ed25519");
+    jwks = test_jwk(&key, "");
+    input = test_input("{\"alg\":\"EdDSA\"}", CLAIMS);
+    len = test_signature(&key, "EdDSA", input, sig);
+
+    is(verify(test_join(input, sig, len), jwks, ALL), OK, "EdDSA");
+    is(verify(test_join(input, sig, len), jwks, NGX_APIGW_JWA_ED25519), OK,
+       "EdDSA where Ed25519 is allowed");
+    is(verify(test_join(input, sig, len), jwks, NGX_APIGW_JWA_ED448), NOKEY,
+       "EdDSA where Ed448 is allowed");
+
+    ngx_memcpy(wrong, sig, len);
+    carry = 0;
+
+    for (i = 0; i < 32; i++) {
+        carry += wrong[32 + i] + order[i];
+        wrong[32 + i] = (u_char) carry;
+        carry >>= 8;
+    }
+
+    is(verify(test_join(input, wrong, len), jwks, ALL), BADSIG, "S + L");
+
+    ngx_memcpy(wrong + 32, order, 32);
+    is(verify(test_join(input, wrong, len), jwks, ALL), BADSIG, "S is L");
+
+    ngx_memzero(wrong, sizeof(wrong));
+    wrong[0] = 1;
+    is(verify(test_join(input, wrong, 64), jwks, ALL), BADSIG,
+       "the neutral element and 0");
+
+    is(verify(test_join(input, sig, 63), jwks, ALL), BADSIG, "a byte less");
+    is(verify(test_join(input, sig, 65), jwks, ALL), BADSIG, "a byte more");
+}
+
+
+static void
+test_rsa(void)
+{
+    char        *jwks, *input;
+    size_t       len;
+    u_char       sig[300], wrong[300];
+    test_key_t   key;
+
+    key = test_keygen("2048");
+    jwks = test_jwk(&key, "");
+    input = test_input("{\"alg\":\"PS256\"}", CLAIMS);
+    len = test_signature(&key, "PS256", input, sig);
+
+    is(verify(test_join(input, sig, len), jwks, ALL), OK, "PS256");
+    is(verify(test_join(input, sig, 255), jwks, ALL), BADSIG, "a byte less");
+
+    ngx_memzero(wrong, sizeof(wrong));
+    ngx_memcpy(wrong + 1, sig, len);
+    is(verify(test_join(input, wrong, 257), jwks, ALL), BADSIG, "a byte more");
+
+    ngx_memzero(wrong, sizeof(wrong));
+    is(verify(test_join(input, wrong, 256), jwks, ALL), BADSIG, "zero");
+
+    wrong[255] = 1;
+    is(verify(test_join(input, wrong, 256), jwks, ALL), BADSIG, "one");
+
+    ngx_memset(wrong, 0xff, sizeof(wrong));
+    is(verify(test_join(input, wrong, 256), jwks, ALL), BADSIG,
+       "more than the modulus");
+}
+
+
+/* Which keys a token is tried with. */
+
+static void
+test_choice(void)
+{
+    char                *jwks, *list, *token;
+    u_char               mine[32], other[32];
+    ngx_uint_t           i;
+    ngx_apigw_jws_t      jws;
+    ngx_apigw_jwks_t    *sets[3];
+    ngx_apigw_jws_rc_e   rc;
+
+    ngx_memset(mine, 1, 32);
+    ngx_memset(other, 2, 32);
+
+    token = test_token_hmac(mine, 32, "HS256",
+                            "{\"alg\":\"HS256\",\"kid\":\"k\"}", CLAIMS);
+
+#define oct(kid, key)  test_print("{\"kty\":\"oct\"%s,\"k\":\"%s\"}", kid,    \
+                                  test_base64(key, 32))
+#define KID(name)      ",\"kid\":\"" name "\""
+
+    is(verify(token, oct(KID("k"), mine), ALL), OK, "the kid");
+    is(verify(token, oct(KID("x"), mine), ALL), NOKEY, "another kid");
+    is(verify(token, oct("", mine), ALL), OK, "a key without kid");
+    is(verify(token, oct("", other), ALL), BADSIG,
+       "another key without kid");
+
+    jwks = test_print("{\"keys\":[%s,%s]}", oct(KID("k"), other),
+                      oct(KID("x"), mine));
+    is(verify(token, jwks, ALL), BADSIG, "no other key instead");
+
+    jwks = test_print("{\"keys\":[%s,%s]}", oct(KID("k"), other),
+                      oct(KID("k"), mine));
+    is(verify(token, jwks, ALL), OK, "two keys of one kid");
+
+    jwks = test_print("{\"keys\":[%s,%s]}", oct(KID("k"), other),
+                      oct("", mine));
+    is(verify(token, jwks, ALL), OK, "one with and one without");
+
+    token = test_token_hmac(mine, 32, "HS256", "{\"alg\":\"HS256\"}", CLAIMS);
+
+    jwks = test_print("{\"keys\":[%s,%s]}", oct(KID("a"), other),
+                      oct(KID("b"), mine));
+    is(verify(token, jwks, ALL), OK, "no kid in the token");
+
+    /* bounded work */
+
+    list = "";
+
+    for (i = 0; i < NGX_APIGW_JWS_TRIES; i++) {
+        list = test_print("%s%s,", list,
+                          oct(test_print(",\"kid\":\"%lu\"", (u_long) i),
+                              other));
+    }
+
+    is(verify(token, test_print("{\"keys\":[%s%s]}", list,
+                                oct(KID("zz"), mine)), ALL),
+       BADSIG, "the ninth key is not tried");
+
+    /* several sets */
+
+    token = test_token_hmac(mine, 32, "HS256",
+                            "{\"alg\":\"HS256\",\"kid\":\"k\"}", CLAIMS);
+
+    sets[0] = keys(oct(KID("a"), other));
+    sets[1] = keys(oct(KID("k"), mine));
+    sets[2] = keys(oct(KID("k"), other));
+
+    (void) ngx_apigw_jws_parse(&jws, (u_char *) token, strlen(token));
+    rc = ngx_apigw_jws_verify(verifier, &jws, sets, 3, ALL);
+    ok(rc == OK && jws.key == &sets[1]->keys[0], "the second of three sets");
+
+    rc = ngx_apigw_jws_verify(verifier, &jws, sets, 1, ALL);
+    is(rc, NOKEY, "the first one alone");
+
+    rc = ngx_apigw_jws_verify(verifier, &jws, sets, 0, ALL);
+    is(rc, NOKEY, "none");
+
+    ngx_apigw_jws_clear(&jws);
+
+    for (i = 0; i < 3; i++) {
+        ngx_apigw_jwks_free(sets[i]);
+    }
+
+#undef oct
+#undef KID
+}
+
+
+static void
+test_typ(void)
+{
+    ngx_uint_t       i;
+    ngx_apigw_jws_t  jws;
+
+    static const struct {
+        const char  *typ;
+        const char  *type;
+        ngx_uint_t   same;
+    } types[] = {
+        { "JWT", "JWT", 1 },
+        { "jwt", "JWT", 1 },
+        { "at+jwt", "at+jwt", 1 },
+        { "application/at+jwt", "at+jwt", 1 },
+        { "AT+JWT", "application/at+jwt", 1 },
+        { "Application/AT+JWT", "application/at+jwt", 1 },
+        { "at+jw", "at+jwt", 0 },
+        { "at+jwtx", "at+jwt", 0 },
+        { "text/at+jwt", "at+jwt", 0 },
+        { "application/", "at+jwt", 0 },
+        { "", "at+jwt", 0 },
+        { NULL, "at+jwt", 0 }
+    };
+
+    ngx_memzero(&jws, sizeof(ngx_apigw_jws_t));
+
+    for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        ngx_str_t  type;
+
+        jws.typ.data = (u_char *) types[i].typ;
+        jws.typ.len = types[i].typ ? strlen(types[i].typ) : 0;
+        type.data = (u_char *) types[i].type;
+        type.len = strlen(types[i].type);
+
+        ok(ngx_apigw_jws_typ(&jws, &type) == types[i].same,
+           "typ \"%s\" and type \"%s\"", types[i].typ ? types[i].typ : "-",
+           types[i].type);
+    }
+}
+
+
+int
+main(void)
+{
+    verifier = ngx_apigw_jws_verifier_create();
+
+    ok(verifier != NULL, "verifier");
+
+    test_vectors();
+    test_algorithms();
+    test_names();
+    test_header();
+    test_structure();
+    test_confusion();
+    test_own_alg();
+    test_ecdsa();
+    test_der();
+    test_eddsa();
+    test_rsa();
+    test_choice();
+    test_typ();
+
+    ngx_apigw_jws_verifier_free(verifier);
+
+    printf("1..%lu\n", (u_long) number);
+
+    return 0;
+}
