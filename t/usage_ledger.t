@@ -167,10 +167,25 @@ is("$quota->{plan} $quota->{used} $quota->{limit} $quota->{granted}",
    'n3 3 3 0', 'show');
 
 ($status, $out) = cli('usage', 'show', '--store', $store, 'limited');
-like($out, qr/^n3 +lifetime +3 +3 +0 +0 +-$/m, 'show: table');
+like($out, qr/^n3 +lifetime +3 +3 +0 +0 +- +-$/m, 'show: table');
+like($out, qr/^n3 +day +3 +100 +97 +0 +\S+T00:00:00Z +\S+T00:00:00Z$/m,
+     'show: since and until');
 
-isnt((cli('usage', 'show', '--store', $store, 'nobody'))[0], 0,
-     'show: nobody');
+for (['show', 'nobody'], ['grant', 'nobody', '+1'], ['reset', 'nobody']) {
+    my ($status, undef, $err) = cli('usage', $_->[0], '--store', $store,
+                                    @$_[1 .. $#$_]);
+    is($status, 1, "$_->[0]: nobody");
+    like($err, qr/"nobody" is unknown/, "$_->[0]: says so");
+}
+
+($status, undef, my $err) = cli('usage', 'grant', '--store', $store, '--per',
+                                'week', 'limited', '+2');
+is($status, 1, 'grant: a quota that is not there');
+like($err, qr/"limited" has no such counter/, 'grant: says so');
+
+($status, undef, $err) = cli('usage', 'grant', '--store', $store, '--since',
+                             'noon', 'limited', '+2');
+is($status, 2, 'grant: not a time');
 
 my @grant = cli('usage', 'grant', '--store', $store, 'limited', '+2');
 isnt($grant[0], 0, 'grant: two quotas');
@@ -197,6 +212,15 @@ ok($works, 'reset: works');
 my @audit = map { decode_json($_) } split /\n/, $out;
 is_deeply([map { "$_->{action} $_->{consumer} $_->{units}" } @audit],
           ['grant limited 2', 'reset limited 5'], 'audit');
+
+my ($day) = map { $_->{start} } grep { $_->{per} eq 'day' }
+            map { decode_json($_) }
+            split /\n/, (cli('usage', 'show', '--store', $store, '--json',
+                             'limited'))[1];
+is((cli('usage', 'grant', '--store', $store, '--since', $day, 'limited',
+        '+5'))[0], 0, 'grant: by the start of the window');
+like((cli('usage', 'show', '--store', $store, 'limited'))[1],
+     qr/^n3 +day +\d+ +105 +\d+ +5 /m, 'grant: that window');
 
 
 # Completeness under load: reloads and killed workers; what clients were
@@ -308,6 +332,29 @@ SKIP: {
 
     unlink $files[0];
     isnt((cli(@verify))[0], 0, 'verify: a missing first file');
+
+    # damaged records stop nothing, and are told
+
+    is(system($maker, '--damage', $past), 0, 'a damaged store');
+
+    my @from = ('--from', strftime('%Y-%m-%d', gmtime(time - 6 * 86400)));
+    my ($failed, $text2, $err) = cli('usage', 'report', '--store', $past,
+                                     '--json', @from);
+
+    is_deeply([map { decode_json($_)->{requests} } split /\n/, $text2],
+              [5, 3, 2], 'report: what is not damaged');
+    is($failed, 1, 'report: the status tells');
+    like($err, qr/^apigw: 2 records are damaged/, 'report: and the message');
+    is((cli('usage', 'report', '--store', $past))[0], 0,
+       'report: not of other days');
+
+    unlink glob "$dir/*";
+    ($failed, undef, $err) = cli(@export);
+    is($failed, 1, 'export: the status tells');
+    like($err, qr/^apigw: 2 records are damaged/m, 'export: and the message');
+    like(join('', map { Apigw::Nginx::slurp($_) } glob "$dir/usage-*"),
+         qr/^\{"consumer":"broken",.*"damaged":1\}\n/m, 'export: and the file');
+    is((cli(@verify))[0], 0, 'verify: that file too');
 }
 
 sub write_file {

@@ -12,6 +12,7 @@
 typedef struct {
     ngx_apigw_cli_usage_conf_t  *conf;
     ngx_uint_t                   month;
+    ngx_uint_t                   damaged;
     struct ngx_apigw_cli_usage_line_s  *lines;
     size_t                       n;
     size_t                       size;
@@ -25,6 +26,7 @@ typedef struct ngx_apigw_cli_usage_line_s {
 } ngx_apigw_cli_usage_line_t;
 
 
+static uint32_t ngx_apigw_cli_usage_key_day(const MDB_val *key);
 static int ngx_apigw_cli_usage_collect(void *data,
     const ngx_apigw_ledger_info_t *info, const ngx_apigw_ledger_row_t *row);
 static ngx_uint_t ngx_apigw_cli_usage_wanted(const ngx_str_t *wanted,
@@ -56,7 +58,9 @@ static void ngx_apigw_cli_usage_cell(ngx_apigw_cli_buf_t *b,
     { "per", "PERIOD", "the quota of hour, day, week, month or lifetime",     \
       ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(per) },            \
     { "plan", "NAME", "the plan, or rather its family",                       \
-      ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(plan) }
+      ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(plan) },           \
+    { "since", "TIME", "the window that began then",                          \
+      ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(since) }
 
 
 static const ngx_apigw_cli_option_t  ngx_apigw_cli_usage_report_options[] = {
@@ -200,7 +204,7 @@ ngx_apigw_cli_usage_failed(int rc)
 
 int
 ngx_apigw_cli_usage_walk(ngx_apigw_store_t *store, uint32_t from, uint32_t to,
-    ngx_apigw_cli_usage_pt entry, void *data)
+    ngx_apigw_cli_usage_pt entry, void *data, ngx_uint_t *damaged)
 {
     int                         rc;
     u_char                      first[4];
@@ -242,27 +246,60 @@ ngx_apigw_cli_usage_walk(ngx_apigw_store_t *store, uint32_t from, uint32_t to,
             break;
         }
 
+        if (ngx_apigw_cli_usage_key_day(&key) > to) {
+            break;
+        }
+
         if (ngx_apigw_ledger_key_decode(&info, &key) != NGX_OK) {
-            rc = NGX_APIGW_STORE_EFORMAT;
-            break;
+            (*damaged)++;
+            continue;
         }
 
-        if (info.day > to) {
-            break;
+        if (ngx_apigw_ledger_decode(&record, &value) != 0) {
+            (*damaged)++;
+            rc = entry(data, &info, NULL);
+            continue;
         }
 
-        rc = ngx_apigw_ledger_decode(&record, &value);
-
-        if (rc == 0) {
-            ngx_apigw_ledger_sum(&record, &row);
-            rc = entry(data, &info, &row);
-        }
+        ngx_apigw_ledger_sum(&record, &row);
+        rc = entry(data, &info, &row);
     }
 
     mdb_cursor_close(cursor);
     ngx_apigw_store_read_end(store);
 
     return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+
+/* Of any key, as the store sorts them. */
+
+static uint32_t
+ngx_apigw_cli_usage_key_day(const MDB_val *key)
+{
+    u_char      *p;
+    uint32_t     day;
+    ngx_uint_t   i;
+
+    p = key->mv_data;
+
+    for (i = 0, day = 0; i < 4; i++) {
+        day = day << 8 | (i < key->mv_size ? p[i] : 0);
+    }
+
+    return day;
+}
+
+
+int
+ngx_apigw_cli_usage_damaged(ngx_uint_t damaged)
+{
+    if (damaged == 0) {
+        return NGX_APIGW_CLI_DONE;
+    }
+
+    return ngx_apigw_cli_error("%u records are damaged, what they had is "
+                               "missing", (unsigned) damaged);
 }
 
 
@@ -369,7 +406,8 @@ ngx_apigw_cli_usage_report(ngx_apigw_cli_t *cli)
     }
 
     rc = ngx_apigw_cli_usage_walk(store, from, to,
-                                  ngx_apigw_cli_usage_collect, &report);
+                                  ngx_apigw_cli_usage_collect, &report,
+                                  &report.damaged);
 
     ngx_apigw_store_close(store);
 
@@ -384,7 +422,11 @@ ngx_apigw_cli_usage_report(ngx_apigw_cli_t *cli)
 
     free(report.lines);
 
-    return rc;
+    if (rc != NGX_APIGW_CLI_DONE) {
+        return rc;
+    }
+
+    return ngx_apigw_cli_usage_damaged(report.damaged);
 }
 
 
@@ -396,8 +438,9 @@ ngx_apigw_cli_usage_collect(void *data, const ngx_apigw_ledger_info_t *info,
 
     ngx_apigw_cli_usage_line_t  *line;
 
-    if (!ngx_apigw_cli_usage_wanted(&report->conf->consumer, info,
-                                    NGX_APIGW_LEDGER_CONSUMER)
+    if (row == NULL
+        || !ngx_apigw_cli_usage_wanted(&report->conf->consumer, info,
+                                       NGX_APIGW_LEDGER_CONSUMER)
         || !ngx_apigw_cli_usage_wanted(&report->conf->plan, info,
                                        NGX_APIGW_LEDGER_PLAN)
         || !ngx_apigw_cli_usage_wanted(&report->conf->api, info,

@@ -28,6 +28,7 @@ typedef struct {
     ngx_str_t            plan;
     ngx_str_t            api;
     ngx_str_t            per;
+    ngx_str_t            since;
     ngx_str_t            dir;
     ngx_uint_t           detail;
     ngx_uint_t           csv;
@@ -35,7 +36,10 @@ typedef struct {
 } ngx_apigw_cli_usage_conf_t;
 
 
-/* Called for every entry of the ledger; what it returns but 0 ends the walk. */
+/*
+ * Called for every entry of the ledger, without a row if it is damaged; what
+ * it returns but 0 ends the walk.
+ */
 
 typedef int (*ngx_apigw_cli_usage_pt)(void *data,
     const ngx_apigw_ledger_info_t *info, const ngx_apigw_ledger_row_t *row);
@@ -52,10 +56,18 @@ typedef int (*ngx_apigw_cli_usage_pt)(void *data,
 
 ngx_apigw_store_t *ngx_apigw_cli_usage_open(ngx_apigw_cli_t *cli, int *rc);
 
-/* Entries of days from .. to, both included; 0 or a code of the store. */
+/*
+ * Entries of days from .. to, both included; 0 or a code of the store.  Counts
+ * the damaged ones, also those whose names cannot be read.
+ */
 
 int ngx_apigw_cli_usage_walk(ngx_apigw_store_t *store, uint32_t from,
-    uint32_t to, ngx_apigw_cli_usage_pt entry, void *data);
+    uint32_t to, ngx_apigw_cli_usage_pt entry, void *data,
+    ngx_uint_t *damaged);
+
+/* Says so, if there are any; the status of the command. */
+
+int ngx_apigw_cli_usage_damaged(ngx_uint_t damaged);
 
 /* "2026-01-02" of a day, and back; NGX_ERROR if it is not a date. */
 

@@ -19,7 +19,7 @@
  *     {"day":"2026-01-31","previous":"2026-01-30","sha256":"..."}
  *
  * with the digest of the file before, both null in the first file; then a
- * line for each entry.  The file "chain" has the last day and the digest of
+ * line for each entry, one that is damaged without numbers.  The file "chain" has the last day and the digest of
  * its file, so that the last one cannot be altered or lost unseen either.
  * Days without requests have files, too.
  */
@@ -34,6 +34,7 @@
 
 typedef struct {
     const char           *dir;
+    ngx_uint_t            damaged;
     char                  digest[NGX_APIGW_CLI_EXPORT_HEX];
     uint32_t              day;        /* the last one, if there is a chain */
     unsigned              found:1;
@@ -94,7 +95,9 @@ ngx_apigw_cli_usage_export(ngx_apigw_cli_t *cli)
 
     } else {
         rc = ngx_apigw_cli_usage_walk(store, 0, today - 1,
-                                      ngx_apigw_cli_export_first, &day);
+                                      ngx_apigw_cli_export_first, &day,
+                                      &ex.damaged);
+        ex.damaged = 0;
 
         if (rc != 0 && rc != ECANCELED) {
             ngx_apigw_store_close(store);
@@ -111,7 +114,8 @@ ngx_apigw_cli_usage_export(ngx_apigw_cli_t *cli)
 
     ngx_apigw_store_close(store);
 
-    return rc;
+    return rc == NGX_APIGW_CLI_DONE ? ngx_apigw_cli_usage_damaged(ex.damaged)
+                                    : rc;
 }
 
 
@@ -209,9 +213,13 @@ ngx_apigw_cli_export_row(void *data, const ngx_apigw_ledger_info_t *info,
         ngx_apigw_cli_json_text(b, names[i], &name);
     }
 
-    for (i = 0; i < NGX_APIGW_LEDGER_FIELDS; i++) {
+    for (i = 0; row && i < NGX_APIGW_LEDGER_FIELDS; i++) {
         ngx_apigw_cli_json_number(b, ngx_apigw_ledger_fields[i],
                                   (int64_t) row->n[i]);
+    }
+
+    if (row == NULL) {
+        ngx_apigw_cli_json_number(b, "damaged", 1);
     }
 
     ngx_apigw_cli_buf_puts(b, "}\n");
@@ -236,7 +244,7 @@ ngx_apigw_cli_export_day(ngx_apigw_cli_export_t *ex, ngx_apigw_store_t *store,
     ngx_apigw_cli_buf_puts(&b, line);
 
     rc = ngx_apigw_cli_usage_walk(store, day, day, ngx_apigw_cli_export_row,
-                                  &b);
+                                  &b, &ex->damaged);
 
     if (rc != 0) {
         ngx_apigw_cli_buf_free(&b);

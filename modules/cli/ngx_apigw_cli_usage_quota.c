@@ -36,12 +36,16 @@ typedef struct {
     ngx_apigw_cli_t             *cli;
     ngx_uint_t                   action;
     int64_t                      amount;
-    ngx_uint_t                   found;
+    time_t                       since;
+    ngx_uint_t                   known;     /* the consumer */
     ngx_uint_t                   same;      /* as many match */
 } ngx_apigw_cli_usage_change_t;
 
 
-/* Called for each counter of a consumer whose window has not ended. */
+/*
+ * Called for each counter of a consumer whose window has not ended, without a
+ * record if it is damaged.
+ */
 
 typedef int (*ngx_apigw_cli_usage_counter_pt)(void *data, MDB_cursor *cursor,
     const MDB_val *key, const ngx_apigw_cli_usage_counter_t *counter,
@@ -52,6 +56,8 @@ typedef struct {
     ngx_apigw_cli_buf_t          b;
     ngx_uint_t                   json;
     ngx_uint_t                   n;
+    ngx_uint_t                   known;
+    ngx_uint_t                   damaged;
     time_t                       now;
 } ngx_apigw_cli_usage_show_t;
 
@@ -63,6 +69,9 @@ static ngx_int_t ngx_apigw_cli_usage_counter(
     ngx_apigw_cli_usage_counter_t *counter, const MDB_val *key);
 static ngx_uint_t ngx_apigw_cli_usage_is(
     const ngx_apigw_cli_usage_counter_t *counter, const ngx_str_t *consumer);
+static int ngx_apigw_cli_usage_known(ngx_apigw_store_t *store, MDB_txn *txn,
+    const ngx_str_t *consumer, ngx_uint_t *known);
+static int ngx_apigw_cli_usage_none(ngx_apigw_cli_t *cli, ngx_uint_t known);
 static int64_t ngx_apigw_cli_usage_sum(const ngx_apigw_usage_record_t *record);
 static int ngx_apigw_cli_usage_show_one(void *data, MDB_cursor *cursor,
     const MDB_val *key, const ngx_apigw_cli_usage_counter_t *counter,
@@ -126,11 +135,9 @@ ngx_apigw_cli_usage_counters(ngx_apigw_store_t *store, MDB_txn *txn,
             continue;
         }
 
-        rc = ngx_apigw_usage_decode(&record, &value);
-
-        if (rc == 0) {
-            rc = handler(data, cursor, &key, &counter, &record);
-        }
+        rc = handler(data, cursor, &key, &counter,
+                     ngx_apigw_usage_decode(&record, &value) == 0 ? &record
+                                                                  : NULL);
     }
 
     mdb_cursor_close(cursor);
@@ -144,7 +151,7 @@ ngx_apigw_cli_usage_counter(ngx_apigw_cli_usage_counter_t *counter,
     const MDB_val *key)
 {
     u_char      *p;
-    size_t       len;
+    size_t       len, head;
     ngx_uint_t   i;
 
     if (key->mv_size < 8 + 3) {
@@ -161,16 +168,21 @@ ngx_apigw_cli_usage_counter(ngx_apigw_cli_usage_counter_t *counter,
     counter->flags = *p++;
     len = *p++;
 
-    if (key->mv_size < 8 + 3 + len
+    head = counter->flags & NGX_APIGW_USAGE_START ? 8 + 3 + 4 : 8 + 3;
+
+    if (key->mv_size < head + len
+        || len > NGX_APIGW_PLAN_FAMILY
         || counter->kind >= NGX_APIGW_WINDOW_KINDS)
     {
         return NGX_ERROR;
     }
 
+    p = (u_char *) key->mv_data + head;
+
     counter->family.data = p;
     counter->family.len = len;
     counter->consumer.data = p + len;
-    counter->consumer.len = key->mv_size - 8 - 3 - len;
+    counter->consumer.len = key->mv_size - head - len;
 
     return NGX_OK;
 }
@@ -189,6 +201,86 @@ ngx_apigw_cli_usage_is(const ngx_apigw_cli_usage_counter_t *counter,
 
     return len == counter->consumer.len
            && ngx_memcmp(name, counter->consumer.data, len) == 0;
+}
+
+
+/* Whether anything of the consumer was counted, at any time. */
+
+static int
+ngx_apigw_cli_usage_known(ngx_apigw_store_t *store, MDB_txn *txn,
+    const ngx_str_t *consumer, ngx_uint_t *known)
+{
+    int                             rc;
+    u_char                          name[NGX_APIGW_LEDGER_NAME];
+    size_t                          rest, len;
+    MDB_val                         key, value;
+    MDB_cursor                     *cursor;
+    ngx_uint_t                      i;
+    ngx_apigw_ledger_info_t         info;
+    ngx_apigw_cli_usage_counter_t   counter;
+
+    static const ngx_uint_t  dbs[] = {
+        NGX_APIGW_USAGE_COUNTERS, NGX_APIGW_USAGE_LEDGER
+    };
+
+    *known = 0;
+
+    for (i = 0; i < 2 && !*known; i++) {
+        rc = mdb_cursor_open(txn, ngx_apigw_store_db(store, dbs[i]), &cursor);
+
+        if (rc != 0) {
+            return rc;
+        }
+
+        while (!*known
+               && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
+        {
+            if (dbs[i] == NGX_APIGW_USAGE_COUNTERS) {
+                *known = ngx_apigw_cli_usage_counter(&counter, &key) == NGX_OK
+                         && ngx_apigw_cli_usage_is(&counter, consumer);
+                continue;
+            }
+
+            if (ngx_apigw_ledger_key_decode(&info, &key) != NGX_OK) {
+                continue;
+            }
+
+            rest = key.mv_size - 4 - NGX_APIGW_LEDGER_NAMES - info.lens[0];
+
+            if (rest > NGX_APIGW_LEDGER_NAME - NGX_APIGW_LEDGER_PART) {
+                continue;
+            }
+
+            len = ngx_apigw_plan_shorten(name, NGX_APIGW_LEDGER_NAME - rest,
+                                         consumer);
+
+            *known = len == info.lens[NGX_APIGW_LEDGER_CONSUMER]
+                     && ngx_memcmp(name, info.names, len) == 0;
+        }
+
+        mdb_cursor_close(cursor);
+
+        if (rc != 0 && rc != MDB_NOTFOUND) {
+            return rc;
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+ngx_apigw_cli_usage_none(ngx_apigw_cli_t *cli, ngx_uint_t known)
+{
+    if (!known) {
+        return ngx_apigw_cli_error("consumer \"%.*s\" is unknown: nothing of "
+                                   "it was ever counted",
+                                   ngx_apigw_cli_str(&cli->args[0]));
+    }
+
+    return ngx_apigw_cli_error("consumer \"%.*s\" has no such counter in a "
+                               "window of this moment",
+                               ngx_apigw_cli_str(&cli->args[0]));
 }
 
 
@@ -235,6 +327,12 @@ ngx_apigw_cli_usage_show(ngx_apigw_cli_t *cli)
     if (rc == 0) {
         rc = ngx_apigw_cli_usage_counters(store, txn, cli->now, &cli->args[0],
                                           ngx_apigw_cli_usage_show_one, &show);
+
+        if (rc == 0 && show.n == 0) {
+            rc = ngx_apigw_cli_usage_known(store, txn, &cli->args[0],
+                                           &show.known);
+        }
+
         ngx_apigw_store_read_end(store);
     }
 
@@ -244,10 +342,8 @@ ngx_apigw_cli_usage_show(ngx_apigw_cli_t *cli)
         return ngx_apigw_cli_usage_failed(rc);
     }
 
-    if (show.n == 0) {
-        return ngx_apigw_cli_error("consumer \"%.*s\" has no counter in a "
-                                   "window of this moment",
-                                   ngx_apigw_cli_str(&cli->args[0]));
+    if (show.n == 0 && show.damaged == 0) {
+        return ngx_apigw_cli_usage_none(cli, show.known);
     }
 
     if (ngx_apigw_cli_flush(&show.b) != NGX_OK) {
@@ -256,7 +352,7 @@ ngx_apigw_cli_usage_show(ngx_apigw_cli_t *cli)
 
     ngx_apigw_cli_buf_free(&show.b);
 
-    return NGX_APIGW_CLI_DONE;
+    return ngx_apigw_cli_usage_damaged(show.damaged);
 }
 
 
@@ -267,9 +363,15 @@ ngx_apigw_cli_usage_show_one(void *data, MDB_cursor *cursor,
 {
     ngx_apigw_cli_usage_show_t *show = data;
 
-    char        line[256], end[NGX_APIGW_CLI_TIME_TEXT];
+    char        line[256];
+    char        start[NGX_APIGW_CLI_TIME_TEXT], end[NGX_APIGW_CLI_TIME_TEXT];
     ngx_str_t   per;
     ngx_uint_t  shadow;
+
+    if (record == NULL) {
+        show->damaged++;
+        return 0;
+    }
 
     shadow = counter->flags & NGX_APIGW_COUNTER_SHADOW;
 
@@ -299,9 +401,10 @@ ngx_apigw_cli_usage_show_one(void *data, MDB_cursor *cursor,
     }
 
     if (show->n++ == 0) {
-        snprintf(line, sizeof(line), "%-25s%-10s%14s%14s%14s%12s  %s\n",
+        snprintf(line, sizeof(line),
+                 "%-25s%-10s%14s%14s%14s%12s  %-20s  %s\n",
                  "PLAN", "PER", "USED", "LIMIT", "REMAINING", "GRANTED",
-                 "UNTIL");
+                 "SINCE", "UNTIL");
         ngx_apigw_cli_buf_puts(&show->b, line);
     }
 
@@ -326,8 +429,10 @@ ngx_apigw_cli_usage_show_one(void *data, MDB_cursor *cursor,
 
     ngx_apigw_cli_buf_puts(&show->b, line);
 
-    snprintf(line, sizeof(line), "%12lld  %s\n",
+    snprintf(line, sizeof(line), "%12lld  %-20s  %s\n",
              (long long) record->head.grant,
+             counter->kind == NGX_APIGW_WINDOW_LIFETIME
+             ? "-" : ngx_apigw_cli_time_text(record->head.start, start),
              counter->kind == NGX_APIGW_WINDOW_LIFETIME
              ? "-" : ngx_apigw_cli_time_text(counter->end, end));
 
@@ -387,6 +492,15 @@ ngx_apigw_cli_usage_change(ngx_apigw_cli_t *cli, ngx_uint_t action,
                                    "lifetime");
     }
 
+    change.since = -1;
+
+    if (conf->since.data
+        && ngx_apigw_cli_time(&conf->since, cli->now, &change.since) != NGX_OK)
+    {
+        return ngx_apigw_cli_usage(cli, "\"%s\" is not a time",
+                                   conf->since.data);
+    }
+
     store = ngx_apigw_cli_usage_open(cli, &rc);
 
     if (store == NULL) {
@@ -396,7 +510,7 @@ ngx_apigw_cli_usage_change(ngx_apigw_cli_t *cli, ngx_uint_t action,
     change.cli = cli;
     change.action = action;
     change.amount = amount;
-    change.found = 0;
+    change.known = 1;
     change.same = 0;
 
     rc = ngx_apigw_store_write(store, ngx_apigw_cli_usage_change_write,
@@ -405,16 +519,19 @@ ngx_apigw_cli_usage_change(ngx_apigw_cli_t *cli, ngx_uint_t action,
     ngx_apigw_store_close(store);
 
     if (rc == ENOENT) {
-        return ngx_apigw_cli_error("consumer \"%.*s\" has no such counter in "
-                                   "a window of this moment",
-                                   ngx_apigw_cli_str(&cli->args[0]));
+        return ngx_apigw_cli_usage_none(cli, change.known);
     }
 
     if (rc == EEXIST) {
         return ngx_apigw_cli_usage(cli, "consumer \"%.*s\" has %u such "
-                                   "counters, name one with --per and --plan",
+                                   "counters, name one with --per, --plan and "
+                                   "--since",
                                    ngx_apigw_cli_str(&cli->args[0]),
                                    (unsigned) change.same);
+    }
+
+    if (rc == NGX_APIGW_USAGE_EDAMAGED) {
+        return ngx_apigw_cli_error("the record of this counter is damaged");
     }
 
     if (rc != 0) {
@@ -443,7 +560,13 @@ ngx_apigw_cli_usage_change_write(ngx_apigw_store_t *store, MDB_txn *txn,
                                       change);
 
     if (rc == 0 && change->same != 1) {
-        rc = change->same ? EEXIST : ENOENT;
+        rc = EEXIST;
+    }
+
+    if (rc == EEXIST && change->same == 0) {
+        rc = ngx_apigw_cli_usage_known(store, txn, &cli->args[0],
+                                       &change->known);
+        rc = rc == 0 ? ENOENT : rc;
     }
 
     if (rc == 0) {
@@ -486,7 +609,14 @@ ngx_apigw_cli_usage_change_count(void *data, MDB_cursor *cursor,
         return 0;
     }
 
-    change->found = 1;
+    /* nobody knows when the window of a damaged record began */
+
+    if (change->since != -1
+        && (record == NULL || record->head.start != change->since))
+    {
+        return 0;
+    }
+
     change->same++;
 
     return 0;
@@ -513,6 +643,10 @@ ngx_apigw_cli_usage_change_one(void *data, MDB_cursor *cursor,
     }
 
     change->same = before;
+
+    if (record == NULL) {
+        return NGX_APIGW_USAGE_EDAMAGED;
+    }
 
     if (change->action == NGX_APIGW_CLI_USAGE_GRANT) {
         record->head.grant += change->amount;

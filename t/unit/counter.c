@@ -9,7 +9,8 @@
  * at every call; instances that die.  What was admitted is never more than
  * the limit, and all of it is in the store, once.
  *
- * "counter --make DIR" makes a store with a ledger of days long past.
+ * "counter --make DIR" makes a store with a ledger of days long past,
+ * "counter --damage DIR" damages two of its records.
  */
 
 
@@ -528,6 +529,56 @@ make_past(const char *where)
 }
 
 
+/* A value and a name, three days ago. */
+
+static int
+damage_day(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    int                       rc;
+    u_char                    key[NGX_APIGW_LEDGER_MAX];
+    MDB_val                   k, v;
+    ngx_apigw_ledger_info_t   info;
+
+    memset(&info, 0, sizeof(info));
+    info.day = time(NULL) / 86400 - 3;
+    info.lens[0] = 6;
+    memcpy(info.names, "broken", 6);
+
+    k.mv_data = key;
+    k.mv_size = ngx_apigw_ledger_key(key, &info);
+    v.mv_data = "value";
+    v.mv_size = 5;
+
+    rc = mdb_put(txn, ngx_apigw_store_db(store, NGX_APIGW_USAGE_LEDGER), &k,
+                 &v, 0);
+
+    if (rc == 0) {
+        k.mv_size--;
+        rc = mdb_put(txn, ngx_apigw_store_db(store, NGX_APIGW_USAGE_LEDGER),
+                     &k, &v, 0);
+    }
+
+    return rc;
+}
+
+
+static int
+damage_past(const char *where)
+{
+    int                 rc;
+    ngx_apigw_store_t  *store;
+
+    strncpy(directory, where, sizeof(directory) - 1);
+    store = open_store();
+
+    rc = ngx_apigw_store_write(store, damage_day, NULL);
+
+    ngx_apigw_store_close(store);
+
+    return rc != 0;
+}
+
+
 int
 main(int argc, char **argv)
 {
@@ -535,6 +586,10 @@ main(int argc, char **argv)
 
     if (argc == 3 && strcmp(argv[1], "--make") == 0) {
         return make_past(argv[2]);
+    }
+
+    if (argc == 3 && strcmp(argv[1], "--damage") == 0) {
+        return damage_past(argv[2]);
     }
 
     if (mkdtemp(directory) == NULL) {

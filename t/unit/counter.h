@@ -13,7 +13,9 @@
 #define _COUNTER_H_INCLUDED_
 
 
-#include <stdio.h>
+#include <ngx_config.h>
+#include <ngx_core.h>
+
 #include <lmdb.h>
 
 
