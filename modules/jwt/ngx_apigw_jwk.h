@@ -10,6 +10,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include <jansson.h>
+#include <openssl/bio.h>
 #include <openssl/evp.h>
 
 #include "ngx_apigw_jwa.h"
@@ -127,6 +129,30 @@ void ngx_apigw_jwks_free(ngx_apigw_jwks_t *jwks);
 
 ngx_apigw_jwk_t *ngx_apigw_jwks_find(const ngx_apigw_jwks_t *jwks,
     const ngx_str_t *kid, ngx_uint_t *n);
+
+
+/*
+ * What a set is made of: one key, which is zeroed before and has no kid yet.
+ * NGX_OK, NGX_DECLINED if it is for others, NGX_ABORT with a text in *why if
+ * it must not be used, NGX_ERROR without memory.
+ */
+
+ngx_int_t ngx_apigw_jwk_parse(json_t *jwk, ngx_uint_t flags,
+    ngx_apigw_jwk_t *key, const char **why);
+ngx_int_t ngx_apigw_jwk_parse_pem(const u_char *data, size_t len,
+    ngx_apigw_jwk_t *key, const char **why);
+ngx_int_t ngx_apigw_jwk_from_pkey(EVP_PKEY *pkey, ngx_apigw_jwk_t *key,
+    const char **why);
+void ngx_apigw_jwk_clear(ngx_apigw_jwk_t *key);
+
+/* The next public key of a PEM text: NGX_OK, NGX_DONE, NGX_ABORT. */
+
+ngx_int_t ngx_apigw_jwk_pem_next(BIO *bio, EVP_PKEY **pkey,
+    const char **why);
+
+/* Overwrites the private members: what jansson frees keeps its content. */
+
+void ngx_apigw_jwk_wipe(json_t *value);
 
 
 #pragma GCC visibility pop

@@ -15,6 +15,7 @@
 #include "ngx_apigw_base64.c"
 #include "ngx_apigw_jwa.c"
 #include "ngx_apigw_jwk.c"
+#include "ngx_apigw_jwks.c"
 #include "ngx_apigw_jws.c"
 #include "jwt_sign.h"
 
