@@ -38,7 +38,11 @@ sub refuses {
 
     my ($status, $line) = verdict($text, %parts);
 
-    is("$status $line", "1 [emerg] $message", $text =~ s/\s+/ /gr);
+    $text = $parts{http} if $text eq '' && $parts{http};
+
+    ref $message
+        ? like("$status $line", qr/^1 \[emerg\] $message/, $text =~ s/\s+/ /gr)
+        : is("$status $line", "1 [emerg] $message", $text =~ s/\s+/ /gr);
 }
 
 sub accepts {
@@ -274,6 +278,40 @@ refuses("$v1 brownout 5% from 2098-01-01 version=v1;",
 accepts("$old brownout \"5% from 2098-01-01 for=10/hour\" exempt=\$arg_x"
     . " by=\$arg_y;");
 accepts("$old brownout 5% from 2098-01-01T00:00:00Z version=v1;");
+
+# the zone
+
+sub zone { return "$ups api_version_zone $_[0]; api a { $v1 }" }
+
+refuses('', $_->[1], http => zone($_->[0])) for
+    ['zone=z:1m', '"api_version_zone" must have "store" parameter'],
+    ['store=logs/z', '"api_version_zone" must have "zone" parameter'],
+    ['zone=z store=logs/z', 'invalid zone "z", it must be "name:size"'],
+    ['zone=z:x store=logs/z', 'invalid zone size "z:x"'],
+    ['zone=z:8k store=logs/z',
+        'zone "z:8k" is too small, the least is 32k'],
+    ['zone=z:1m store=', 'invalid parameter "store="'],
+    ['zone=z:1m store=logs/z foo=1', 'invalid parameter "foo=1"'],
+    ['zone=z:1m store=logs/z by=x', 'invalid variable name "x"'],
+    ['zone=z:1m store=logs/z by=$nothing_known',
+        'unknown "nothing_known" variable'],
+    (map { ["zone=z:1m store=logs/z flush=$_",
+        qq(invalid parameter "flush=$_")] } '0', '99ms', '61s', 'x', '-1s'),
+    (map { ["zone=z:1m store=logs/z retention=$_",
+        qq(invalid parameter "retention=$_")] } '0', '23h', '70y', 'x'),
+    (map { ["zone=z:1m store=logs/z by=\$uri flush=1s retention=2d $_",
+        qq(duplicate parameter "$_")] }
+        'zone=y:1m', 'store=logs/y', 'by=$uri', 'flush=1s', 'retention=1d'),
+    ['zone=z:1m store=logs/z; api_version_zone zone=y:1m store=logs/y',
+        '"api_version_zone" directive is duplicate'],
+    ['zone=z:1m store=logs/z; limit_req_zone $uri zone=z:1m rate=1r/s',
+        qr/the shared memory zone "z" is already declared for a different/];
+refuses('', '"api_version_zone" directive is not allowed here',
+    server => 'api_publish a; api_version_zone zone=z:1m store=logs/z;',
+    http => "$ups api a { $v1 }");
+accepts('', '', http => zone('zone=z:32k store=logs/z'));
+accepts('', '', http => zone('zone=z:1m store=logs/z by=$http_x flush=100ms'
+    . ' retention=1d'));
 
 
 # A level that says nothing inherits, a level that says something replaces

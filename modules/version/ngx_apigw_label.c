@@ -22,6 +22,21 @@ static const u_char *ngx_apigw_query_byte(const u_char *p,
 static ngx_int_t ngx_apigw_hex(u_char ch);
 
 
+const ngx_str_t  ngx_apigw_sources[NGX_APIGW_SOURCES] = {
+    ngx_null_string,
+    ngx_string("path"),
+    ngx_string("package"),
+    ngx_string("header"),
+    ngx_string("accept"),
+    ngx_string("query"),
+    ngx_string("host"),
+    ngx_string("variable"),
+    ngx_string("default"),
+    ngx_string("nearest"),
+    ngx_string("canary")
+};
+
+
 ngx_uint_t
 ngx_apigw_label_valid(const u_char *p, size_t len)
 {

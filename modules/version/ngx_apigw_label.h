@@ -27,6 +27,8 @@
 
 #define NGX_APIGW_SHARE_ALL     10000   /* 100 %, in steps of 0.01 % */
 
+#define NGX_APIGW_SOURCES       11
+
 
 typedef struct {
     ngx_uint_t           shape;
@@ -35,6 +37,11 @@ typedef struct {
 
 
 #pragma GCC visibility push(hidden)
+
+
+/* What $api_version_source says, by ngx_http_apigw_version_source_e. */
+
+extern const ngx_str_t  ngx_apigw_sources[NGX_APIGW_SOURCES];
 
 
 /*

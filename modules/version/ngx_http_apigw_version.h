@@ -22,7 +22,10 @@
 #define NGX_HTTP_APIGW_VERSION_FIELDS    3
 
 
-/* The places of a request, and what $api_version_source can say. */
+/*
+ * The places of a request, and what $api_version_source can say.  Stores have
+ * these numbers: new ones come last, and into ngx_apigw_sources.
+ */
 
 typedef enum {
     NGX_HTTP_APIGW_VERSION_NONE = 0,
@@ -49,6 +52,7 @@ typedef enum {
 
 typedef struct ngx_http_apigw_version_s      ngx_http_apigw_version_t;
 typedef struct ngx_http_apigw_version_api_s  ngx_http_apigw_version_api_t;
+typedef struct ngx_http_apigw_version_zone_s  ngx_http_apigw_version_zone_t;
 
 
 typedef struct {
@@ -107,6 +111,7 @@ struct ngx_http_apigw_version_s {
     unsigned                         has_uri:1;
     unsigned                         scheme:1;
     unsigned                         block:1;   /* upstream is a name */
+    unsigned                         ends:1;    /* has a date of its end */
 };
 
 
@@ -124,6 +129,7 @@ struct ngx_http_apigw_version_api_s {
     ngx_str_t                        field;     /* "X-API-Version" or empty */
     ngx_str_t                        vary;      /* if no source decided */
     size_t                           longest;   /* name of a source */
+    ngx_apigw_hash_key_t             salt;      /* of no version */
     ngx_http_apigw_version_source_t  optin;
 
     u_char                          *file;
@@ -154,6 +160,8 @@ typedef struct {
 typedef struct {
     ngx_array_t                      apis;      /* of pointers */
     ngx_array_t                      publish;   /* of pointers */
+    ngx_array_t                      helpers;   /* of pointers */
+    ngx_http_apigw_version_zone_t   *zone;      /* NULL: nothing is counted */
     ngx_http_apigw_version_api_t    *api;       /* the block being read */
     ngx_int_t                        index[NGX_HTTP_APIGW_VERSION_VARS];
 } ngx_http_apigw_version_main_conf_t;
@@ -180,6 +188,7 @@ typedef struct {
     unsigned                         deciding:1;
     unsigned                         applied:1;
     unsigned                         sub:1;     /* a subrequest's */
+    unsigned                         counted:1;
 } ngx_http_apigw_version_ctx_t;
 
 
@@ -212,6 +221,8 @@ char *ngx_http_apigw_version_publish(ngx_conf_t *cf, ngx_command_t *cmd,
 
 ngx_int_t ngx_http_apigw_version_header_name(ngx_conf_t *cf,
     ngx_http_apigw_version_source_t *source);
+ngx_int_t ngx_http_apigw_version_variable(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_int_t *index);
 
 
 /* ngx_http_apigw_version_check.c */
@@ -263,6 +274,16 @@ size_t ngx_http_apigw_version_successor_len(
 
 u_char *ngx_http_apigw_version_escape(u_char *p, const u_char *src,
     size_t len);
+
+
+/* ngx_http_apigw_version_zone.c */
+
+char *ngx_http_apigw_version_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_apigw_version_log_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_apigw_version_init_process(ngx_cycle_t *cycle);
+void ngx_http_apigw_version_exit_process(ngx_cycle_t *cycle);
+void ngx_http_apigw_version_exit_master(ngx_cycle_t *cycle);
 
 
 /* ngx_http_apigw_version_catalog.c */

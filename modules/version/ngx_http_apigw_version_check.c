@@ -15,6 +15,8 @@ static ngx_int_t ngx_http_apigw_version_successors(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api);
 static ngx_int_t ngx_http_apigw_version_shares(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api);
+static void ngx_http_apigw_version_salt(ngx_http_apigw_version_api_t *api,
+    ngx_str_t *label, ngx_apigw_hash_key_t *salt);
 static ngx_int_t ngx_http_apigw_version_numbers(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api);
 static ngx_int_t ngx_http_apigw_version_brownouts(ngx_conf_t *cf,
@@ -144,31 +146,20 @@ static ngx_int_t
 ngx_http_apigw_version_shares(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api)
 {
-    u_char                      name[2 * NGX_APIGW_LABEL_LEN + 1], *p;
     ngx_str_t                   text;
     ngx_uint_t                  i, taken;
-    ngx_apigw_hash_t            hash;
-    ngx_apigw_hash_key_t        key;
     ngx_http_apigw_version_t  **version;
 
     taken = 0;
     version = api->versions.elts;
 
+    ngx_str_set(&text, "");
+    ngx_http_apigw_version_salt(api, &text, &api->salt);
+
     for (i = 0; i < api->versions.nelts; i++) {
 
-        /* the same callers on every machine: the salt is no secret */
-
-        key.k[0] = 0;
-        key.k[1] = 0;
-
-        p = ngx_cpymem(name, api->name.data, api->name.len);
-        *p++ = '/';
-        p = ngx_cpymem(p, version[i]->label.data, version[i]->label.len);
-
-        ngx_apigw_hash(&hash, &key, name, p - name);
-
-        version[i]->salt.k[0] = hash.h[0];
-        version[i]->salt.k[1] = hash.h[1];
+        ngx_http_apigw_version_salt(api, &version[i]->label,
+                                    &version[i]->salt);
 
         if (!version[i]->canary) {
             continue;
@@ -223,6 +214,30 @@ ngx_http_apigw_version_shares(ngx_conf_t *cf,
     }
 
     return NGX_OK;
+}
+
+
+/* The same callers on every machine: the salt is no secret. */
+
+static void
+ngx_http_apigw_version_salt(ngx_http_apigw_version_api_t *api,
+    ngx_str_t *label, ngx_apigw_hash_key_t *salt)
+{
+    u_char                name[2 * NGX_APIGW_LABEL_LEN + 1], *p;
+    ngx_apigw_hash_t      hash;
+    ngx_apigw_hash_key_t  key;
+
+    key.k[0] = 0;
+    key.k[1] = 0;
+
+    p = ngx_cpymem(name, api->name.data, api->name.len);
+    *p++ = '/';
+    p = ngx_cpymem(p, label->data, label->len);
+
+    ngx_apigw_hash(&hash, &key, name, p - name);
+
+    salt->k[0] = hash.h[0];
+    salt->k[1] = hash.h[1];
 }
 
 

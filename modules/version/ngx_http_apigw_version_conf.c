@@ -29,8 +29,6 @@ static ngx_uint_t ngx_http_apigw_version_is(ngx_str_t *value,
     const char *name, ngx_str_t *rest);
 static ngx_int_t ngx_http_apigw_version_date(ngx_conf_t *cf,
     ngx_str_t *value, time_t *date);
-static ngx_int_t ngx_http_apigw_version_variable(ngx_conf_t *cf,
-    ngx_str_t *value, ngx_int_t *index);
 static ngx_int_t ngx_http_apigw_version_path_prefix(ngx_conf_t *cf,
     ngx_str_t *value, ngx_str_t *path);
 
@@ -229,6 +227,8 @@ ngx_http_apigw_version_version(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                            &version->label);
         return NGX_CONF_ERROR;
     }
+
+    version->ends = (version->deprecated || version->sunset);
 
     if (!version->canary && (version->by != NGX_ERROR || version->optin)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -1054,7 +1054,7 @@ ngx_http_apigw_version_date(ngx_conf_t *cf, ngx_str_t *value, time_t *date)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_apigw_version_variable(ngx_conf_t *cf, ngx_str_t *value,
     ngx_int_t *index)
 {

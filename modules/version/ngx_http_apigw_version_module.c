@@ -7,6 +7,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_apigw_helper.h"
 #include "ngx_http_apigw_version.h"
 
 
@@ -109,6 +110,13 @@ static ngx_command_t  ngx_http_apigw_version_commands[] = {
       0,
       NULL },
 
+    { ngx_string("api_version_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_apigw_version_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("api_publish"),
       NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_apigw_version_publish,
@@ -149,11 +157,11 @@ ngx_module_t  ngx_http_apigw_version_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_apigw_version_init_process,   /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
-    NULL,                                  /* exit master */
+    ngx_http_apigw_version_exit_process,   /* exit process */
+    ngx_http_apigw_version_exit_master,    /* exit master */
     NGX_MODULE_V1_PADDING
 };
 
@@ -216,23 +224,6 @@ static ngx_http_variable_t  ngx_http_apigw_version_vars[] = {
       NGX_HTTP_APIGW_VERSION_V_PATH, 0, 0 },
 
       ngx_http_null_variable
-};
-
-
-/* in the order of ngx_http_apigw_version_source_e */
-
-static ngx_str_t  ngx_http_apigw_version_sources[] = {
-    ngx_null_string,
-    ngx_string("path"),
-    ngx_string("package"),
-    ngx_string("header"),
-    ngx_string("accept"),
-    ngx_string("query"),
-    ngx_string("host"),
-    ngx_string("variable"),
-    ngx_string("default"),
-    ngx_string("nearest"),
-    ngx_string("canary")
 };
 
 
@@ -674,7 +665,7 @@ ngx_http_apigw_version_text(ngx_http_apigw_version_ctx_t *ctx, uintptr_t data)
         return &ctx->path;
 
     case NGX_HTTP_APIGW_VERSION_V_SOURCE:
-        return &ngx_http_apigw_version_sources[ctx->source];
+        return (ngx_str_t *) &ngx_apigw_sources[ctx->source];
     }
 
     if (ctx->version == NULL) {
@@ -732,6 +723,9 @@ ngx_http_apigw_version_create_main_conf(ngx_conf_t *cf)
         != NGX_OK
         || ngx_array_init(&amcf->publish, cf->pool, 4,
                           sizeof(ngx_http_apigw_version_publish_t *))
+           != NGX_OK
+        || ngx_array_init(&amcf->helpers, cf->pool, 1,
+                          sizeof(ngx_apigw_helper_t *))
            != NGX_OK)
     {
         return NULL;
@@ -822,6 +816,15 @@ ngx_http_apigw_version_filter_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_apigw_version_handler;
+
+    if (amcf->zone) {
+        h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+        if (h == NULL) {
+            return NGX_ERROR;
+        }
+
+        *h = ngx_http_apigw_version_log_handler;
+    }
 
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_apigw_version_header_filter;

@@ -1,0 +1,1018 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_apigw_helper.h"
+#include "ngx_apigw_tally.h"
+#include "ngx_apigw_zone.h"
+#include "ngx_http_apigw_version.h"
+
+
+/*
+ * The zone: who calls which version, counted when a request is over.
+ *
+ * Shared memory holds a header and the table of ngx_apigw_tally.h, made when
+ * the zone is and freed with it; the slab allocator is not used after that.
+ * The slab mutex, which nginx's master releases when its holder dies, guards
+ * inserting, evicting and marking as written; the work under it is bounded by
+ * the 16 slots of two sets.
+ *
+ * Workers never touch the store.  Survives reload: all of it, if name and size
+ * of the zone are unchanged.  Survives restart and kill -9 of everything: what
+ * was flushed.  The helper flushes every interval, a worker and the master
+ * when they exit.
+ */
+
+
+#define NGX_HTTP_APIGW_VERSION_LAYOUT     0x0000000200000001ULL
+
+#define NGX_HTTP_APIGW_VERSION_FLUSH_MIN  100
+#define NGX_HTTP_APIGW_VERSION_FLUSH_MAX  60000
+#define NGX_HTTP_APIGW_VERSION_RETENTION  (400 * 86400)
+#define NGX_HTTP_APIGW_VERSION_REAP       60
+#define NGX_HTTP_APIGW_VERSION_SWEEP      600
+#define NGX_HTTP_APIGW_VERSION_LAST       1000
+
+
+typedef struct {
+    uint64_t                       layout;
+    void                          *table;
+    uint32_t                       sets;
+    uint64_t                       instance;
+    ngx_apigw_hash_key_t           key;       /* of callers */
+    ngx_apigw_helper_guard_t       guard;
+
+    ngx_atomic_t                   lives;
+    ngx_atomic_t                   log_full;
+    ngx_atomic_t                   log_store;
+
+    ngx_atomic_t                   counted;
+    ngx_atomic_t                   lost;
+    ngx_atomic_t                   unnamed;
+    ngx_atomic_t                   evicted;
+    ngx_atomic_t                   flushed;
+    ngx_atomic_t                   store_errors;
+    ngx_atomic_t                   entries;
+    ngx_atomic_t                   used;
+} ngx_http_apigw_version_shctx_t;
+
+
+struct ngx_http_apigw_version_zone_s {
+    ngx_apigw_zone_t               zone;
+    ngx_http_apigw_version_shctx_t  *sh;
+    ngx_slab_pool_t               *shpool;
+    ngx_apigw_tally_table_t        table;
+    ngx_apigw_instance_t          *instance;
+    ngx_apigw_helper_t             helper;
+
+    ngx_int_t                      by;        /* variable or NGX_ERROR */
+    time_t                         retention;
+
+    ngx_http_apigw_version_main_conf_t  *conf;
+
+    /* private to a process */
+
+    ngx_apigw_store_t             *store;
+    ngx_pid_t                      store_pid;
+    ngx_apigw_tally_flush_t        flush;
+    time_t                         reaped;
+    time_t                         swept;
+    unsigned                       described:1;
+    unsigned                       last:1;
+};
+
+
+static char *ngx_http_apigw_version_zone_parameter(ngx_conf_t *cf,
+    ngx_http_apigw_version_zone_t *ctx, ngx_str_t *value);
+static ngx_int_t ngx_http_apigw_version_init_zone(ngx_shm_zone_t *shm_zone,
+    void *data);
+static ngx_int_t ngx_http_apigw_version_keep_zone(
+    ngx_http_apigw_version_zone_t *ctx, ngx_http_apigw_version_zone_t *octx,
+    ngx_log_t *log);
+static ngx_int_t ngx_http_apigw_version_new_zone(ngx_shm_zone_t *shm_zone,
+    ngx_http_apigw_version_zone_t *ctx);
+static ngx_int_t ngx_http_apigw_version_new_instance(
+    ngx_http_apigw_version_zone_t *ctx, ngx_log_t *log);
+static void ngx_http_apigw_version_cleanup(void *data);
+static ngx_int_t ngx_http_apigw_version_collect(ngx_apigw_zone_t *zone,
+    ngx_apigw_emit_pt emit, void *data);
+
+static ngx_uint_t ngx_http_apigw_version_tally(
+    ngx_http_apigw_version_zone_t *ctx, ngx_http_apigw_version_ctx_t *vctx,
+    ngx_str_t *caller);
+static ngx_int_t ngx_http_apigw_version_insert(
+    ngx_http_apigw_version_zone_t *ctx, ngx_apigw_tally_id_t *id,
+    ngx_apigw_tally_info_t *info, uint32_t second);
+
+static ngx_array_t *ngx_http_apigw_version_helpers(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_apigw_version_run(ngx_apigw_helper_t *helper,
+    ngx_log_t *log, ngx_uint_t last);
+static ngx_int_t ngx_http_apigw_version_open(
+    ngx_http_apigw_version_zone_t *ctx, ngx_log_t *log);
+static int ngx_http_apigw_version_step(ngx_http_apigw_version_zone_t *ctx,
+    ngx_uint_t last);
+static void ngx_http_apigw_version_written(void *data,
+    const ngx_apigw_tally_note_t *note);
+static int ngx_http_apigw_version_describe(ngx_apigw_store_t *store,
+    MDB_txn *txn, void *data);
+static int ngx_http_apigw_version_tidy(ngx_http_apigw_version_zone_t *ctx);
+static void ngx_http_apigw_version_store_error(
+    ngx_http_apigw_version_zone_t *ctx, ngx_log_t *log, const char *what,
+    int rc);
+static void ngx_http_apigw_version_damaged(ngx_http_apigw_version_zone_t *ctx,
+    ngx_log_t *log);
+
+
+#define ngx_http_apigw_version_metric(name, help, type)                       \
+    { #name, help, type, offsetof(ngx_http_apigw_version_shctx_t, name) }
+
+
+static const ngx_apigw_metric_t  ngx_http_apigw_version_metrics[] = {
+
+    ngx_http_apigw_version_metric(counted,
+        "Calls counted.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_version_metric(lost,
+        "Calls not counted since the zone was full.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_version_metric(unnamed,
+        "Calls counted without their caller since the zone was full.",
+        NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_version_metric(evicted,
+        "Entries removed from memory for others.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_version_metric(flushed,
+        "Entries written to the store.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_version_metric(store_errors,
+        "Failed operations of the store.", NGX_APIGW_COUNTER),
+
+    ngx_http_apigw_version_metric(entries,
+        "Entries that fit into memory.", NGX_APIGW_GAUGE),
+
+    ngx_http_apigw_version_metric(used,
+        "Entries in memory at the last flush.", NGX_APIGW_GAUGE),
+
+    ngx_apigw_metric_end
+};
+
+
+char *
+ngx_http_apigw_version_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_apigw_version_main_conf_t *amcf = conf;
+
+    char                            *rv;
+    ssize_t                          size;
+    ngx_str_t                       *value, name, s;
+    ngx_uint_t                       i;
+    ngx_shm_zone_t                  *shm_zone;
+    ngx_pool_cleanup_t              *cln;
+    ngx_apigw_helper_t             **hp;
+    ngx_http_apigw_version_zone_t   *ctx;
+
+    if (amcf->zone) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    size = 0;
+    ngx_str_null(&name);
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    ctx = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_version_zone_t));
+
+    if (ctx == NULL || cln == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = ngx_http_apigw_version_cleanup;
+    cln->data = ctx;
+
+    ctx->conf = amcf;
+    ctx->by = NGX_ERROR;
+    ctx->helper.interval = NGX_CONF_UNSET_MSEC;
+    ctx->retention = NGX_CONF_UNSET;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "zone=", 5) == 0) {
+
+            if (name.len) {
+                goto duplicate;
+            }
+
+            s.data = value[i].data + 5;
+            s.len = value[i].len - 5;
+
+            if (ngx_apigw_zone_parse(cf, &s, &name, &size) != NGX_OK) {
+                return NGX_CONF_ERROR;
+            }
+
+            continue;
+        }
+
+        rv = ngx_http_apigw_version_zone_parameter(cf, ctx, &value[i]);
+
+        if (rv == NGX_CONF_ERROR) {
+            return rv;
+        }
+
+        if (rv != NGX_CONF_OK) {
+            goto duplicate;
+        }
+    }
+
+    if (name.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must have \"zone\" parameter", &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ctx->helper.directory.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must have \"store\" parameter", &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_conf_init_msec_value(ctx->helper.interval, 1000);
+    ngx_conf_init_value(ctx->retention, NGX_HTTP_APIGW_VERSION_RETENTION);
+
+    shm_zone = ngx_shared_memory_add(cf, &name, size,
+                                     &ngx_http_apigw_version_module);
+    if (shm_zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_str_set(&ctx->helper.name, "version");
+    ctx->helper.run = ngx_http_apigw_version_run;
+    ctx->helper.data = ctx;
+
+    if (ngx_apigw_helper_add(cf, &ctx->helper) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_apigw_zone_init(&ctx->zone, "version", &shm_zone->shm.name,
+                        ngx_http_apigw_version_collect);
+
+    shm_zone->init = ngx_http_apigw_version_init_zone;
+    shm_zone->data = ctx;
+
+    hp = ngx_array_push(&amcf->helpers);
+    if (hp == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *hp = &ctx->helper;
+    amcf->zone = ctx;
+
+    return NGX_CONF_OK;
+
+duplicate:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "duplicate parameter \"%V\"", &value[i]);
+    return NGX_CONF_ERROR;
+}
+
+
+/* Any parameter but "zone="; returns "" for one that was there before. */
+
+static char *
+ngx_http_apigw_version_zone_parameter(ngx_conf_t *cf,
+    ngx_http_apigw_version_zone_t *ctx, ngx_str_t *value)
+{
+    ngx_int_t  n;
+    ngx_str_t  s;
+
+    if (ngx_strncmp(value->data, "store=", 6) == 0) {
+
+        if (ctx->helper.directory.len) {
+            return "";
+        }
+
+        ctx->helper.directory.data = value->data + 6;
+        ctx->helper.directory.len = value->len - 6;
+
+        if (ctx->helper.directory.len == 0) {
+            goto invalid;
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value->data, "by=", 3) == 0) {
+
+        if (ctx->by != NGX_ERROR) {
+            return "";
+        }
+
+        s.data = value->data + 3;
+        s.len = value->len - 3;
+
+        return ngx_http_apigw_version_variable(cf, &s, &ctx->by) == NGX_OK
+               ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
+    if (ngx_strncmp(value->data, "flush=", 6) == 0) {
+
+        if (ctx->helper.interval != NGX_CONF_UNSET_MSEC) {
+            return "";
+        }
+
+        s.data = value->data + 6;
+        s.len = value->len - 6;
+
+        n = ngx_parse_time(&s, 0);
+
+        if (n < NGX_HTTP_APIGW_VERSION_FLUSH_MIN
+            || n > NGX_HTTP_APIGW_VERSION_FLUSH_MAX)
+        {
+            goto invalid;
+        }
+
+        ctx->helper.interval = (ngx_msec_t) n;
+
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value->data, "retention=", 10) == 0) {
+
+        if (ctx->retention != NGX_CONF_UNSET) {
+            return "";
+        }
+
+        s.data = value->data + 10;
+        s.len = value->len - 10;
+
+        n = ngx_parse_time(&s, 1);
+
+        if (n < NGX_APIGW_TALLY_DAY || n > NGX_MAX_INT32_VALUE) {
+            goto invalid;
+        }
+
+        ctx->retention = n;
+
+        return NGX_CONF_OK;
+    }
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\"", value);
+    return NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_init_zone(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_http_apigw_version_zone_t  *octx = data;
+
+    ngx_http_apigw_version_zone_t  *ctx;
+
+    ctx = shm_zone->data;
+
+    if (octx) {
+        return ngx_http_apigw_version_keep_zone(ctx, octx, shm_zone->shm.log);
+    }
+
+    ctx->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (shm_zone->shm.exists) {
+        ctx->sh = ctx->shpool->data;
+
+        if (ctx->sh == NULL
+            || ctx->sh->layout != NGX_HTTP_APIGW_VERSION_LAYOUT)
+        {
+            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                          "api_version_zone \"%V\" has another layout, stop "
+                          "nginx and start it again", &shm_zone->shm.name);
+            return NGX_ERROR;
+        }
+
+    } else if (ngx_http_apigw_version_new_zone(shm_zone, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->helper.guard = &ctx->sh->guard;
+
+    ngx_apigw_tally_map(&ctx->table, ctx->sh->table, ctx->sh->sets,
+                        &ctx->sh->lives);
+
+    return NGX_OK;
+}
+
+
+/* On live data, and the reload may still fail: nothing is changed there. */
+
+static ngx_int_t
+ngx_http_apigw_version_keep_zone(ngx_http_apigw_version_zone_t *ctx,
+    ngx_http_apigw_version_zone_t *octx, ngx_log_t *log)
+{
+    if (ctx->helper.directory.len != octx->helper.directory.len
+        || ngx_memcmp(ctx->helper.directory.data, octx->helper.directory.data,
+                      octx->helper.directory.len)
+           != 0)
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "api_version_zone \"%V\" uses the store \"%V\" while "
+                      "previously it used \"%V\"; give the zone another name "
+                      "as well", &ctx->zone.name, &ctx->helper.directory,
+                      &octx->helper.directory);
+        return NGX_ERROR;
+    }
+
+    ctx->sh = octx->sh;
+    ctx->shpool = octx->shpool;
+    ctx->table = octx->table;
+    ctx->helper.guard = &ctx->sh->guard;
+
+    ctx->instance = octx->instance;
+
+    if (ctx->instance) {
+        ctx->instance->refs++;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_new_zone(ngx_shm_zone_t *shm_zone,
+    ngx_http_apigw_version_zone_t *ctx)
+{
+    uint32_t                         sets;
+    ngx_http_apigw_version_shctx_t  *sh;
+
+    sh = ngx_slab_calloc(ctx->shpool, sizeof(ngx_http_apigw_version_shctx_t));
+    if (sh == NULL) {
+        return NGX_ERROR;
+    }
+
+    sets = ngx_apigw_tally_sets(ctx->shpool->pfree * ngx_pagesize);
+
+    sh->table = ngx_slab_calloc(ctx->shpool, ngx_apigw_tally_size(sets));
+    sh->sets = sets;
+    sh->entries = (ngx_atomic_uint_t) sets * NGX_APIGW_TALLY_WAYS;
+
+    if (sets == 0 || sh->table == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "api_version_zone \"%V\" is too small",
+                      &shm_zone->shm.name);
+        return NGX_ERROR;
+    }
+
+    if (ngx_apigw_hash_new_key(&sh->key) != NGX_OK) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, ngx_errno,
+                      "api_version_zone \"%V\": no random bytes",
+                      &shm_zone->shm.name);
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_apigw_version_new_instance(ctx, shm_zone->shm.log)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->instance) {
+        sh->instance = ctx->instance->id;
+    }
+
+    sh->layout = NGX_HTTP_APIGW_VERSION_LAYOUT;
+
+    ctx->shpool->log_nomem = 0;
+    ctx->shpool->data = sh;
+    ctx->sh = sh;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_new_instance(ngx_http_apigw_version_zone_t *ctx,
+    ngx_log_t *log)
+{
+    int  rc;
+
+    if (ngx_test_config) {
+        return NGX_OK;
+    }
+
+    ctx->instance = ngx_alloc(sizeof(ngx_apigw_instance_t), log);
+    if (ctx->instance == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_apigw_instance_create(ctx->instance,
+                                   (char *) ctx->helper.directory.data);
+
+    if (rc != 0) {
+        ngx_free(ctx->instance);
+        ctx->instance = NULL;
+
+        ngx_log_error(NGX_LOG_EMERG, log, rc,
+                      "cannot create a file in the store \"%V\"",
+                      &ctx->helper.directory);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* When a cycle ends; the processes that go on have the file open as well. */
+
+static void
+ngx_http_apigw_version_cleanup(void *data)
+{
+    ngx_http_apigw_version_zone_t  *ctx = data;
+
+    if (ctx->store && ctx->store_pid == ngx_pid) {
+        ngx_apigw_store_close(ctx->store);
+        ctx->store = NULL;
+    }
+
+    if (ctx->flush.notes) {
+        ngx_free(ctx->flush.notes);
+        ctx->flush.notes = NULL;
+    }
+
+    if (ctx->instance && --ctx->instance->refs == 0) {
+        (void) close(ctx->instance->fd);
+        ngx_free(ctx->instance);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_collect(ngx_apigw_zone_t *zone, ngx_apigw_emit_pt emit,
+    void *data)
+{
+    ngx_http_apigw_version_zone_t  *ctx;
+
+    ctx = (ngx_http_apigw_version_zone_t *) zone;
+
+    return ngx_apigw_zone_emit(zone, ngx_http_apigw_version_metrics, ctx->sh,
+                               emit, data);
+}
+
+
+ngx_int_t
+ngx_http_apigw_version_log_handler(ngx_http_request_t *r)
+{
+    ngx_str_t                            caller, *name;
+    ngx_http_variable_value_t           *vv;
+    ngx_http_apigw_version_ctx_t        *vctx;
+    ngx_http_apigw_version_zone_t       *ctx;
+    ngx_http_apigw_version_main_conf_t  *amcf;
+
+    if (r != r->main) {
+        return NGX_OK;
+    }
+
+    vctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
+
+    if (vctx == NULL || vctx->sub || !vctx->applied || vctx->counted) {
+        return NGX_OK;
+    }
+
+    vctx->counted = 1;
+
+    amcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_version_module);
+    ctx = amcf->zone;
+    name = NULL;
+
+    if (ctx->by != NGX_ERROR && vctx->version && vctx->version->ends) {
+        vv = ngx_http_get_indexed_variable(r, ctx->by);
+
+        if (vv && !vv->not_found && vv->len) {
+            caller.len = vv->len;
+            caller.data = vv->data;
+            name = &caller;
+        }
+    }
+
+    if (ngx_http_apigw_version_tally(ctx, vctx, name)) {
+        (void) ngx_atomic_fetch_add(&ctx->sh->counted, 1);
+        return NGX_OK;
+    }
+
+    (void) ngx_atomic_fetch_add(&ctx->sh->lost, 1);
+
+    return NGX_OK;
+}
+
+
+/* Returns whether the call could be counted, with or without its caller. */
+
+static ngx_uint_t
+ngx_http_apigw_version_tally(ngx_http_apigw_version_zone_t *ctx,
+    ngx_http_apigw_version_ctx_t *vctx, ngx_str_t *caller)
+{
+    time_t                    now;
+    uint32_t                  day, second;
+    ngx_uint_t                source;
+    ngx_apigw_hash_t          hash, *hp;
+    ngx_apigw_hash_key_t     *salt;
+    ngx_apigw_tally_id_t      id;
+    ngx_apigw_tally_info_t    info;
+
+    now = ngx_time();
+    day = (uint32_t) (now / NGX_APIGW_TALLY_DAY);
+    second = (uint32_t) (now % NGX_APIGW_TALLY_DAY);
+
+    source = vctx->source
+             | (vctx->problem.status ? NGX_APIGW_TALLY_REFUSED : 0);
+
+    salt = vctx->version ? &vctx->version->salt : &vctx->publish->api->salt;
+    hp = NULL;
+
+    if (caller) {
+        ngx_apigw_hash(&hash, &ctx->sh->key, caller->data, caller->len);
+        hp = &hash;
+    }
+
+    for ( ;; ) {
+
+        ngx_apigw_tally_place(&ctx->table, &id, salt, day, source, hp);
+
+        if (ngx_apigw_tally_count(&ctx->table, &id, second) == NGX_OK) {
+            return 1;
+        }
+
+        ngx_apigw_tally_name(&info, day, &vctx->publish->api->name,
+                             vctx->version ? &vctx->version->label : NULL,
+                             source, hp ? caller : NULL);
+
+        if (ngx_http_apigw_version_insert(ctx, &id, &info, second) == NGX_OK) {
+            return 1;
+        }
+
+        if (hp == NULL) {
+            return 0;
+        }
+
+        /* at least that somebody called */
+
+        hp = NULL;
+
+        (void) ngx_atomic_fetch_add(&ctx->sh->unnamed, 1);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_insert(ngx_http_apigw_version_zone_t *ctx,
+    ngx_apigw_tally_id_t *id, ngx_apigw_tally_info_t *info, uint32_t second)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  evicted;
+
+    ngx_shmtx_lock(&ctx->shpool->mutex);
+
+    rc = ngx_apigw_tally_insert(&ctx->table, id, info, second, &evicted);
+
+    ngx_shmtx_unlock(&ctx->shpool->mutex);
+
+    if (evicted) {
+        (void) ngx_atomic_fetch_add(&ctx->sh->evicted, 1);
+    }
+
+    if (rc != NGX_OK && ngx_apigw_log_due(&ctx->sh->log_full)) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "api_version_zone \"%V\" has no room: its entries wait "
+                      "for the store", &ctx->zone.name);
+    }
+
+    return rc;
+}
+
+
+static ngx_array_t *
+ngx_http_apigw_version_helpers(ngx_cycle_t *cycle)
+{
+    ngx_http_apigw_version_main_conf_t  *amcf;
+
+    amcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_apigw_version_module);
+
+    return amcf ? &amcf->helpers : NULL;
+}
+
+
+ngx_int_t
+ngx_http_apigw_version_init_process(ngx_cycle_t *cycle)
+{
+    return ngx_apigw_helper_init_process(cycle,
+                                         ngx_http_apigw_version_helpers);
+}
+
+
+void
+ngx_http_apigw_version_exit_master(ngx_cycle_t *cycle)
+{
+    ngx_apigw_helper_exit_master(cycle, ngx_http_apigw_version_helpers);
+}
+
+
+/*
+ * A worker whose zone was resized or removed by a reload is the last one to
+ * have it: the new helper knows nothing of it.  Nobody else is kept out, as
+ * writing twice is harmless.
+ */
+
+void
+ngx_http_apigw_version_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_int_t             rc;
+    ngx_msec_t            start;
+    ngx_array_t          *list;
+    ngx_apigw_helper_t  **helper;
+
+    if (ngx_process != NGX_PROCESS_WORKER) {
+        return;
+    }
+
+    list = ngx_http_apigw_version_helpers(cycle);
+
+    if (list == NULL || list->nelts == 0) {
+        return;
+    }
+
+    helper = list->elts;
+
+    ngx_time_update();
+    start = ngx_current_msec;
+
+    do {
+        rc = ngx_http_apigw_version_run(helper[0], cycle->log, 1);
+
+        ngx_time_update();
+
+    } while (rc == NGX_AGAIN
+             && ngx_current_msec - start < NGX_HTTP_APIGW_VERSION_LAST);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
+    ngx_uint_t last)
+{
+    int                             rc;
+    ngx_apigw_tally_flush_t        *flush;
+    ngx_http_apigw_version_zone_t  *ctx;
+
+    ctx = helper->data;
+    flush = &ctx->flush;
+
+    if (ngx_http_apigw_version_open(ctx, log) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (flush->notes == NULL) {
+        flush->notes = ngx_alloc(NGX_APIGW_TALLY_BATCH
+                                 * sizeof(ngx_apigw_tally_note_t), log);
+        if (flush->notes == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    flush->store = ctx->store;
+    flush->directory = (char *) ctx->helper.directory.data;
+    flush->instance = ctx->sh->instance;
+    flush->table = &ctx->table;
+
+    if (last && !ctx->last) {
+
+        /* whatever this process was at, now all of the table counts */
+
+        ctx->last = 1;
+        flush->cursor = 0;
+    }
+
+    rc = ngx_http_apigw_version_step(ctx, last);
+
+    (void) ngx_atomic_fetch_add(&ctx->sh->flushed, flush->written);
+    flush->written = 0;
+
+    ngx_http_apigw_version_damaged(ctx, log);
+
+    if (rc == 0 || rc == EAGAIN) {
+        return rc == 0 ? NGX_OK : NGX_AGAIN;
+    }
+
+    flush->cursor = 0;
+
+    ngx_http_apigw_version_store_error(ctx, log, "written", rc);
+
+    return NGX_ERROR;
+}
+
+
+/* The store as this process has it open, which is done at the first use. */
+
+static ngx_int_t
+ngx_http_apigw_version_open(ngx_http_apigw_version_zone_t *ctx, ngx_log_t *log)
+{
+    int  rc;
+
+    if (ctx->store && ctx->store_pid == ngx_pid) {
+        return NGX_OK;
+    }
+
+    ctx->store = NULL;
+
+    rc = ngx_apigw_store_open(&ctx->store,
+                              (char *) ctx->helper.directory.data,
+                              &ngx_apigw_tally_kind);
+
+    if (rc != 0) {
+        ctx->store = NULL;
+        ngx_http_apigw_version_store_error(ctx, log, "opened", rc);
+        return NGX_ERROR;
+    }
+
+    ctx->store_pid = ngx_pid;
+
+    return NGX_OK;
+}
+
+
+static int
+ngx_http_apigw_version_step(ngx_http_apigw_version_zone_t *ctx,
+    ngx_uint_t last)
+{
+    int  rc;
+
+    if (!ctx->described && !last) {
+
+        rc = ngx_apigw_store_write(ctx->store,
+                                   ngx_http_apigw_version_describe, ctx);
+
+        if (rc != 0) {
+            return rc;
+        }
+
+        ctx->described = 1;
+    }
+
+    rc = ngx_apigw_tally_flush(&ctx->flush, ngx_http_apigw_version_written,
+                               ctx);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    ctx->sh->used = ctx->flush.used;
+
+    return last ? 0 : ngx_http_apigw_version_tidy(ctx);
+}
+
+
+static void
+ngx_http_apigw_version_written(void *data, const ngx_apigw_tally_note_t *note)
+{
+    ngx_http_apigw_version_zone_t *ctx = data;
+
+    ngx_shmtx_lock(&ctx->shpool->mutex);
+
+    ngx_apigw_tally_written(&ctx->table, note);
+
+    ngx_shmtx_unlock(&ctx->shpool->mutex);
+}
+
+
+/* Which versions there are and when they end, for reports. */
+
+static int
+ngx_http_apigw_version_describe(ngx_apigw_store_t *store, MDB_txn *txn,
+    void *data)
+{
+    ngx_http_apigw_version_zone_t *ctx = data;
+
+    int                              rc;
+    ngx_str_t                       *next;
+    ngx_uint_t                       i, n;
+    ngx_http_apigw_version_t       **version;
+    ngx_apigw_tally_version_t        v;
+    ngx_http_apigw_version_api_t   **api;
+
+    rc = mdb_drop(txn, ngx_apigw_store_db(store, NGX_APIGW_TALLY_DB_VERSIONS),
+                  0);
+
+    api = ctx->conf->apis.elts;
+
+    for (i = 0; rc == 0 && i < ctx->conf->apis.nelts; i++) {
+
+        version = api[i]->versions.elts;
+
+        for (n = 0; rc == 0 && n < api[i]->versions.nelts; n++) {
+
+            ngx_memzero(&v, sizeof(ngx_apigw_tally_version_t));
+
+            v.format = NGX_APIGW_TALLY_FORMAT;
+            v.since = version[n]->since;
+            v.deprecated = version[n]->deprecated;
+            v.sunset = version[n]->sunset;
+
+            if (version[n]->successor) {
+                next = &version[n]->successor->label;
+
+                v.successor = (uint32_t) next->len;
+                ngx_memcpy(v.name, next->data, next->len);
+            }
+
+            rc = ngx_apigw_tally_put_version(store, txn, &api[i]->name,
+                                             &version[n]->label, &v);
+        }
+    }
+
+    return rc;
+}
+
+
+/* What need not be done at every flush. */
+
+static int
+ngx_http_apigw_version_tidy(ngx_http_apigw_version_zone_t *ctx)
+{
+    int     rc;
+    time_t  now;
+
+    now = ngx_time();
+
+    if (now >= ctx->reaped && now < ctx->reaped + NGX_HTTP_APIGW_VERSION_REAP)
+    {
+        return 0;
+    }
+
+    if (now > ctx->retention) {
+        rc = ngx_apigw_tally_reap(ctx->store,
+                                  (uint32_t) ((now - ctx->retention)
+                                              / NGX_APIGW_TALLY_DAY));
+        if (rc != 0) {
+            return rc;
+        }
+    }
+
+    ctx->reaped = now;
+
+    (void) ngx_apigw_store_check_readers(ctx->store);
+
+    if (now < ctx->swept || now >= ctx->swept + NGX_HTTP_APIGW_VERSION_SWEEP) {
+        ctx->swept = now;
+        (void) ngx_apigw_instance_sweep(
+                                       (char *) ctx->helper.directory.data);
+    }
+
+    return 0;
+}
+
+
+static void
+ngx_http_apigw_version_store_error(ngx_http_apigw_version_zone_t *ctx,
+    ngx_log_t *log, const char *what, int rc)
+{
+    (void) ngx_atomic_fetch_add(&ctx->sh->store_errors, 1);
+
+    if (ngx_apigw_log_due(&ctx->sh->log_store)) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "api_version_zone \"%V\": the store \"%V\" cannot be "
+                      "%s: %s", &ctx->zone.name, &ctx->helper.directory, what,
+                      ngx_apigw_store_strerror(rc));
+    }
+}
+
+
+/* One record; the others are as they should be. */
+
+static void
+ngx_http_apigw_version_damaged(ngx_http_apigw_version_zone_t *ctx,
+    ngx_log_t *log)
+{
+    ngx_uint_t  n;
+
+    n = ctx->flush.damaged;
+    ctx->flush.damaged = 0;
+
+    if (n == 0) {
+        return;
+    }
+
+    (void) ngx_atomic_fetch_add(&ctx->sh->store_errors, n);
+
+    if (ngx_apigw_log_due(&ctx->sh->log_store)) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "api_version_zone \"%V\": the store \"%V\" has damaged "
+                      "or overlong records", &ctx->zone.name,
+                      &ctx->helper.directory);
+    }
+}

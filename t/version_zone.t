@@ -1,0 +1,266 @@
+# Who calls which version: counted by API, version, source, day and caller;
+# over reload, a changed API, restart, kill -9, an upgrade, two workers, a full
+# zone and a store that cannot be used; never a refusal, nothing twice.
+
+use strict;
+use warnings;
+
+use FindBin;
+use JSON::PP qw(decode_json);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use lib "$FindBin::Bin/lib";
+
+use Apigw::Scenario;
+
+my $versions = 'version v1 upstream=one sunset=2099-01-01 deprecated=2026-01-01'
+    . ' successor=v2; version v2 upstream=one default;'
+    . ' version v0 upstream=one sunset=2020-01-01;';
+
+sub http {
+    my (%args) = @_;
+
+    my $zone = $args{zone} // 'calls:256k';
+    my $by = $args{by} // 'by=$http_c';
+    my $more = $args{more} // '';
+
+    return <<"END";
+upstream one { server 127.0.0.1:1; }
+api_version_zone zone=$zone store=logs/calls $by flush=100ms;
+api a { @{[$args{versions} // $versions]} select path header=V; $more }
+api b { version w1 upstream=one; version w2 upstream=one; }
+END
+}
+
+my $server = <<'END';
+location /a/ { api_publish a; empty_gif; }
+location /b/ { api_publish b; empty_gif; }
+location /none/ { empty_gif; }
+location /sub/ { auth_request /a/v1/check; empty_gif; }
+location /try/ { api_publish a; try_files /x /a/y; }
+location /index/ { api_publish a; error_page 404 = /b/w1/z; root /nowhere; }
+END
+
+my $gw = Apigw::Scenario->start(workers => 2, http => http(),
+                                server => $server);
+
+my $store = $gw->root . '/logs/calls';
+
+# "api version ..." => calls, from the store
+sub report {
+    my ($by, @more) = @_;
+
+    my ($status, $out, $err) = cli('version', 'report', '--store', $store,
+        '--json', $by ? ('--by', $by) : (), @more);
+
+    die $err if $status;
+
+    return map { decode_json($_) } split /\n/, $out;
+}
+
+sub calls {
+    my ($by, @more) = @_;
+
+    my @lines = report($by, @more);
+
+    return { map { join(' ', grep { $_ ne '' } $_->{api}, $_->{version},
+                   $by ? $_->{$by} : ())
+                   => $_->{calls} }
+             grep { $_->{calls} } @lines };
+}
+
+sub flushed { sleep 0.4 }
+
+sub call {
+    my ($n, @request) = @_;
+
+    my $client = $gw->connect;
+    $client->get(@request) for 1 .. $n;
+}
+
+sub v1 { return (calls('caller')->{"a v1 $_[0]"} // 0) }
+
+sub killed {
+    $gw->kill_master(keep => 1);
+    $gw->end_orphans(signal => 'KILL');
+    $gw->start;
+}
+
+
+# What is counted
+
+call(3, '/a/v1/x', C => 'anna');
+call(2, '/a/x', C => 'anna', V => 1);
+call(4, '/a/v1/x');
+call(5, '/a/x', C => 'anna');
+call(1, '/a/v0/x', C => 'old');
+call(2, '/a/v9/x', C => 'anna');
+call(6, '/b/w1/x');
+call(1, '/b/x');
+call(3, '/none/');
+call(2, '/sub/');
+call(2, '/try/v1/x', C => 'try');
+call(2, '/index/v1/x', C => 'index');
+
+flushed();
+
+my $today = (report('day'))[0]{day};
+
+is_deeply(calls('source'), {
+    'a path' => 2, 'a v0 path' => 1, 'a v1 header' => 2, 'a v1 path' => 9,
+    'a v2 default' => 5, 'b' => 1, 'b w1 path' => 8,
+}, 'by source: each request once, where it was decided');
+
+is_deeply(calls('caller'), {
+    'a' => 2, 'a v0 old' => 1, 'a v1' => 4, 'a v1 anna' => 5,
+    'a v1 try' => 2, 'a v2' => 5, 'b' => 1, 'b w1' => 8,
+}, 'by caller: of versions that will end');
+
+my %line = map { ("$_->{api} $_->{version}" => $_) } report();
+
+is($line{'a v0'}{refused}, 1, 'refused: after the sunset');
+is($line{'a '}{refused}, 2, 'refused: an unknown version');
+is($line{'b '}{refused}, 1, 'refused: none is named');
+is($line{'a v1'}{refused}, 0, 'not refused');
+is($line{'a v1'}{callers}, 2, 'callers');
+is_deeply([@{$line{'b w2'}}{qw(calls last)}], [0, undef],
+    'a version that nobody calls');
+is_deeply([@{$line{'a v1'}}{qw(status deprecated sunset successor)}],
+    ['deprecated', '2026-01-01T00:00:00Z', '2099-01-01T00:00:00Z', 'v2'],
+    'what is configured');
+like($line{'a v1'}{last}, qr/^\Q$today\E T\d\d:\d\d:\d\dZ$/x, 'the last call');
+is_deeply([map { $_->{day} } report('day', '--api', 'b')], [$today, $today],
+    'by day');
+
+
+# Two workers and a reload under load
+
+my $load = $gw->load_start(clients => 3, seconds => 1,
+    uri => '/a/v1/x', headers => sub { [C => 'load' . $_[1] % 5] });
+
+sleep 0.3;
+$gw->reload;
+$gw->conf(http => http(versions => "$versions version v3 upstream=one;"));
+$gw->reload;
+$load = $load->();
+flushed();
+
+is($load->{errors}, 0, 'reload under load: no request fails')
+    or diag(explain($load));
+my $calls = calls('caller');
+my $sum = 0;
+$sum += $calls->{"a v1 load$_"} for 0 .. 4;
+is($sum, $load->{status}{200}, 'reload under load: every call is counted once');
+is(v1('anna'), 5, 'a changed API: counts go on');
+ok(exists $line{'a v1'} && (grep { $_->{version} eq 'v3' } report()),
+    'a changed API: the new version is known');
+
+$gw->conf(http => http(zone => 'calls:512k'));
+call(1, '/a/v1/x', C => 'anna');
+$gw->reload;
+call(1, '/a/v1/x', C => 'anna');
+flushed();
+ok(wait_for(sub { v1('anna') == 7 }, 3), 'a resized zone: nothing is lost');
+
+like($gw->reload_fails(
+        http => http() =~ s{logs/calls}{logs/elsewhere}r =~ s/256k/512k/r),
+    qr/uses the store ".*elsewhere" while previously it used/,
+    'another store is refused');
+$gw->expect_log(qr/uses the store ".*elsewhere" while previously/);
+
+
+# Restart and kill -9
+
+$gw->restart for 1 .. 2;
+is(v1('anna'), 7, 'restart: everything was written at the end');
+call(1, '/a/v1/x', C => 'anna');
+$gw->term;
+$gw->start;
+is(v1('anna'), 8, 'TERM: the same');
+
+call(2, '/a/v1/x', C => 'anna');
+flushed();
+$gw->kill_worker;
+call(1, '/a/v1/x', C => 'anna');
+$gw->kill_helper;
+call(1, '/a/v1/x', C => 'anna');
+ok(wait_for(sub { v1('anna') == 12 }, 5),
+    'kill -9 of a worker and the helper: nothing is lost');
+
+killed();
+is(v1('anna'), 12, 'kill -9 of everything: what was flushed is there');
+call(1, '/a/v1/x', C => 'anna');
+killed();
+call(1, '/a/v1/x', C => 'anna');
+flushed();
+cmp_ok(v1('anna'), '>=', 13, 'killed within the interval: nothing flushed');
+cmp_ok(v1('anna'), '<=', 14, 'nor anything twice');
+
+my $before = v1('anna');
+
+$gw->upgrade(between => sub {
+    for (1 .. 4) {
+        call(3, '/a/v1/x', C => 'anna');
+        sleep 0.1;
+    }
+});
+call(1, '/a/v1/x', C => 'anna');
+flushed();
+is(v1('anna'), $before + 13, 'binary upgrade: both masters\' calls');
+
+$gw->conf(master => 0, workers => 1);
+$gw->restart;
+call(2, '/a/v1/x', C => 'anna');
+ok(wait_for(sub { v1('anna') == $before + 15 }, 3), 'master_process off');
+
+
+# A zone that is too small: entries come and go, none is lost once flushed;
+# between flushes what does not fit is counted without its caller
+
+$gw->conf(master => 1, workers => 2, http => http(zone => 'tiny:32k'));
+$gw->restart;
+
+for my $round (1 .. 6) {
+    my $client = $gw->connect;
+    $client->get('/a/v1/x', C => "tiny$_") for map { $round * 10 + $_ } 0 .. 9;
+    flushed();
+}
+
+$calls = calls('caller');
+is(scalar(grep { /tiny/ } keys %$calls), 60,
+    'more callers than fit, one after the other');
+call(1, '/a/v1/x', C => "tiny$_") for 10, 69;
+flushed();
+is_deeply([map { v1("tiny$_") } 10, 69], [2, 2],
+    'who was evicted is counted on');
+
+my $whole = calls()->{'a v1'};
+my $client = $gw->connect;
+my %status;
+$status{$client->get('/a/v1/x', C => "crowd$_")->status}++ for 1 .. 300;
+flushed();
+
+is_deeply(\%status, { 200 => 300 }, 'a full zone refuses nobody');
+cmp_ok(calls()->{'a v1'} - $whole, '<=', 300, 'nothing is counted twice');
+cmp_ok(calls()->{'a v1'} - $whole, '>', 40, 'what fits is counted');
+is(scalar($gw->grep_log(qr/"tiny" has no room/)), 1,
+    'one line a minute says so');
+
+
+# A store that cannot be used
+
+$gw->stop;
+rename "$store/data.mdb", "$store/kept" or die;
+mkdir "$store/data.mdb" or die;
+$gw->start;
+call(2, '/a/v1/x', C => 'blind');
+is($gw->get('/a/v1/x', C => 'blind')->status, 200, 'without a store: no refusal');
+ok($gw->wait_log(qr/zone "tiny": the store ".*" cannot be opened/),
+    'without a store: the log says so');
+rmdir "$store/data.mdb" or die;
+rename "$store/kept", "$store/data.mdb" or die;
+ok(wait_for(sub { v1('blind') == 3 }, 5),
+    'when it is back nothing is lost');
+
+done_testing;
