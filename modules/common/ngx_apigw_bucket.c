@@ -434,7 +434,10 @@ ngx_apigw_buckets_stat(ngx_apigw_buckets_t *buckets, ngx_msec_t msec,
 }
 
 
-/* Nearly always a key is at its first place, and alone there. */
+/*
+ * Nearly always a key is at its first place and alone there, and takes one
+ * token.
+ */
 
 ngx_uint_t
 ngx_apigw_bucket_take(ngx_apigw_charge_t *charge, ngx_msec_t now)
@@ -456,12 +459,12 @@ ngx_apigw_bucket_take(ngx_apigw_charge_t *charge, ngx_msec_t now)
            + charge->hash.h[1] % NGX_APIGW_BUCKET_SET;
     got = ngx_apigw_cell_read(cell);
 
-    if (got.tag != tag) {
+    if (got.tag != tag || charge->cost != 1) {
         return ngx_apigw_bucket_take_slow(charge, now);
     }
 
-    if (!ngx_apigw_bucket_decide(charge, got.value) || charge->cost == 0) {
-        return charge->admitted;
+    if (!ngx_apigw_bucket_decide(charge, got.value)) {
+        return 0;
     }
 
     new.tag = tag;

@@ -13,15 +13,6 @@
 #define NGX_HTTP_APIGW_PROBLEM_TYPE  "application/problem+json"
 
 
-typedef struct {
-    ngx_module_t            *module;
-    void                    *ctx;
-    ngx_pool_cleanup_t       cln;
-    uint64_t                 pad;       /* the context is aligned as palloc's */
-} ngx_http_apigw_anchor_t;
-
-
-static void ngx_http_apigw_anchor(void *data);
 static ngx_uint_t ngx_http_apigw_problem_shown(ngx_http_request_t *r,
     ngx_http_apigw_problem_t *pr);
 static ngx_int_t ngx_http_apigw_problem_body_create(ngx_http_request_t *r,
@@ -33,22 +24,13 @@ static u_char *ngx_http_apigw_problem_member(u_char *p, const char *name,
 static ngx_str_t  ngx_http_apigw_about_blank = ngx_string("about:blank");
 
 
+/* An internal redirect has cleared the contexts, see realip. */
+
 void *
-ngx_http_apigw_get_ctx(ngx_http_request_t *r, ngx_module_t *module)
+ngx_http_apigw_find_ctx(ngx_http_request_t *r, ngx_module_t *module)
 {
-    void                     *ctx;
     ngx_pool_cleanup_t       *cln;
     ngx_http_apigw_anchor_t  *anchor;
-
-    r = r->main;
-
-    ctx = r->ctx[module->ctx_index];
-
-    if (ctx || !(r->internal || r->filter_finalize)) {
-        return ctx;
-    }
-
-    /* an internal redirect has cleared the contexts, see realip */
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
 
@@ -59,8 +41,8 @@ ngx_http_apigw_get_ctx(ngx_http_request_t *r, ngx_module_t *module)
         anchor = cln->data;
 
         if (anchor->module == module) {
-            r->ctx[module->ctx_index] = anchor->ctx;
-            return anchor->ctx;
+            r->ctx[module->ctx_index] = anchor + 1;
+            return anchor + 1;
         }
     }
 
@@ -68,44 +50,7 @@ ngx_http_apigw_get_ctx(ngx_http_request_t *r, ngx_module_t *module)
 }
 
 
-/*
- * What ngx_pool_cleanup_add() does, but in one allocation: this is done for
- * nearly every request.
- */
-
-void *
-ngx_http_apigw_create_ctx(ngx_http_request_t *r, ngx_module_t *module,
-    size_t size)
-{
-    void                     *ctx;
-    ngx_http_apigw_anchor_t  *anchor;
-
-    r = r->main;
-
-    anchor = ngx_palloc(r->pool, sizeof(ngx_http_apigw_anchor_t) + size);
-    if (anchor == NULL) {
-        return NULL;
-    }
-
-    ctx = anchor + 1;
-
-    ngx_memzero(ctx, size);
-
-    anchor->module = module;
-    anchor->ctx = ctx;
-
-    anchor->cln.handler = ngx_http_apigw_anchor;
-    anchor->cln.data = anchor;
-    anchor->cln.next = r->pool->cleanup;
-    r->pool->cleanup = &anchor->cln;
-
-    r->ctx[module->ctx_index] = ctx;
-
-    return ctx;
-}
-
-
-static void
+void
 ngx_http_apigw_anchor(void *data)
 {
     /* only marks where the context is */
@@ -322,27 +267,6 @@ ngx_http_apigw_make_utf8(u_char *start, u_char *last)
             start = p + 1;
         }
     }
-}
-
-
-ngx_int_t
-ngx_http_apigw_add_header(ngx_http_request_t *r, const char *name,
-    ngx_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    h->hash = 1;
-    ngx_http_apigw_header_single(h);
-    h->key.data = (u_char *) name;
-    h->key.len = ngx_strlen(name);
-    h->value = *value;
-
-    return NGX_OK;
 }
 
 

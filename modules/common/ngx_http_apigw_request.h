@@ -42,20 +42,19 @@ typedef struct {
 } ngx_http_apigw_problem_t;
 
 
+/* what finds a context again: a pool cleanup, and the context behind it */
+
+typedef struct {
+    ngx_module_t            *module;
+    ngx_pool_cleanup_t       cln;
+} ngx_http_apigw_anchor_t;
+
+
 #pragma GCC visibility push(hidden)
 
 
-/*
- * The context of a module for a client's request: one for the main request
- * and all its subrequests, which survives internal redirects.
- *
- * ngx_http_apigw_get_ctx() returns NULL if there is none,
- * ngx_http_apigw_create_ctx() returns it zeroed, or NULL without memory.
- */
-
-void *ngx_http_apigw_get_ctx(ngx_http_request_t *r, ngx_module_t *module);
-void *ngx_http_apigw_create_ctx(ngx_http_request_t *r, ngx_module_t *module,
-    size_t size);
+void *ngx_http_apigw_find_ctx(ngx_http_request_t *r, ngx_module_t *module);
+void ngx_http_apigw_anchor(void *data);
 
 
 /*
@@ -86,15 +85,6 @@ ngx_chain_t *ngx_http_apigw_problem_body(ngx_http_request_t *r,
     ngx_http_apigw_problem_t *pr, ngx_chain_t *in);
 
 
-/*
- * Adds a response header field; name is a literal, value lives as long as
- * the request.  Returns NGX_OK or NGX_ERROR.
- */
-
-ngx_int_t ngx_http_apigw_add_header(ngx_http_request_t *r, const char *name,
-    ngx_str_t *value);
-
-
 /* Puts "?" in the place of every byte that is not part of UTF-8. */
 
 void ngx_http_apigw_make_utf8(u_char *start, u_char *last);
@@ -110,6 +100,105 @@ void ngx_http_apigw_variable_set(ngx_http_variable_value_t *v,
 
 
 #pragma GCC visibility pop
+
+
+/*
+ * The context of a module for a client's request: one for the main request
+ * and all its subrequests, which survives internal redirects.
+ *
+ * ngx_http_apigw_get_ctx() returns NULL if there is none.
+ * ngx_http_apigw_create_ctx() returns it zeroed, ngx_http_apigw_alloc_ctx() as
+ * it comes; NULL without memory.
+ */
+
+static ngx_inline void *
+ngx_http_apigw_get_ctx(ngx_http_request_t *r, ngx_module_t *module)
+{
+    void  *ctx;
+
+    r = r->main;
+
+    ctx = r->ctx[module->ctx_index];
+
+    if (ctx || !(r->internal || r->filter_finalize)) {
+        return ctx;
+    }
+
+    return ngx_http_apigw_find_ctx(r, module);
+}
+
+
+/*
+ * What ngx_pool_cleanup_add() does, but in one allocation: this is done for
+ * nearly every request.
+ */
+
+static ngx_inline void *
+ngx_http_apigw_alloc_ctx(ngx_http_request_t *r, ngx_module_t *module,
+    size_t size)
+{
+    ngx_http_apigw_anchor_t  *anchor;
+
+    r = r->main;
+
+    anchor = ngx_palloc(r->pool, sizeof(ngx_http_apigw_anchor_t) + size);
+    if (anchor == NULL) {
+        return NULL;
+    }
+
+    anchor->module = module;
+
+    anchor->cln.handler = ngx_http_apigw_anchor;
+    anchor->cln.data = anchor;
+    anchor->cln.next = r->pool->cleanup;
+    r->pool->cleanup = &anchor->cln;
+
+    r->ctx[module->ctx_index] = anchor + 1;
+
+    return anchor + 1;
+}
+
+
+static ngx_inline void *
+ngx_http_apigw_create_ctx(ngx_http_request_t *r, ngx_module_t *module,
+    size_t size)
+{
+    void  *ctx;
+
+    ctx = ngx_http_apigw_alloc_ctx(r, module, size);
+
+    if (ctx) {
+        ngx_memzero(ctx, size);
+    }
+
+    return ctx;
+}
+
+
+/*
+ * Adds a response header field; name is a literal, value lives as long as
+ * the request.  Returns NGX_OK or NGX_ERROR.
+ */
+
+static ngx_inline ngx_int_t
+ngx_http_apigw_add_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    ngx_http_apigw_header_single(h);
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value = *value;
+
+    return NGX_OK;
+}
 
 
 #endif /* _NGX_HTTP_APIGW_REQUEST_H_INCLUDED_ */

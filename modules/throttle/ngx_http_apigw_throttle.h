@@ -14,6 +14,7 @@
 #include "ngx_apigw_bucket.h"
 #include "ngx_apigw_zone.h"
 #include "ngx_http_apigw_request.h"
+#include "ngx_http_apigw_text.h"
 
 
 #define NGX_HTTP_APIGW_THROTTLE_STRIPES  32
@@ -62,14 +63,6 @@ typedef struct {
 } ngx_http_apigw_throttle_shared_t;
 
 
-/* a text that is mostly one variable */
-
-typedef struct {
-    ngx_http_complex_value_t     value;
-    ngx_int_t                    index;      /* of the variable, or negative */
-} ngx_http_apigw_throttle_text_t;
-
-
 typedef struct {
     ngx_apigw_zone_t             zone;       /* must be the first */
 
@@ -78,10 +71,8 @@ typedef struct {
     const ngx_apigw_hash_key_t  *hash_key;   /* of sh->buckets */
     ngx_slab_pool_t             *shpool;
 
-    ngx_http_apigw_throttle_text_t
-                                 key;
-    ngx_http_apigw_throttle_text_t
-                                *variable;   /* NULL if the rate is constant */
+    ngx_http_apigw_text_t        key;
+    ngx_http_apigw_text_t       *variable;   /* NULL if the rate is constant */
     ngx_apigw_rate_t             rate;       /* constant or default */
     uint64_t                     burst;      /* 0: not set */
     uint64_t                     deepest;    /* burst of all uses */
@@ -160,19 +151,19 @@ typedef struct {
     ngx_apigw_charge_t          *charges;
     ngx_http_apigw_throttle_use_t
                                **uses;
-    ngx_uint_t                   n;
-    ngx_uint_t                   counted;    /* the first, not in a dry run */
+    uint32_t                     n;
+    uint32_t                     counted;    /* the first, not in a dry run */
 } ngx_http_apigw_throttle_round_t;
 
 
 typedef struct {
-    ngx_http_apigw_problem_t     problem;
+    ngx_http_apigw_problem_t    *problem;    /* NULL: nothing was refused */
     ngx_http_apigw_throttle_round_t
                                  rounds[2];
-    ngx_uint_t                   nrounds;
-    ngx_uint_t                   phases;     /* that are done */
-    ngx_uint_t                   status;
-    ngx_uint_t                   headers;
+    unsigned                     nrounds:8;
+    unsigned                     phases:8;   /* that are done */
+    unsigned                     status:8;
+    unsigned                     headers:8;
 } ngx_http_apigw_throttle_ctx_t;
 
 
@@ -201,12 +192,16 @@ void ngx_http_apigw_throttle_apply(ngx_shm_zone_t *shm_zone);
 
 
 /*
- * Compiles a text of the configuration; one variable alone is found without
- * running the script.
+ * Decide about a request in a phase, and return what its handler returns.
  */
 
-ngx_int_t ngx_http_apigw_throttle_compile(ngx_conf_t *cf, ngx_str_t *text,
-    ngx_http_apigw_throttle_text_t *compiled);
+ngx_int_t ngx_http_apigw_throttle_plain(ngx_http_request_t *r,
+    ngx_http_apigw_throttle_loc_conf_t *tlcf,
+    ngx_http_apigw_throttle_use_t *use, ngx_uint_t phase);
+ngx_int_t ngx_http_apigw_throttle_round(ngx_http_request_t *r,
+    ngx_http_apigw_throttle_loc_conf_t *tlcf,
+    ngx_http_apigw_throttle_list_t *list, ngx_http_apigw_throttle_ctx_t *ctx,
+    ngx_uint_t phase);
 
 
 /*
@@ -244,29 +239,6 @@ static ngx_inline ngx_http_apigw_throttle_counts_t *
 ngx_http_apigw_throttle_counts(ngx_http_apigw_throttle_zone_t *zone)
 {
     return &zone->sh->counts[ngx_worker % NGX_HTTP_APIGW_THROTTLE_STRIPES];
-}
-
-
-static ngx_inline ngx_int_t
-ngx_http_apigw_throttle_text(ngx_http_request_t *r,
-    ngx_http_apigw_throttle_text_t *compiled, ngx_str_t *text)
-{
-    ngx_http_variable_value_t  *vv;
-
-    if (compiled->index == NGX_ERROR) {
-        return ngx_http_complex_value(r, &compiled->value, text);
-    }
-
-    vv = ngx_http_get_flushed_variable(r, compiled->index);
-
-    if (vv == NULL) {
-        return NGX_ERROR;
-    }
-
-    text->len = vv->not_found ? 0 : vv->len;
-    text->data = vv->data;
-
-    return NGX_OK;
 }
 
 

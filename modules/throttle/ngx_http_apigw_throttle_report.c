@@ -20,6 +20,8 @@ static ngx_int_t ngx_http_apigw_throttle_legacy_headers(ngx_http_request_t *r,
     ngx_http_apigw_throttle_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_throttle_number_header(ngx_http_request_t *r,
     const char *name, uint64_t number);
+static ngx_int_t ngx_http_apigw_throttle_number_text(ngx_http_request_t *r,
+    uint64_t number, ngx_str_t *text);
 static u_char *ngx_http_apigw_throttle_number(u_char *p, uint64_t number);
 static const ngx_apigw_charge_t *ngx_http_apigw_throttle_tightest(
     ngx_http_apigw_throttle_ctx_t *ctx, ngx_uint_t dry_run);
@@ -119,6 +121,9 @@ ngx_http_apigw_throttle_draft_headers(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    states.data = ngx_http_apigw_throttle_states(p + len, ctx);
+    states.len = p + len - states.data;
+
     if (items == 1 && use->policy.len) {
         policies = use->policy;
 
@@ -127,10 +132,6 @@ ngx_http_apigw_throttle_draft_headers(ngx_http_request_t *r,
         p = ngx_http_apigw_throttle_policies(p, ctx);
         policies.len = p - policies.data;
     }
-
-    states.data = p;
-    p = ngx_http_apigw_throttle_states(p, ctx);
-    states.len = p - states.data;
 
     if (ngx_http_apigw_add_header(r, "RateLimit-Policy", &policies) != NGX_OK) {
         return NGX_ERROR;
@@ -175,39 +176,42 @@ ngx_http_apigw_throttle_policies(u_char *p, ngx_http_apigw_throttle_ctx_t *ctx)
 }
 
 
+/* Writes from the end to the front; returns where it begins. */
+
 static u_char *
 ngx_http_apigw_throttle_states(u_char *p, ngx_http_apigw_throttle_ctx_t *ctx)
 {
-    u_char                           *start;
-    uint64_t                          number;
+    u_char                           *last;
     ngx_str_t                        *prefix;
     ngx_uint_t                        i, n;
+    ngx_apigw_charge_t               *charge;
     ngx_http_apigw_throttle_round_t  *round;
 
-    start = p;
+    last = p;
 
-    for (n = 0; n < ctx->nrounds; n++) {
+    for (n = ctx->nrounds; n--; /* void */ ) {
         round = &ctx->rounds[n];
 
-        for (i = 0; i < round->counted; i++) {
+        for (i = round->counted; i--; /* void */ ) {
+            charge = &round->charges[i];
 
-            if (p != start) {
-                *p++ = ',';
-                *p++ = ' ';
+            if (p != last) {
+                *--p = ' ';
+                *--p = ',';
             }
 
+            p = ngx_http_apigw_throttle_number(p,
+                                      ngx_http_apigw_throttle_seconds(charge));
+            *--p = '=';
+            *--p = 't';
+            *--p = ';';
+
+            p = ngx_http_apigw_throttle_number(p,
+                                           ngx_apigw_bucket_remaining(charge));
+
             prefix = &round->uses[i]->prefix;
-            p = ngx_cpymem(p, prefix->data, prefix->len);
-
-            number = ngx_apigw_bucket_remaining(&round->charges[i]);
-            p = ngx_http_apigw_throttle_number(p, number);
-
-            *p++ = ';';
-            *p++ = 't';
-            *p++ = '=';
-
-            number = ngx_http_apigw_throttle_seconds(&round->charges[i]);
-            p = ngx_http_apigw_throttle_number(p, number);
+            p -= prefix->len;
+            ngx_memcpy(p, prefix->data, prefix->len);
         }
     }
 
@@ -248,32 +252,45 @@ ngx_http_apigw_throttle_number_header(ngx_http_request_t *r, const char *name,
 {
     ngx_str_t  value;
 
-    value.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (value.data == NULL) {
+    if (ngx_http_apigw_throttle_number_text(r, number, &value) != NGX_OK) {
         return NGX_ERROR;
     }
-
-    value.len = ngx_http_apigw_throttle_number(value.data, number)
-                - value.data;
 
     return ngx_http_apigw_add_header(r, name, &value);
 }
 
 
+static ngx_int_t
+ngx_http_apigw_throttle_number_text(ngx_http_request_t *r, uint64_t number,
+    ngx_str_t *text)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    p += NGX_INT64_LEN;
+
+    text->data = ngx_http_apigw_throttle_number(p, number);
+    text->len = p - text->data;
+
+    return NGX_OK;
+}
+
+
+/* Writes from the end to the front; returns where it begins. */
+
 static u_char *
 ngx_http_apigw_throttle_number(u_char *p, uint64_t number)
 {
-    size_t  len;
-    u_char  digits[NGX_INT64_LEN];
-
-    len = sizeof(digits);
-
     do {
-        digits[--len] = (u_char) ('0' + number % 10);
+        *--p = (u_char) ('0' + number % 10);
         number /= 10;
     } while (number);
 
-    return ngx_cpymem(p, digits + len, sizeof(digits) - len);
+    return p;
 }
 
 
@@ -409,13 +426,9 @@ ngx_http_apigw_throttle_number_variable(ngx_http_request_t *r,
         number = ngx_http_apigw_throttle_seconds(charge);
     }
 
-    value.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (value.data == NULL) {
+    if (ngx_http_apigw_throttle_number_text(r, number, &value) != NGX_OK) {
         return NGX_ERROR;
     }
-
-    value.len = ngx_http_apigw_throttle_number(value.data, number)
-                - value.data;
 
     ngx_http_apigw_variable_set(v, &value);
 

@@ -313,6 +313,16 @@ ngx_http_apigw_throttle_use_init(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
+    if (ngx_http_apigw_text_init(cf, &zone->key) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (zone->variable
+        && ngx_http_apigw_text_init(cf, zone->variable) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     burst = use->burst ? use->burst : zone->burst;
 
     if (ngx_apigw_rate_unlimited(&zone->rate)) {
@@ -401,62 +411,6 @@ ngx_http_apigw_throttle_policy(u_char *p, ngx_str_t *name,
 
 
 ngx_int_t
-ngx_http_apigw_throttle_compile(ngx_conf_t *cf, ngx_str_t *text,
-    ngx_http_apigw_throttle_text_t *compiled)
-{
-    u_char                            *p, *last;
-    ngx_str_t                          name;
-    ngx_http_compile_complex_value_t   ccv;
-
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = text;
-    ccv.complex_value = &compiled->value;
-
-    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    compiled->index = NGX_ERROR;
-
-    if (text->len < 2 || text->data[0] != '$') {
-        return NGX_OK;
-    }
-
-    p = text->data + 1;
-    last = text->data + text->len;
-
-    if (*p == '{' && last[-1] == '}') {
-        p++;
-        last--;
-    }
-
-    name.data = p;
-    name.len = last - p;
-
-    for ( /* void */ ; p < last; p++) {
-
-        if ((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z') {
-            continue;
-        }
-
-        if (*p == '_' || (p > name.data && *p >= '0' && *p <= '9')) {
-            continue;
-        }
-
-        /* captures, and texts of several parts, need the script */
-
-        return NGX_OK;
-    }
-
-    compiled->index = ngx_http_get_variable_index(cf, &name);
-
-    return compiled->index == NGX_ERROR ? NGX_ERROR : NGX_OK;
-}
-
-
-ngx_int_t
 ngx_http_apigw_throttle_limit(ngx_http_request_t *r,
     ngx_http_apigw_throttle_use_t *use, const ngx_apigw_limit_t **limit)
 {
@@ -467,7 +421,7 @@ ngx_http_apigw_throttle_limit(ngx_http_request_t *r,
 
     zone = use->shm_zone->data;
 
-    if (ngx_http_apigw_throttle_text(r, zone->variable, &text) != NGX_OK) {
+    if (ngx_http_apigw_text(r, zone->variable, &text) != NGX_OK) {
         return NGX_ERROR;
     }
 

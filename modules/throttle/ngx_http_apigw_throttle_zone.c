@@ -201,7 +201,7 @@ ngx_http_apigw_throttle_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    if (ngx_http_apigw_throttle_compile(cf, &value[1], &zone->key) != NGX_OK
+    if (ngx_http_apigw_text_compile(cf, &value[1], &zone->key) != NGX_OK
         || ngx_http_apigw_throttle_zone_rate(cf, zone, &rate) != NGX_OK
         || ngx_http_apigw_throttle_zone_default(cf, zone, &fallback)
            != NGX_OK)
@@ -243,12 +243,12 @@ ngx_http_apigw_throttle_zone_rate(ngx_conf_t *cf,
     if (ngx_http_script_variables_count(value)) {
 
         zone->variable = ngx_palloc(cf->pool,
-                                    sizeof(ngx_http_apigw_throttle_text_t));
+                                    sizeof(ngx_http_apigw_text_t));
         if (zone->variable == NULL) {
             return NGX_ERROR;
         }
 
-        return ngx_http_apigw_throttle_compile(cf, value, zone->variable);
+        return ngx_http_apigw_text_compile(cf, value, zone->variable);
     }
 
     if (ngx_apigw_rate_parse(&zone->rate, value) != NGX_OK
