@@ -61,6 +61,14 @@ ngx_apigw_helper_add(ngx_conf_t *cf, ngx_apigw_helper_t *helper)
 {
     ngx_path_t  *path;
 
+    helper->due = 0;
+    helper->lock = NGX_INVALID_FILE;
+    helper->pid = NGX_INVALID_PID;
+
+    if (helper->directory.len == 0) {
+        return NGX_OK;
+    }
+
     if (ngx_conf_full_name(cf->cycle, &helper->directory, 0) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -70,10 +78,6 @@ ngx_apigw_helper_add(ngx_conf_t *cf, ngx_apigw_helper_t *helper)
     {
         helper->directory.data[--helper->directory.len] = '\0';
     }
-
-    helper->due = 0;
-    helper->lock = NGX_INVALID_FILE;
-    helper->pid = NGX_INVALID_PID;
 
     path = ngx_pcalloc(cf->pool, sizeof(ngx_path_t));
     if (path == NULL) {
@@ -87,6 +91,51 @@ ngx_apigw_helper_add(ngx_conf_t *cf, ngx_apigw_helper_t *helper)
     path->line = cf->conf_file->line;
 
     return ngx_add_path(cf, &path);
+}
+
+
+/*
+ * nginx has made its directories by now, so a path without one may be added:
+ * it is nothing but the callback.
+ */
+
+ngx_int_t
+ngx_apigw_helper_init_module(ngx_cycle_t *cycle, ngx_apigw_helpers_pt helpers)
+{
+    ngx_uint_t            i;
+    ngx_path_t           *path, **pp;
+    ngx_array_t          *list;
+    ngx_apigw_helper_t  **helper;
+
+    list = helpers(cycle);
+
+    if (list == NULL) {
+        return NGX_OK;
+    }
+
+    helper = list->elts;
+
+    for (i = 0; i < list->nelts; i++) {
+
+        if (helper[i]->directory.len) {
+            continue;
+        }
+
+        path = ngx_pcalloc(cycle->pool, sizeof(ngx_path_t));
+        pp = ngx_array_push(&cycle->paths);
+
+        if (path == NULL || pp == NULL) {
+            return NGX_ERROR;
+        }
+
+        *pp = path;
+
+        path->name = helper[i]->name;
+        path->manager = ngx_apigw_helper_manager;
+        path->data = helper[i];
+    }
+
+    return NGX_OK;
 }
 
 
@@ -257,6 +306,10 @@ ngx_apigw_helper_take_lock(ngx_apigw_helper_t *helper, ngx_log_t *log)
     ngx_apigw_store_identity_t   saved;
     u_char                       name[NGX_MAX_PATH];
 
+    if (helper->directory.len == 0) {
+        return NGX_OK;
+    }
+
     if (helper->lock == NGX_INVALID_FILE) {
 
         p = ngx_snprintf(name, sizeof(name) - 1, "%V" NGX_APIGW_HELPER_LOCK,
@@ -312,6 +365,10 @@ static void
 ngx_apigw_helper_drop_lock(ngx_apigw_helper_t *helper, ngx_log_t *log)
 {
     /* closed rather than kept: the directory may be replaced meanwhile */
+
+    if (helper->lock == NGX_INVALID_FILE) {
+        return;
+    }
 
     if (close(helper->lock) == -1) {
         ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
@@ -412,6 +469,10 @@ ngx_apigw_helper_exit_master(ngx_cycle_t *cycle, ngx_apigw_helpers_pt helpers)
     helper = list->elts;
 
     for (i = 0; i < list->nelts; i++) {
+
+        if (helper[i]->directory.len == 0) {
+            continue;
+        }
 
         if (geteuid() == 0) {
             ngx_apigw_helper_last_as_owner(helper[i], cycle->log);

@@ -48,7 +48,8 @@ typedef struct {
 
 struct ngx_apigw_helper_s {
     ngx_str_t                name;      /* of the module, for log lines */
-    ngx_str_t                directory; /* absolute, NUL-terminated */
+    ngx_str_t                directory; /* absolute, NUL-terminated; empty:
+                                           nothing is stored */
     ngx_msec_t               interval;
     ngx_apigw_helper_pt      run;
     void                    *data;
@@ -76,16 +77,22 @@ typedef ngx_array_t *(*ngx_apigw_helpers_pt)(ngx_cycle_t *cycle);
  * interval, run and data; guard is set when the zone is initialised.  nginx
  * creates the directory, one level, owned by the worker user.  Logs and
  * returns NGX_ERROR if the directory is already used for something else.
+ *
+ * Without a directory nothing keeps two helpers from working at once, and
+ * ngx_apigw_helper_init_module() has to be called.
  */
 
 ngx_int_t ngx_apigw_helper_add(ngx_conf_t *cf, ngx_apigw_helper_t *helper);
 
 
 /*
- * To be called from the module's init_process and exit_master.  The former
- * acts with "master_process off" only.
+ * To be called from the module's init_module, which is needed for helpers
+ * without a directory only, init_process, which acts with "master_process
+ * off" only, and exit_master.
  */
 
+ngx_int_t ngx_apigw_helper_init_module(ngx_cycle_t *cycle,
+    ngx_apigw_helpers_pt helpers);
 ngx_int_t ngx_apigw_helper_init_process(ngx_cycle_t *cycle,
     ngx_apigw_helpers_pt helpers);
 void ngx_apigw_helper_exit_master(ngx_cycle_t *cycle,

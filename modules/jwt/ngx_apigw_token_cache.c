@@ -87,6 +87,8 @@ static ngx_uint_t ngx_apigw_token_holds(const ngx_apigw_token_set_t *set,
     uint64_t place, uint64_t now);
 static void ngx_apigw_token_write(ngx_apigw_token_set_t *set, uint64_t first,
     const ngx_apigw_token_id_t *id, const ngx_apigw_token_entry_t *entry);
+static u_char *ngx_apigw_token_values(u_char *data, size_t len,
+    ngx_str_t *values, ngx_uint_t n);
 
 
 #define ngx_apigw_token_load(p)      __atomic_load_n(p, __ATOMIC_RELAXED)
@@ -596,6 +598,25 @@ ngx_int_t
 ngx_apigw_token_unpack(u_char *data, size_t len, ngx_str_t *values,
     ngx_uint_t n)
 {
+    return ngx_apigw_token_values(data, len, values, n) == data + len
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_apigw_token_peek(u_char *data, size_t len, ngx_str_t *values,
+    ngx_uint_t n)
+{
+    return ngx_apigw_token_values(data, len, values, n) ? NGX_OK : NGX_ERROR;
+}
+
+
+/* Returns where the values end, NULL if they are not there. */
+
+static u_char *
+ngx_apigw_token_values(u_char *data, size_t len, ngx_str_t *values,
+    ngx_uint_t n)
+{
     u_char      *p, *last;
     uint16_t     size;
     ngx_uint_t   i;
@@ -606,7 +627,7 @@ ngx_apigw_token_unpack(u_char *data, size_t len, ngx_str_t *values,
     for (i = 0; i < n; i++) {
 
         if ((size_t) (last - p) < sizeof(uint16_t)) {
-            return NGX_ERROR;
+            return NULL;
         }
 
         ngx_memcpy(&size, p, sizeof(uint16_t));
@@ -618,7 +639,7 @@ ngx_apigw_token_unpack(u_char *data, size_t len, ngx_str_t *values,
         }
 
         if (size > last - p) {
-            return NGX_ERROR;
+            return NULL;
         }
 
         values[i].len = size;
@@ -627,5 +648,5 @@ ngx_apigw_token_unpack(u_char *data, size_t len, ngx_str_t *values,
         p += size;
     }
 
-    return p == last ? NGX_OK : NGX_ERROR;
+    return p;
 }

@@ -128,12 +128,15 @@ void ngx_apigw_token_cache_stat(const ngx_apigw_token_cache_t *cache,
  * Values as data of an entry and back.  A value whose data is NULL ("there is
  * no such claim") stays so.  _pack() returns NGX_DECLINED if they do not fit;
  * _unpack() takes a copy of data, into which the values will point, and
- * returns NGX_ERROR unless these are exactly n values.
+ * returns NGX_ERROR unless these are exactly n values.  _peek() takes the
+ * first n of them.
  */
 
 ngx_int_t ngx_apigw_token_pack(ngx_apigw_token_entry_t *entry,
     const ngx_str_t *values, ngx_uint_t n);
 ngx_int_t ngx_apigw_token_unpack(u_char *data, size_t len, ngx_str_t *values,
+    ngx_uint_t n);
+ngx_int_t ngx_apigw_token_peek(u_char *data, size_t len, ngx_str_t *values,
     ngx_uint_t n);
 
 

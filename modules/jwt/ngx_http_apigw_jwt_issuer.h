@@ -22,7 +22,10 @@
  */
 
 
-typedef struct {
+typedef struct ngx_http_apigw_jwt_issuer_s  ngx_http_apigw_jwt_issuer_t;
+
+
+struct ngx_http_apigw_jwt_issuer_s {
     ngx_str_t                    name;
     ngx_str_t                    url;          /* what "iss" has to be */
     ngx_str_t                    jwks;         /* empty: by discovery */
@@ -44,6 +47,7 @@ typedef struct {
     ngx_str_t                    zone_name;    /* empty: the only zone */
     ngx_http_apigw_jwt_zone_t   *zone;
     u_char                       id[NGX_APIGW_JWT_ISSUER_ID];
+    ngx_http_apigw_jwt_issuer_t  *twin;        /* fetches for this one too */
     u_char                      *file;         /* where it was defined */
     ngx_uint_t                   line;
 
@@ -53,7 +57,8 @@ typedef struct {
     ngx_apigw_jwks_t            *keys;
     uint64_t                     generation;   /* of keys */
     time_t                       loaded;       /* when the store was asked */
-} ngx_http_apigw_jwt_issuer_t;
+    ngx_apigw_fetch_t           *fetch;        /* under way, in the helper */
+};
 
 
 #pragma GCC visibility push(hidden)

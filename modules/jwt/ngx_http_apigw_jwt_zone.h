@@ -11,6 +11,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_apigw_fetch.h"
 #include "ngx_apigw_helper.h"
 #include "ngx_apigw_jwt_store.h"
 #include "ngx_apigw_token_cache.h"
@@ -88,13 +89,13 @@ typedef struct {
     ngx_atomic_t                 verdicts[NGX_HTTP_APIGW_JWT_VERDICTS];
     ngx_atomic_t                 hits;         /* of the cache */
     ngx_atomic_t                 misses;
-    ngx_atomic_t                 stored;
+    ngx_atomic_t                 stored;       /* as the cache has them */
     ngx_atomic_t                 evicted;
+    ngx_atomic_t                 oversized;
     ngx_atomic_t                 fetches;      /* key sets fetched */
     ngx_atomic_t                 fetch_errors;
     ngx_atomic_t                 unknown_kids; /* that asked for a fetch */
-    ngx_atomic_t                 read_failed;  /* when it was logged */
-    ngx_atomic_t                 write_failed;
+    ngx_atomic_t                 store_failed; /* when it was logged */
     ngx_atomic_t                 no_room;
     ngx_atomic_t                 generation;   /* the last one given out */
     ngx_apigw_helper_guard_t     guard;
@@ -118,13 +119,11 @@ typedef struct {
     ngx_apigw_store_t           *store;
     dev_t                        device;       /* of its data file */
     ino_t                        inode;
-    off_t                        size;
     time_t                       checked;      /* when the store was */
-    time_t                       swept;        /* when its readers were */
-    time_t                       reaped;       /* when its revocations were */
+    time_t                       tidied;       /* when it was */
     uint64_t                     version;      /* of the store, when it had */
     uint64_t                     revocations;  /* so many revocations */
-    void                        *fetcher;
+    ngx_apigw_fetcher_t         *fetcher;      /* while something is fetched */
     unsigned                     failed:1;
 } ngx_http_apigw_jwt_zone_t;
 
@@ -160,11 +159,13 @@ ngx_http_apigw_jwt_zone_t *ngx_http_apigw_jwt_zone_get(
     ngx_http_apigw_jwt_zones_t *zones, const ngx_str_t *name);
 
 
-/* To be called from the module's functions of the same names. */
+/*
+ * To be called from the module's functions of the same names; nothing is left
+ * to be done in exit_master.
+ */
 
 ngx_int_t ngx_http_apigw_jwt_zones_init_module(ngx_cycle_t *cycle);
 ngx_int_t ngx_http_apigw_jwt_zones_init_process(ngx_cycle_t *cycle);
-void ngx_http_apigw_jwt_zones_exit_master(ngx_cycle_t *cycle);
 
 
 /* Counts a verdict; zone may be NULL. */
@@ -184,16 +185,17 @@ uint64_t ngx_http_apigw_jwt_zone_digest(ngx_http_apigw_jwt_zone_t *zone,
 
 /*
  * The cache.  The caller sets id->policy and id->generation (of all the keys
- * that the token might be verified with); the others do the rest.
+ * that the token might be verified with).
  *
- * _cache_get(): NGX_OK if the token is known, its verdict in entry->verdict:
- * NGX_HTTP_APIGW_JWT_OK after its revocations were looked up again, else why
- * it is refused; NGX_DECLINED if it has to be verified.
+ * _cache_get() completes the id, for _cache_put() too.  NGX_OK if the token is
+ * known, its verdict in entry->verdict: NGX_HTTP_APIGW_JWT_OK after its
+ * revocations were looked up again, else why it is refused; NGX_DECLINED if it
+ * has to be verified.
  *
  * _cache_put(): for NGX_HTTP_APIGW_JWT_OK the caller fills in from, until,
  * revision (of _revoked()) and data, with the values above first; refusals
  * need nothing but the verdict.  Verdicts that depend on what is fetched or
- * read (KEY, UNAVAILABLE) are not kept.
+ * read (KEY, UNAVAILABLE, REVOKED) are not kept.
  */
 
 ngx_int_t ngx_http_apigw_jwt_cache_get(ngx_http_apigw_jwt_zone_t *zone,
@@ -213,6 +215,17 @@ void ngx_http_apigw_jwt_cache_put(ngx_http_apigw_jwt_zone_t *zone,
 ngx_int_t ngx_http_apigw_jwt_revoked(ngx_http_apigw_jwt_zone_t *zone,
     ngx_log_t *log, const ngx_str_t values[NGX_HTTP_APIGW_JWT_VALUES],
     uint64_t *revision);
+
+
+/*
+ * The store as this process has it open; NULL if it cannot be opened, which
+ * is logged, or if the zone has none.  _store_error() logs, and closes it.
+ */
+
+ngx_apigw_store_t *ngx_http_apigw_jwt_zone_store(
+    ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log);
+void ngx_http_apigw_jwt_zone_store_error(ngx_http_apigw_jwt_zone_t *zone,
+    ngx_log_t *log, const char *what, int rc);
 
 
 #pragma GCC visibility pop

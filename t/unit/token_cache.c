@@ -637,6 +637,14 @@ test_pack(void)
        && ngx_apigw_token_unpack(entry.data, entry.len, back, 3) == NGX_ERROR,
        "anything else than these values is an error");
 
+    ngx_memzero(back, sizeof(back));
+
+    ok(ngx_apigw_token_peek(entry.data, entry.len, back, 1) == NGX_OK
+       && back[0].len == 5
+       && ngx_apigw_token_peek(entry.data, 6, back, 1) == NGX_ERROR
+       && ngx_apigw_token_peek(entry.data, entry.len, back, 5) == NGX_ERROR,
+       "the first values alone");
+
     values[0].len = NGX_APIGW_TOKEN_DATA_MAX - 2;
     values[0].data = calloc(1, NGX_APIGW_TOKEN_DATA_MAX);
 
