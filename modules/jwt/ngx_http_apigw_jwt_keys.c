@@ -1,0 +1,603 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+/*
+ * Keys and lists of revocations from files.
+ *
+ * A file with a fixed name is read while nginx reads its configuration, which
+ * fails if the file cannot be used, and again by each worker within a second
+ * after it has changed; if the new one cannot be used, the old one stays.  A
+ * file whose name comes from variables is read when it is first asked for,
+ * and looked at again at most once a second.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+#include "ngx_http_apigw_jwt.h"
+
+
+#define NGX_HTTP_APIGW_JWT_LOOK   1000
+#define NGX_HTTP_APIGW_JWT_HELD   64
+
+
+static ngx_int_t ngx_http_apigw_jwt_keys_look(ngx_http_apigw_jwt_keys_t *keys,
+    ngx_uint_t level, ngx_log_t *log);
+static ngx_int_t ngx_http_apigw_jwt_keys_read(ngx_http_apigw_jwt_keys_t *keys,
+    ngx_uint_t level, ngx_log_t *log);
+static ngx_int_t ngx_http_apigw_jwt_keys_read_all(ngx_fd_t fd, u_char *data,
+    size_t size);
+static ngx_int_t ngx_http_apigw_jwt_keys_failed(
+    ngx_http_apigw_jwt_keys_t *keys, ngx_uint_t level, ngx_log_t *log,
+    ngx_err_t err, const char *text);
+static json_t *ngx_http_apigw_jwt_keys_list(const u_char *data, size_t len,
+    char *error);
+static void ngx_http_apigw_jwt_keys_clear(ngx_http_apigw_jwt_keys_t *keys);
+static void ngx_http_apigw_jwt_keys_cleanup(void *data);
+static void ngx_http_apigw_jwt_keys_timer(ngx_event_t *ev);
+
+
+/* The keys of a file with a fixed name; equal ones are one. */
+
+ngx_http_apigw_jwt_keys_t *
+ngx_http_apigw_jwt_keys_add(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_apigw_jwks_format_e format, ngx_uint_t list)
+{
+    ngx_uint_t                       i;
+    ngx_pool_cleanup_t              *cln;
+    ngx_http_apigw_jwt_keys_t       *keys, **kp;
+    ngx_http_apigw_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_jwt_module);
+
+    if (ngx_conf_full_name(cf->cycle, name, 1) != NGX_OK) {
+        return NULL;
+    }
+
+    kp = jmcf->files.elts;
+
+    for (i = 0; i < jmcf->files.nelts; i++) {
+
+        if (kp[i]->format == format
+            && kp[i]->list == list
+            && kp[i]->name.len == name->len
+            && ngx_memcmp(kp[i]->name.data, name->data, name->len) == 0)
+        {
+            return kp[i];
+        }
+    }
+
+    keys = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_jwt_keys_t));
+    if (keys == NULL) {
+        return NULL;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_apigw_jwt_keys_cleanup;
+    cln->data = keys;
+
+    keys->name = *name;
+    keys->format = format;
+    keys->list = list;
+
+    if (ngx_http_apigw_jwt_keys_look(keys, NGX_LOG_EMERG, cf->log) != NGX_OK) {
+        return NULL;
+    }
+
+    kp = ngx_array_push(&jmcf->files);
+    if (kp == NULL) {
+        return NULL;
+    }
+
+    *kp = keys;
+
+    return keys;
+}
+
+
+/*
+ * The keys that a process holds for a name that came from variables, or for
+ * the URI of a request; new ones have no set.  The one that was not used for
+ * longest makes room.
+ */
+
+ngx_http_apigw_jwt_keys_t *
+ngx_http_apigw_jwt_keys_held(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_http_apigw_jwt_source_t *source)
+{
+    u_char                          *p;
+    ngx_uint_t                       i;
+    ngx_http_apigw_jwt_keys_t       *keys, *oldest;
+    ngx_http_apigw_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_jwt_module);
+
+    keys = jmcf->held->elts;
+    oldest = NULL;
+
+    for (i = 0; i < jmcf->held->nelts; i++) {
+
+        if (keys[i].format == source->format
+            && keys[i].request == source->request
+            && keys[i].name.len == name->len
+            && ngx_memcmp(keys[i].name.data, name->data, name->len) == 0)
+        {
+            keys[i].used = ++jmcf->uses;
+            return &keys[i];
+        }
+
+        if (oldest == NULL || keys[i].used < oldest->used) {
+            oldest = &keys[i];
+        }
+    }
+
+    p = ngx_alloc(name->len + 1, r->connection->log);
+    if (p == NULL) {
+        return NULL;
+    }
+
+    if (jmcf->held->nelts < NGX_HTTP_APIGW_JWT_HELD) {
+        oldest = ngx_array_push(jmcf->held);
+
+    } else {
+        ngx_http_apigw_jwt_keys_clear(oldest);
+        ngx_free(oldest->name.data);
+    }
+
+    ngx_memzero(oldest, sizeof(ngx_http_apigw_jwt_keys_t));
+
+    ngx_memcpy(p, name->data, name->len);
+    p[name->len] = '\0';
+
+    oldest->name.data = p;
+    oldest->name.len = name->len;
+    oldest->format = source->format;
+    oldest->request = source->request;
+    oldest->used = ++jmcf->uses;
+
+    return oldest;
+}
+
+
+/*
+ * The keys of a file whose name came from variables.  NGX_DECLINED if they
+ * cannot be used.
+ */
+
+ngx_int_t
+ngx_http_apigw_jwt_keys_open(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_http_apigw_jwt_source_t *source, ngx_http_apigw_jwt_keys_t **kp)
+{
+    size_t                      i;
+    ngx_http_apigw_jwt_keys_t  *keys;
+
+    /* what a client sends may name a file, but not climb out of a folder */
+
+    for (i = 0; i < name->len; i++) {
+        if (name->data[i] == '\0'
+            || (name->data[i] == '.' && i + 1 < name->len
+                && name->data[i + 1] == '.'
+                && (i == 0 || name->data[i - 1] == '/')
+                && (i + 2 == name->len || name->data[i + 2] == '/')))
+        {
+            break;
+        }
+    }
+
+    if (name->len == 0 || i < name->len) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "the variables of \"auth_jwt_key_file\" do not make "
+                      "the name of a file");
+        return NGX_DECLINED;
+    }
+
+    if (ngx_get_full_name(r->pool, (ngx_str_t *) &ngx_cycle->conf_prefix, name)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    keys = ngx_http_apigw_jwt_keys_held(r, name, source);
+    if (keys == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (keys->checked == 0
+        || ngx_current_msec - keys->checked >= NGX_HTTP_APIGW_JWT_LOOK)
+    {
+        /* the time may be 0 once in a lifetime, then it is looked at twice */
+
+        keys->checked = ngx_current_msec;
+
+        (void) ngx_http_apigw_jwt_keys_look(keys, NGX_LOG_ERR,
+                                            r->connection->log);
+    }
+
+    if (keys->set == NULL) {
+        return NGX_DECLINED;
+    }
+
+    *kp = keys;
+
+    return NGX_OK;
+}
+
+
+/* Reads a file if it is not the one that was read. */
+
+static ngx_int_t
+ngx_http_apigw_jwt_keys_look(ngx_http_apigw_jwt_keys_t *keys, ngx_uint_t level,
+    ngx_log_t *log)
+{
+    ngx_err_t        err;
+    struct timespec  mtime;
+    ngx_file_info_t  fi;
+
+    if (ngx_file_info(keys->name.data, &fi) == NGX_FILE_ERROR) {
+        err = ngx_errno;
+
+        keys->looked = 0;
+
+        return ngx_http_apigw_jwt_keys_failed(keys, level, log, err,
+                                              "cannot be read");
+    }
+
+    mtime = fi.st_mtim;
+
+    /* a file just written may be written again in the same tick of its clock */
+
+    if (keys->looked > mtime.tv_sec + 1
+        && keys->mtime.tv_sec == mtime.tv_sec
+        && keys->mtime.tv_nsec == mtime.tv_nsec
+        && keys->size == fi.st_size
+        && keys->inode == fi.st_ino)
+    {
+        return NGX_OK;
+    }
+
+    keys->looked = ngx_time();
+    keys->mtime = mtime;
+    keys->size = fi.st_size;
+    keys->inode = fi.st_ino;
+
+    return ngx_http_apigw_jwt_keys_read(keys, level, log);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_jwt_keys_read(ngx_http_apigw_jwt_keys_t *keys, ngx_uint_t level,
+    ngx_log_t *log)
+{
+    size_t            size;
+    u_char           *data;
+    ngx_fd_t          fd;
+    ngx_int_t         rc;
+    ngx_err_t         err;
+    const char       *text;
+    ngx_file_info_t   fi;
+
+    /* not to wait for the other end of a pipe */
+
+    fd = ngx_open_file(keys->name.data, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK,
+                       NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        err = ngx_errno;
+
+        /* it may have been its mode, which leaves no other trace */
+
+        keys->looked = 0;
+
+        return ngx_http_apigw_jwt_keys_failed(keys, level, log, err,
+                                              "cannot be read");
+    }
+
+    data = NULL;
+    size = 0;
+    err = 0;
+    text = NULL;
+
+    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
+        err = ngx_errno;
+        text = "cannot be read";
+
+    } else if (!ngx_is_file(&fi)) {
+        text = "is not a file";
+
+    } else if (ngx_file_size(&fi) > NGX_APIGW_JWKS_SIZE_MAX) {
+        text = "is larger than 10 megabytes";
+
+    } else {
+        size = (size_t) ngx_file_size(&fi);
+        data = ngx_alloc(size + 1, log);
+
+        if (data == NULL
+            || ngx_http_apigw_jwt_keys_read_all(fd, data, size) != NGX_OK)
+        {
+            err = ngx_errno;
+            text = "cannot be read";
+        }
+    }
+
+    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      ngx_close_file_n " \"%V\" failed", &keys->name);
+    }
+
+    if (text) {
+        keys->looked = 0;
+        rc = ngx_http_apigw_jwt_keys_failed(keys, level, log, err, text);
+
+    } else {
+        rc = ngx_http_apigw_jwt_keys_parse(keys, data, size, level, log);
+    }
+
+    if (data) {
+        OPENSSL_cleanse(data, size);
+        ngx_free(data);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_jwt_keys_read_all(ngx_fd_t fd, u_char *data, size_t size)
+{
+    ssize_t  n;
+
+    while (size) {
+        n = ngx_read_fd(fd, data, size);
+
+        if (n == -1 && ngx_errno == NGX_EINTR) {
+            continue;
+        }
+
+        if (n <= 0) {
+            /* shorter than a moment ago: being written */
+
+            if (n == 0) {
+                ngx_set_errno(EIO);
+            }
+
+            return NGX_ERROR;
+        }
+
+        data += n;
+        size -= n;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Takes new content; if it cannot be used, the old set stays. */
+
+ngx_int_t
+ngx_http_apigw_jwt_keys_parse(ngx_http_apigw_jwt_keys_t *keys,
+    const u_char *data, size_t len, ngx_uint_t level, ngx_log_t *log)
+{
+    char               error[NGX_APIGW_JWKS_ERROR];
+    u_char             digest[EVP_MAX_MD_SIZE];
+    json_t            *revoked;
+    uint64_t           generation;
+    ngx_uint_t         flags;
+    ngx_apigw_jwks_t  *set;
+
+    if (EVP_Digest(data, len, digest, NULL, EVP_sha256(), NULL) != 1) {
+        return ngx_http_apigw_jwt_keys_failed(keys, level, log, 0,
+                                              "cannot be hashed");
+    }
+
+    ngx_memcpy(&generation, digest, sizeof(uint64_t));
+
+    if ((keys->set || keys->revoked) && keys->generation == generation) {
+        keys->failed = 0;
+        return NGX_OK;
+    }
+
+    error[0] = '\0';
+    set = NULL;
+    revoked = NULL;
+
+    if (keys->list) {
+        revoked = ngx_http_apigw_jwt_keys_list(data, len, error);
+
+    } else {
+        flags = keys->request ? 0 : NGX_APIGW_JWKS_SECRETS
+                                    |NGX_APIGW_JWKS_STRICT;
+
+        set = ngx_apigw_jwks_parse(data, len, keys->format, flags, error);
+    }
+
+    if (set == NULL && revoked == NULL) {
+        return ngx_http_apigw_jwt_keys_failed(keys, level, log, 0, error);
+    }
+
+    if (set && set->warning[0]) {
+        ngx_log_error(NGX_LOG_WARN, log, 0, "JWT keys of \"%V\": %s",
+                      &keys->name, set->warning);
+    }
+
+    if (level != NGX_LOG_EMERG && (keys->set || keys->revoked)
+        && !keys->request)
+    {
+        ngx_log_error(NGX_LOG_NOTICE, log, 0, "\"%V\" was read again",
+                      &keys->name);
+    }
+
+    ngx_http_apigw_jwt_keys_clear(keys);
+
+    keys->set = set;
+    keys->revoked = revoked;
+    keys->generation = generation;
+    keys->failed = 0;
+
+    return NGX_OK;
+}
+
+
+/* Says so once, until it works again or fails with other content. */
+
+static ngx_int_t
+ngx_http_apigw_jwt_keys_failed(ngx_http_apigw_jwt_keys_t *keys,
+    ngx_uint_t level, ngx_log_t *log, ngx_err_t err, const char *text)
+{
+    if (keys->failed && level != NGX_LOG_EMERG) {
+        return NGX_ERROR;
+    }
+
+    keys->failed = 1;
+
+    ngx_log_error(level, log, err, "%s \"%V\": %s%s",
+                  keys->list ? "JWT revocation list" : "JWT keys of",
+                  &keys->name, text,
+                  (keys->set || keys->revoked) ? ", the old ones stay" : "");
+
+    return NGX_ERROR;
+}
+
+
+static json_t *
+ngx_http_apigw_jwt_keys_list(const u_char *data, size_t len, char *error)
+{
+    json_t        *list;
+    json_error_t   jerr;
+
+    list = json_loadb((const char *) data, len, JSON_REJECT_DUPLICATES, &jerr);
+
+    if (json_is_object(list)) {
+        return list;
+    }
+
+    json_decref(list);
+
+    ngx_memcpy(error, "is not a JSON object", sizeof("is not a JSON object"));
+
+    return NULL;
+}
+
+
+static void
+ngx_http_apigw_jwt_keys_clear(ngx_http_apigw_jwt_keys_t *keys)
+{
+    ngx_apigw_jwks_free(keys->set);
+    json_decref(keys->revoked);
+
+    keys->set = NULL;
+    keys->revoked = NULL;
+}
+
+
+static void
+ngx_http_apigw_jwt_keys_cleanup(void *data)
+{
+    ngx_http_apigw_jwt_keys_clear(data);
+}
+
+
+ngx_int_t
+ngx_http_apigw_jwt_keys_init(ngx_cycle_t *cycle)
+{
+    ngx_http_apigw_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_apigw_jwt_module);
+
+    if (jmcf == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    jmcf->held = ngx_array_create(cycle->pool, NGX_HTTP_APIGW_JWT_HELD,
+                                  sizeof(ngx_http_apigw_jwt_keys_t));
+    if (jmcf->held == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (jmcf->files.nelts == 0) {
+        return NGX_OK;
+    }
+
+    jmcf->dumb.fd = (ngx_socket_t) -1;
+    jmcf->dumb.data = jmcf;
+
+    jmcf->timer.handler = ngx_http_apigw_jwt_keys_timer;
+    jmcf->timer.log = cycle->log;
+    jmcf->timer.data = &jmcf->dumb;
+    jmcf->timer.cancelable = 1;
+
+    ngx_add_timer(&jmcf->timer, NGX_HTTP_APIGW_JWT_LOOK);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_apigw_jwt_keys_timer(ngx_event_t *ev)
+{
+    ngx_uint_t                       i;
+    ngx_connection_t                *c;
+    ngx_http_apigw_jwt_keys_t      **kp;
+    ngx_http_apigw_jwt_main_conf_t  *jmcf;
+
+    if (ngx_exiting) {
+        return;
+    }
+
+    c = ev->data;
+    jmcf = c->data;
+
+    kp = jmcf->files.elts;
+
+    for (i = 0; i < jmcf->files.nelts; i++) {
+        (void) ngx_http_apigw_jwt_keys_look(kp[i], NGX_LOG_ERR, ev->log);
+    }
+
+    ngx_add_timer(ev, NGX_HTTP_APIGW_JWT_LOOK);
+}
+
+
+/* What a process holds itself, at its end. */
+
+void
+ngx_http_apigw_jwt_keys_exit(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                       i;
+    ngx_http_apigw_jwt_keys_t       *keys;
+    ngx_http_apigw_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_apigw_jwt_module);
+
+    if (jmcf == NULL || jmcf->held == NULL) {
+        return;
+    }
+
+    keys = jmcf->held->elts;
+
+    for (i = 0; i < jmcf->held->nelts; i++) {
+        ngx_http_apigw_jwt_keys_clear(&keys[i]);
+        ngx_free(keys[i].name.data);
+    }
+
+    jmcf->held->nelts = 0;
+
+    ngx_apigw_jws_verifier_free(jmcf->verifier);
+    jmcf->verifier = NULL;
+}

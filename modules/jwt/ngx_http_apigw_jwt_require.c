@@ -1,0 +1,721 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+/*
+ * What a location requires of a valid token: values of variables, claims,
+ * members of the JOSE header, scopes.
+ *
+ * A rule that compares to something constant is looked at when the token is
+ * verified, and its result is kept with the values of the token.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_apigw_jwt.h"
+
+
+#define NGX_HTTP_APIGW_JWT_MATCH  4096
+
+
+static ngx_int_t ngx_http_apigw_jwt_require_status(ngx_conf_t *cf,
+    ngx_command_t *cmd, ngx_str_t *value, ngx_uint_t *status);
+static ngx_int_t ngx_http_apigw_jwt_rule_expected(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_rule_t *rule, ngx_str_t *value);
+static ngx_int_t ngx_http_apigw_jwt_rule_regex(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_rule_t *rule, ngx_str_t *value);
+static ngx_int_t ngx_http_apigw_jwt_rule_init(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_http_apigw_jwt_rule_t *rule,
+    ngx_uint_t nested);
+static ngx_int_t ngx_http_apigw_jwt_rule_now(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_rule_t *rule, ngx_str_t *value);
+static ngx_int_t ngx_http_apigw_jwt_match(void *data, const u_char *text,
+    size_t len);
+static void ngx_http_apigw_jwt_json_free(void *data);
+static ngx_int_t ngx_http_apigw_jwt_add_scopes(ngx_conf_t *cf,
+    ngx_array_t *scopes, ngx_str_t *value);
+
+
+ngx_int_t
+ngx_http_apigw_jwt_required(ngx_http_request_t *r, ngx_array_t *requires)
+{
+    ngx_str_t                      value;
+    ngx_uint_t                     i, n;
+    ngx_http_complex_value_t      *cv;
+    ngx_http_apigw_jwt_require_t  *require;
+
+    require = requires->elts;
+
+    for (i = 0; i < requires->nelts; i++) {
+
+        cv = require[i].values.elts;
+
+        for (n = 0; n < require[i].values.nelts; n++) {
+
+            if (ngx_http_complex_value(r, &cv[n], &value) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
+            if (value.len == 0 || (value.len == 1 && value.data[0] == '0')) {
+                return require[i].status;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_apigw_jwt_rules(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx)
+{
+    ngx_int_t                    rc;
+    ngx_str_t                   *value;
+    ngx_uint_t                   i;
+    ngx_http_apigw_jwt_rule_t  **rule;
+
+    if (lcf->rules == NULL) {
+        return NGX_OK;
+    }
+
+    rule = lcf->rules->elts;
+
+    for (i = 0; i < lcf->rules->nelts; i++) {
+
+        value = &ctx->values[rule[i]->slot];
+
+        /* the result of a constant rule, or the claim */
+
+        rc = (value->data == NULL) ? NGX_DECLINED : NGX_OK;
+
+        if (rc == NGX_OK && rule[i]->value) {
+            rc = ngx_http_apigw_jwt_rule_now(r, rule[i], value);
+        }
+
+        if (rc == NGX_DECLINED) {
+            ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                          "JWT was refused: %s \"%V\" is not as required",
+                          rule[i]->header ? "header" : "claim",
+                          &rule[i]->name);
+        }
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_jwt_rule_now(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_rule_t *rule, ngx_str_t *value)
+{
+    json_t      *json, *expected;
+    ngx_str_t    text;
+    ngx_uint_t   met;
+
+    if (ngx_http_complex_value(r, rule->value, &text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    expected = rule->json
+               ? ngx_apigw_claims_expected_json(text.data, text.len)
+               : ngx_apigw_claims_expected_string(text.data, text.len);
+
+    if (expected == NULL) {
+        return NGX_DECLINED;
+    }
+
+    json = json_loadb((char *) value->data, value->len, JSON_DECODE_ANY, NULL);
+
+    met = ngx_http_apigw_jwt_rule_met(r, rule, json, expected);
+
+    json_decref(json);
+    json_decref(expected);
+
+    return met ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* With expected of NULL the rule's own is taken. */
+
+ngx_uint_t
+ngx_http_apigw_jwt_rule_met(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_rule_t *rule, json_t *json, json_t *expected)
+{
+    return ngx_apigw_claims_test(&rule->test, json,
+                                 expected ? expected : rule->expected,
+                                 ngx_http_apigw_jwt_match, rule)
+           == NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_jwt_match(void *data, const u_char *text, size_t len)
+{
+#if (NGX_PCRE)
+    ngx_http_apigw_jwt_rule_t *rule = data;
+
+    ngx_str_t  subject;
+
+    /* the work of an expression may grow with the square of the length */
+
+    if (len > NGX_HTTP_APIGW_JWT_MATCH) {
+        return NGX_ERROR;
+    }
+
+    subject.data = (u_char *) text;
+    subject.len = len;
+
+    switch (ngx_regex_exec(rule->regex, &subject, NULL, 0)) {
+
+    case NGX_REGEX_NO_MATCHED:
+        return NGX_DECLINED;
+
+    case 0:
+        return NGX_OK;
+    }
+#endif
+
+    return NGX_ERROR;
+}
+
+
+ngx_http_apigw_jwt_scope_t *
+ngx_http_apigw_jwt_lacks(ngx_http_apigw_jwt_loc_conf_t *lcf,
+    ngx_http_apigw_jwt_ctx_t *ctx)
+{
+    ngx_uint_t                    i;
+    ngx_http_apigw_jwt_scope_t  **scope;
+
+    if (lcf->scopes == NULL) {
+        return NULL;
+    }
+
+    scope = lcf->scopes->elts;
+
+    for (i = 0; i < lcf->scopes->nelts; i++) {
+        if (ctx->values[scope[i]->slot].data == NULL) {
+            return scope[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * auth_jwt_require, auth_require: all of one level hold; a level that has any
+ * replaces those above it.
+ */
+
+char *
+ngx_http_apigw_jwt_require(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    ngx_str_t                         *value;
+    ngx_uint_t                         i;
+    ngx_array_t                      **requires;
+    ngx_http_complex_value_t          *cv;
+    ngx_http_apigw_jwt_require_t      *require;
+    ngx_http_compile_complex_value_t   ccv;
+
+    requires = (ngx_array_t **) (p + cmd->offset);
+
+    if (*requires == NGX_CONF_UNSET_PTR) {
+        *requires = ngx_array_create(cf->pool, 2,
+                                     sizeof(ngx_http_apigw_jwt_require_t));
+        if (*requires == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    require = ngx_array_push(*requires);
+    if (require == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_array_init(&require->values, cf->pool, cf->args->nelts - 1,
+                       sizeof(ngx_http_complex_value_t))
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    require->status = 0;
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "error=", 6) == 0) {
+
+            if (ngx_http_apigw_jwt_require_status(cf, cmd, &value[i],
+                                                  &require->status)
+                != NGX_OK)
+            {
+                return NGX_CONF_ERROR;
+            }
+
+            continue;
+        }
+
+        /* what does not depend on anything requires nothing */
+
+        if (value[i].data[0] != '$') {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "value \"%V\" does not begin with a variable",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        cv = ngx_array_push(&require->values);
+
+        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+        ccv.cf = cf;
+        ccv.value = &value[i];
+        ccv.complex_value = cv;
+
+        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (require->values.nelts == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must have a value", &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (require->status == 0) {
+        require->status = cmd->post ? NGX_HTTP_FORBIDDEN
+                                    : NGX_HTTP_UNAUTHORIZED;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_jwt_require_status(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_str_t *value, ngx_uint_t *status)
+{
+    ngx_int_t  n;
+
+    n = ngx_atoi(value->data + 6, value->len - 6);
+
+    /* nginx's own codes are of no use to a client */
+
+    if (*status || n < 400 || n > 599 || n == NGX_HTTP_CLOSE
+        || (n >= 494 && n <= 499))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\"", value);
+        return NGX_ERROR;
+    }
+
+    *status = n;
+
+    return NGX_OK;
+}
+
+
+/* auth_jwt_require_claim, auth_jwt_require_header */
+
+char *
+ngx_http_apigw_jwt_require_rule(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_apigw_jwt_loc_conf_t  *lcf = conf;
+
+    ngx_str_t                   *value;
+    ngx_http_apigw_jwt_rule_t   *rule, **rp;
+
+    value = cf->args->elts;
+
+    rule = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_jwt_rule_t));
+    if (rule == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    rule->header = (cmd->post != NULL);
+    rule->name = value[1];
+    rule->slot = NGX_HTTP_APIGW_JWT_NONE;
+
+    if (value[1].len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid name \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_apigw_claims_test_parse(&rule->test, &value[2]) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid operator \"%V\"", &value[2]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (rule->test.op == NGX_APIGW_CLAIMS_MATCH) {
+
+        if (ngx_http_apigw_jwt_rule_regex(cf, rule, &value[3]) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+    } else if (ngx_http_apigw_jwt_rule_expected(cf, rule, &value[3])
+               != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (lcf->rules == NGX_CONF_UNSET_PTR) {
+        lcf->rules = ngx_array_create(cf->pool, 4,
+                                      sizeof(ngx_http_apigw_jwt_rule_t *));
+        if (lcf->rules == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    rp = ngx_array_push(lcf->rules);
+    if (rp == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *rp = rule;
+
+    return NGX_CONF_OK;
+}
+
+
+/* "json=..." and what begins with a variable is JSON, the rest is a string. */
+
+static ngx_int_t
+ngx_http_apigw_jwt_rule_expected(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_rule_t *rule, ngx_str_t *value)
+{
+    ngx_str_t                          text;
+    ngx_pool_cleanup_t                *cln;
+    ngx_http_compile_complex_value_t   ccv;
+
+    text = *value;
+
+    if (text.len && text.data[0] == '$') {
+        rule->json = 1;
+
+    } else if (ngx_strncmp(text.data, "json=", 5) == 0) {
+        rule->json = 1;
+        text.data += 5;
+        text.len -= 5;
+    }
+
+    if (ngx_http_script_variables_count(&text)) {
+
+        rule->value = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+        if (rule->value == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+        ccv.cf = cf;
+        ccv.value = &text;
+        ccv.complex_value = rule->value;
+
+        return ngx_http_compile_complex_value(&ccv);
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    rule->expected = rule->json
+                     ? ngx_apigw_claims_expected_json(text.data, text.len)
+                     : ngx_apigw_claims_expected_string(text.data, text.len);
+
+    if (rule->expected == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\"", value);
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_apigw_jwt_json_free;
+    cln->data = rule->expected;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_apigw_jwt_json_free(void *data)
+{
+    json_decref(data);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_jwt_rule_regex(ngx_conf_t *cf, ngx_http_apigw_jwt_rule_t *rule,
+    ngx_str_t *value)
+{
+#if (NGX_PCRE)
+    u_char               errstr[NGX_MAX_CONF_ERRSTR];
+    ngx_regex_compile_t  rc;
+
+    ngx_memzero(&rc, sizeof(ngx_regex_compile_t));
+
+    rc.pattern = *value;
+    rc.pool = cf->pool;
+    rc.err.len = NGX_MAX_CONF_ERRSTR;
+    rc.err.data = errstr;
+
+    if (ngx_regex_compile(&rc) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%V", &rc.err);
+        return NGX_ERROR;
+    }
+
+    rule->regex = rc.regex;
+
+    return NGX_OK;
+#else
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"match\" needs an nginx with the PCRE library");
+    return NGX_ERROR;
+#endif
+}
+
+
+/* auth_jwt_scope a b | any=a,b */
+
+char *
+ngx_http_apigw_jwt_require_scope(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_apigw_jwt_loc_conf_t  *lcf = conf;
+
+    ngx_int_t                     rc;
+    ngx_str_t                    *value, text;
+    ngx_uint_t                    i;
+    ngx_http_apigw_jwt_scope_t   *scope, **sp;
+
+    scope = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_jwt_scope_t));
+    if (scope == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    scope->slot = NGX_HTTP_APIGW_JWT_NONE;
+
+    if (ngx_array_init(&scope->scopes, cf->pool, 4, sizeof(ngx_str_t))
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strncmp(value[1].data, "any=", 4) == 0) {
+
+        if (cf->args->nelts > 2) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\"", &value[2]);
+            return NGX_CONF_ERROR;
+        }
+
+        scope->any = 1;
+
+        text.data = value[1].data + 4;
+        text.len = value[1].len - 4;
+
+        rc = ngx_http_apigw_jwt_add_scopes(cf, &scope->scopes, &text);
+
+    } else {
+        rc = NGX_OK;
+
+        for (i = 1; i < cf->args->nelts && rc == NGX_OK; i++) {
+            rc = ngx_http_apigw_jwt_add_scopes(cf, &scope->scopes, &value[i]);
+        }
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (lcf->scopes == NGX_CONF_UNSET_PTR) {
+        lcf->scopes = ngx_array_create(cf->pool, 2,
+                                       sizeof(ngx_http_apigw_jwt_scope_t *));
+        if (lcf->scopes == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    sp = ngx_array_push(lcf->scopes);
+    if (sp == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *sp = scope;
+
+    return NGX_CONF_OK;
+}
+
+
+/* RFC 6749, 3.3: printable, without spaces, quotes and backslashes. */
+
+static ngx_int_t
+ngx_http_apigw_jwt_add_scopes(ngx_conf_t *cf, ngx_array_t *scopes,
+    ngx_str_t *value)
+{
+    u_char     *p, *last;
+    ngx_str_t  *scope;
+
+    p = value->data;
+    last = p + value->len;
+
+    scope = ngx_array_push(scopes);
+    if (scope == NULL) {
+        return NGX_ERROR;
+    }
+
+    scope->data = p;
+    scope->len = 0;
+
+    for ( /* void */ ; p < last; p++) {
+
+        if (*p == ',') {
+
+            if (scope->len == 0) {
+                break;
+            }
+
+            scope = ngx_array_push(scopes);
+            if (scope == NULL) {
+                return NGX_ERROR;
+            }
+
+            scope->data = p + 1;
+            scope->len = 0;
+
+            continue;
+        }
+
+        if (*p <= 0x20 || *p >= 0x7f || *p == '"' || *p == '\\') {
+            break;
+        }
+
+        scope->len++;
+    }
+
+    if (p < last || scope->len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid scope \"%V\"", value);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_apigw_jwt_require_init(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_loc_conf_t *lcf)
+{
+    ngx_uint_t                        i;
+    ngx_http_apigw_jwt_rule_t       **rule;
+    ngx_http_apigw_jwt_scope_t      **scope;
+    ngx_http_apigw_jwt_main_conf_t   *jmcf;
+
+    jmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_jwt_module);
+
+    if (lcf->rules && lcf->rules != NGX_CONF_UNSET_PTR) {
+
+        rule = lcf->rules->elts;
+
+        for (i = 0; i < lcf->rules->nelts; i++) {
+
+            if (rule[i]->slot == NGX_HTTP_APIGW_JWT_NONE
+                && ngx_http_apigw_jwt_rule_init(cf, jmcf, rule[i],
+                              lcf->nested == NGX_CONF_UNSET_UINT ? 0
+                                                                 : lcf->nested)
+                   != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+        }
+    }
+
+    if (lcf->scopes && lcf->scopes != NGX_CONF_UNSET_PTR) {
+
+        scope = lcf->scopes->elts;
+
+        for (i = 0; i < lcf->scopes->nelts; i++) {
+
+            if (scope[i]->slot != NGX_HTTP_APIGW_JWT_NONE) {
+                continue;
+            }
+
+            scope[i]->slot = ngx_http_apigw_jwt_slot_add(jmcf,
+                                               NGX_HTTP_APIGW_JWT_SCOPES, 0,
+                                               NULL, scope[i]);
+            if (scope[i]->slot == NGX_HTTP_APIGW_JWT_NONE) {
+                return NGX_ERROR;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_jwt_rule_init(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_http_apigw_jwt_rule_t *rule,
+    ngx_uint_t nested)
+{
+    ngx_str_t                     name;
+    const char                   *err;
+    ngx_apigw_claims_path_t       path;
+    ngx_http_apigw_jwt_nested_t  *nesteds;
+
+    ngx_memzero(&path, sizeof(ngx_apigw_claims_path_t));
+
+    /* escapes are resolved in place */
+
+    name.len = rule->name.len;
+    name.data = ngx_pstrdup(cf->pool, &rule->name);
+    if (name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    nesteds = jmcf->nesteds.elts;
+
+    if (name.data[0] == '.') {
+        err = ngx_apigw_claims_path_jq(&path, &name);
+
+    } else if (nested) {
+        err = ngx_apigw_claims_path_split(&path, &name,
+                                          &nesteds[nested - 1].delimiter,
+                                          &nesteds[nested - 1].quote);
+    } else {
+        err = ngx_apigw_claims_path_names(&path, &name, 1);
+    }
+
+    if (err) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "invalid name \"%V\" of a JWT claim: %s",
+                      &rule->name, err);
+        return NGX_ERROR;
+    }
+
+    rule->slot = ngx_http_apigw_jwt_slot_add(jmcf,
+                                 rule->value ? NGX_HTTP_APIGW_JWT_JSON
+                                             : NGX_HTTP_APIGW_JWT_RULE,
+                                 rule->header, &path,
+                                 rule->value ? NULL : rule);
+
+    return rule->slot == NGX_HTTP_APIGW_JWT_NONE ? NGX_ERROR : NGX_OK;
+}

@@ -1,0 +1,888 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+/*
+ * The verdict on the token of a request: where the token is, with which keys
+ * it may be verified, what is known of it, what it says.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <openssl/crypto.h>
+
+#include "ngx_http_apigw_jwt.h"
+
+
+typedef struct {
+    ngx_apigw_jwks_t            *sets[NGX_HTTP_APIGW_JWT_SOURCES];
+    ngx_uint_t                   n;
+    uint64_t                     generation;
+} ngx_http_apigw_jwt_found_t;
+
+
+/* A token while it is verified. */
+
+typedef struct {
+    ngx_apigw_jws_t              jws;
+    json_t                      *claims;
+    ngx_http_apigw_jwt_issuer_t  *issuer;    /* NULL: keys of the location */
+    ngx_uint_t                   number;     /* of the issuer + 1 */
+    ngx_apigw_claims_window_t    window;
+    const char                  *why;
+} ngx_http_apigw_jwt_proof_t;
+
+
+static ngx_int_t ngx_http_apigw_jwt_find(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx);
+static ngx_uint_t ngx_http_apigw_jwt_bearer(ngx_http_request_t *r,
+    ngx_str_t *token);
+static ngx_uint_t ngx_http_apigw_jwt_like(ngx_str_t *token);
+static ngx_int_t ngx_http_apigw_jwt_decide(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_uint_t wait);
+static ngx_int_t ngx_http_apigw_jwt_collect(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_uint_t wait, ngx_http_apigw_jwt_found_t *found);
+static ngx_int_t ngx_http_apigw_jwt_recall(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_apigw_token_id_t *id);
+static ngx_int_t ngx_http_apigw_jwt_learn(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_http_apigw_jwt_found_t *found, ngx_apigw_token_id_t *id);
+static void ngx_http_apigw_jwt_remember(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_http_apigw_jwt_proof_t *proof, ngx_apigw_token_id_t *id,
+    uint64_t revision);
+static ngx_http_apigw_jwt_verdict_e ngx_http_apigw_jwt_verify(
+    ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_http_apigw_jwt_found_t *found, ngx_http_apigw_jwt_proof_t *proof);
+static ngx_http_apigw_jwt_verdict_e ngx_http_apigw_jwt_choose(
+    ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_http_apigw_jwt_found_t *found, ngx_http_apigw_jwt_proof_t *proof);
+static ngx_http_apigw_jwt_verdict_e ngx_http_apigw_jwt_judge(
+    ngx_http_apigw_jwt_ctx_t *ctx, ngx_http_apigw_jwt_proof_t *proof);
+static ngx_uint_t ngx_http_apigw_jwt_audience(json_t *claims,
+    ngx_array_t *audience);
+static ngx_uint_t ngx_http_apigw_jwt_listed(ngx_http_apigw_jwt_keys_t *list,
+    ngx_str_t *value);
+static void ngx_http_apigw_jwt_parsed_free(void *data);
+
+
+ngx_int_t
+ngx_http_apigw_jwt_authenticate(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_ctx_t **ctxp, ngx_uint_t wait)
+{
+    ngx_int_t                       rc;
+    ngx_http_apigw_jwt_ctx_t       *ctx;
+    ngx_http_apigw_jwt_loc_conf_t  *lcf;
+
+    r = r->main;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_apigw_jwt_module);
+
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_jwt_module);
+
+    *ctxp = ctx;
+
+    if (lcf->realm == NULL) {
+        return (ctx && ctx->decided) ? NGX_OK : NGX_DECLINED;
+    }
+
+    if (ctx == NULL) {
+        ctx = ngx_http_apigw_create_ctx(r, &ngx_http_apigw_jwt_module,
+                                        sizeof(ngx_http_apigw_jwt_ctx_t));
+        if (ctx == NULL) {
+            return NGX_ERROR;
+        }
+
+        *ctxp = ctx;
+
+    } else if (ctx->decided && ctx->policy == lcf->policy
+               && ctx->source == lcf->token)
+    {
+        return NGX_OK;
+
+    } else if (ctx->resolving) {
+
+        /* a variable that needs the verdict cannot lead to it */
+
+        return NGX_AGAIN;
+    }
+
+    if (ctx->fetch && ctx->policy != lcf->policy) {
+        ngx_http_apigw_jwt_fetch_forget(ctx->fetch);
+    }
+
+    ctx->decided = 0;
+    ctx->values = NULL;
+    ctx->retry_after = 0;
+    ctx->policy = lcf->policy;
+    ctx->source = lcf->token;
+
+    if (ngx_http_apigw_jwt_find(r, lcf, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_apigw_jwt_decide(r, lcf, ctx, wait);
+
+    if (rc == NGX_OK) {
+        ctx->decided = 1;
+        ctx->counted = 0;
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_jwt_find(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx)
+{
+    ngx_str_t                   token, bearer;
+    ngx_http_variable_value_t  *vv;
+
+    ngx_str_null(&token);
+    ngx_str_null(&bearer);
+
+    ctx->conflict = 0;
+
+    (void) ngx_http_apigw_jwt_bearer(r, &bearer);
+
+    if (lcf->token == NGX_CONF_UNSET) {
+        token = bearer;
+
+    } else {
+        ctx->resolving = 1;
+        vv = ngx_http_get_flushed_variable(r, lcf->token);
+        ctx->resolving = 0;
+
+        if (vv == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (!vv->not_found) {
+            token.data = vv->data;
+            token.len = vv->len;
+        }
+
+        /* what is behind nginx may well look at the other one */
+
+        if (token.len && ngx_http_apigw_jwt_like(&bearer)
+            && (token.len != bearer.len
+                || CRYPTO_memcmp(token.data, bearer.data, token.len) != 0))
+        {
+            ctx->conflict = 1;
+        }
+    }
+
+    if (ctx->parsed && (token.len != ctx->token.len
+                        || token.data != ctx->token.data))
+    {
+        ngx_http_apigw_jwt_parsed_free(ctx);
+    }
+
+    ctx->token = token;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_apigw_jwt_bearer(ngx_http_request_t *r, ngx_str_t *token)
+{
+    u_char           *p, *last;
+    ngx_table_elt_t  *h;
+
+    h = r->headers_in.authorization;
+
+    if (h == NULL || h->value.len < sizeof("Bearer ") - 1
+        || ngx_strncasecmp(h->value.data, (u_char *) "Bearer ",
+                           sizeof("Bearer ") - 1)
+           != 0)
+    {
+        return 0;
+    }
+
+    p = h->value.data + sizeof("Bearer ") - 1;
+    last = h->value.data + h->value.len;
+
+    while (p < last && *p == ' ') {
+        p++;
+    }
+
+    token->data = p;
+    token->len = last - p;
+
+    return 1;
+}
+
+
+/* An API key, say, is something else. */
+
+static ngx_uint_t
+ngx_http_apigw_jwt_like(ngx_str_t *token)
+{
+    size_t      i;
+    ngx_uint_t  dots;
+
+    dots = 0;
+
+    for (i = 0; i < token->len; i++) {
+        dots += (token->data[i] == '.');
+    }
+
+    return dots >= 2;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_jwt_decide(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_uint_t wait)
+{
+    ngx_int_t                    rc;
+    ngx_apigw_token_id_t         id;
+    ngx_http_apigw_jwt_found_t   found;
+
+    if (ctx->conflict) {
+        ctx->verdict = NGX_HTTP_APIGW_JWT_MALFORMED;
+        return NGX_OK;
+    }
+
+    if (ctx->token.len == 0) {
+        ctx->verdict = NGX_HTTP_APIGW_JWT_MISSING;
+        return NGX_OK;
+    }
+
+    if (ctx->policy == NULL) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "\"auth_jwt\" has no keys in this place");
+
+        ctx->verdict = NGX_HTTP_APIGW_JWT_UNAVAILABLE;
+        return NGX_OK;
+    }
+
+    rc = ngx_http_apigw_jwt_collect(r, lcf, ctx, wait, &found);
+
+    if (rc == NGX_DECLINED) {
+        ctx->verdict = NGX_HTTP_APIGW_JWT_UNAVAILABLE;
+        return NGX_OK;
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = NGX_DECLINED;
+
+    if (lcf->cache) {
+        id.policy = ctx->policy->id;
+        id.generation = found.generation;
+
+        rc = ngx_http_apigw_jwt_recall(r, lcf, ctx, &id);
+    }
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_apigw_jwt_learn(r, lcf, ctx, &found, &id);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ctx->verdict == NGX_HTTP_APIGW_JWT_OK
+        && (ngx_http_apigw_jwt_listed(ctx->policy->revoked_sub,
+                             &ctx->values[NGX_HTTP_APIGW_JWT_VALUE_SUB])
+            || ngx_http_apigw_jwt_listed(ctx->policy->revoked_kid,
+                             &ctx->values[NGX_HTTP_APIGW_JWT_VALUE_KID])))
+    {
+        ctx->verdict = NGX_HTTP_APIGW_JWT_REVOKED;
+    }
+
+    if (ctx->policy->revoked_kid && ctx->verdict == NGX_HTTP_APIGW_JWT_OK
+        && ctx->values[NGX_HTTP_APIGW_JWT_VALUE_KID].data == NULL)
+    {
+        /* which would be a way around the list */
+
+        ctx->verdict = NGX_HTTP_APIGW_JWT_REVOKED;
+    }
+
+    if (ctx->verdict != NGX_HTTP_APIGW_JWT_OK) {
+        ctx->values = NULL;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The keys of the location, as far as the token does not choose among them,
+ * and a number that changes with any of the keys.
+ */
+
+static ngx_int_t
+ngx_http_apigw_jwt_collect(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_uint_t wait, ngx_http_apigw_jwt_found_t *found)
+{
+    uint64_t                       generation;
+    ngx_int_t                      rc;
+    ngx_str_t                      name;
+    ngx_uint_t                     i;
+    ngx_http_apigw_jwt_keys_t     *keys;
+    ngx_http_apigw_jwt_issuer_t  **issuer;
+    ngx_http_apigw_jwt_source_t   *source;
+    ngx_http_apigw_jwt_policy_t   *policy;
+
+    policy = ctx->policy;
+
+    found->n = 0;
+    found->generation = 0;
+
+    if (policy->issuers) {
+
+        issuer = policy->issuers->elts;
+
+        for (i = 0; i < policy->issuers->nelts; i++) {
+            generation = ngx_http_apigw_jwt_issuer_generation(issuer[i]);
+            found->generation = ngx_http_apigw_jwt_mix(found->generation,
+                                                       generation);
+        }
+
+        return NGX_OK;
+    }
+
+    source = policy->sources->elts;
+
+    for (i = 0; i < policy->sources->nelts; i++) {
+
+        if (source[i].request) {
+
+            rc = ngx_http_apigw_jwt_fetch_keys(r, ctx, &source[i], i,
+                                               lcf->key_cache, wait);
+            if (rc != NGX_OK) {
+                return rc;
+            }
+
+            found->sets[found->n++] = ctx->fetch->sets[i];
+            found->generation = ngx_http_apigw_jwt_mix(found->generation,
+                                                  ctx->fetch->generations[i]);
+            continue;
+        }
+
+        keys = source[i].keys;
+
+        if (keys == NULL) {
+
+            rc = ngx_http_apigw_jwt_resolve(r, ctx, &source[i].value, &name);
+
+            if (rc == NGX_OK) {
+                rc = ngx_http_apigw_jwt_keys_open(r, &name, &source[i], &keys);
+            }
+
+            if (rc != NGX_OK) {
+                return rc;
+            }
+        }
+
+        found->sets[found->n++] = keys->set;
+        found->generation = ngx_http_apigw_jwt_mix(found->generation,
+                                                   keys->generation);
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The place of keys may depend on what the token says of itself; values of
+ * that kind are for this purpose only, so what was made of them is forgotten.
+ */
+
+ngx_int_t
+ngx_http_apigw_jwt_resolve(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_ctx_t *ctx, ngx_http_complex_value_t *cv,
+    ngx_str_t *value)
+{
+    size_t                      size;
+    ngx_int_t                   rc;
+    ngx_http_variable_value_t  *saved;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    if (cv->lengths == NULL) {
+        *value = cv->value;
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+
+    size = cmcf->variables.nelts * sizeof(ngx_http_variable_value_t);
+
+    saved = ngx_palloc(r->pool, size);
+    if (saved == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(saved, r->variables, size);
+
+    ctx->resolving = 1;
+    rc = ngx_http_complex_value(r, cv, value);
+    ctx->resolving = 0;
+
+    ngx_memcpy(r->variables, saved, size);
+
+    return rc;
+}
+
+
+/* A token that was seen before: NGX_DECLINED if it has to be verified. */
+
+static ngx_int_t
+ngx_http_apigw_jwt_recall(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_apigw_token_id_t *id)
+{
+    u_char                          *p;
+    ngx_int_t                        rc;
+    ngx_uint_t                       n;
+    ngx_apigw_token_entry_t          entry;
+    ngx_http_apigw_jwt_main_conf_t  *jmcf;
+
+    rc = ngx_http_apigw_jwt_cache_get(lcf->zone, r->connection->log,
+                                      &ctx->token, id, &entry);
+    if (rc != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    ctx->verdict = entry.verdict;
+
+    if (ctx->verdict != NGX_HTTP_APIGW_JWT_OK) {
+
+        if (ctx->verdict == NGX_HTTP_APIGW_JWT_UNAVAILABLE) {
+            ctx->retry_after = 1;
+        }
+
+        return NGX_OK;
+    }
+
+    jmcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_jwt_module);
+
+    n = jmcf->slots.nelts;
+
+    ctx->values = ngx_palloc(r->pool, n * sizeof(ngx_str_t) + entry.len);
+    if (ctx->values == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = (u_char *) (ctx->values + n);
+
+    ngx_memcpy(p, entry.data, entry.len);
+
+    if (ngx_apigw_token_unpack(p, entry.len, ctx->values, n) != NGX_OK) {
+        ctx->values = NULL;
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_jwt_learn(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_http_apigw_jwt_found_t *found, ngx_apigw_token_id_t *id)
+{
+    uint64_t                     revision;
+    ngx_int_t                    rc;
+    ngx_http_apigw_jwt_proof_t   proof;
+
+    ngx_memzero(&proof, sizeof(ngx_http_apigw_jwt_proof_t));
+
+    revision = 0;
+    rc = NGX_OK;
+
+    ctx->verdict = ngx_http_apigw_jwt_verify(r, ctx, found, &proof);
+
+    if (ctx->verdict == NGX_HTTP_APIGW_JWT_OK) {
+
+        ctx->values = ngx_http_apigw_jwt_extract(r, proof.jws.header,
+                                                 proof.claims, proof.number);
+        if (ctx->values == NULL) {
+            rc = NGX_ERROR;
+            goto done;
+        }
+
+        switch (ngx_http_apigw_jwt_revoked(lcf->zone, r->connection->log,
+                                           ctx->values, &revision))
+        {
+        case NGX_OK:
+            break;
+
+        case NGX_DECLINED:
+            ctx->verdict = NGX_HTTP_APIGW_JWT_REVOKED;
+            break;
+
+        default:
+            ctx->verdict = NGX_HTTP_APIGW_JWT_UNAVAILABLE;
+            ctx->retry_after = 1;
+        }
+    }
+
+    if (ctx->verdict != NGX_HTTP_APIGW_JWT_OK) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "JWT was refused: %V%s%s",
+                      &ngx_http_apigw_jwt_verdicts[ctx->verdict],
+                      proof.why ? ", " : "", proof.why ? proof.why : "");
+    }
+
+    if (lcf->cache) {
+        ngx_http_apigw_jwt_remember(r, lcf, ctx, &proof, id, revision);
+    }
+
+done:
+
+    json_decref(proof.claims);
+    ngx_apigw_jws_clear(&proof.jws);
+
+    return rc;
+}
+
+
+static void
+ngx_http_apigw_jwt_remember(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_http_apigw_jwt_proof_t *proof, ngx_apigw_token_id_t *id,
+    uint64_t revision)
+{
+    uint64_t                         last;
+    ngx_apigw_token_entry_t          entry;
+    ngx_http_apigw_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_jwt_module);
+
+    entry.verdict = ctx->verdict;
+    entry.from = 0;
+    entry.until = 0;
+    entry.len = 0;
+    entry.revision = revision;
+
+    if (ctx->verdict == NGX_HTTP_APIGW_JWT_OK) {
+
+        if (ngx_apigw_token_pack(&entry, ctx->values, jmcf->slots.nelts)
+            != NGX_OK)
+        {
+            return;
+        }
+
+        if (proof->window.from > 0) {
+            entry.from = (uint64_t) proof->window.from * 1000;
+        }
+
+        entry.until = UINT64_MAX;
+
+        if (proof->window.until < INT64_MAX / 1000) {
+            entry.until = (uint64_t) proof->window.until * 1000;
+        }
+
+        if (lcf->cache_max) {
+            last = ((uint64_t) ngx_time() + lcf->cache_max) * 1000;
+            entry.until = ngx_min(entry.until, last);
+        }
+    }
+
+    ngx_http_apigw_jwt_cache_put(lcf->zone, id, &entry);
+}
+
+
+static ngx_http_apigw_jwt_verdict_e
+ngx_http_apigw_jwt_verify(ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_http_apigw_jwt_found_t *found, ngx_http_apigw_jwt_proof_t *proof)
+{
+    ngx_apigw_jwa_t                  algorithms;
+    ngx_apigw_jws_rc_e               rc;
+    ngx_http_apigw_jwt_verdict_e     verdict;
+    ngx_http_apigw_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_jwt_module);
+
+    if (jmcf->verifier == NULL) {
+        jmcf->verifier = ngx_apigw_jws_verifier_create();
+
+        if (jmcf->verifier == NULL) {
+            return NGX_HTTP_APIGW_JWT_UNAVAILABLE;
+        }
+    }
+
+    rc = ngx_apigw_jws_parse(&proof->jws, ctx->token.data, ctx->token.len);
+
+    if (rc == NGX_APIGW_JWS_OK) {
+
+        verdict = ngx_http_apigw_jwt_choose(r, ctx, found, proof);
+
+        if (verdict != NGX_HTTP_APIGW_JWT_OK) {
+            return verdict;
+        }
+
+        algorithms = ctx->policy->algorithms;
+
+        if (proof->issuer && proof->issuer->algorithms) {
+            algorithms &= proof->issuer->algorithms;
+        }
+
+        rc = ngx_apigw_jws_verify(jmcf->verifier, &proof->jws, found->sets,
+                                  found->n, algorithms);
+    }
+
+    proof->why = proof->jws.why;
+
+    switch (rc) {
+
+    case NGX_APIGW_JWS_OK:
+        proof->why = NULL;
+        return ngx_http_apigw_jwt_judge(ctx, proof);
+
+    case NGX_APIGW_JWS_BAD:
+        return NGX_HTTP_APIGW_JWT_MALFORMED;
+
+    case NGX_APIGW_JWS_NOALG:
+        return NGX_HTTP_APIGW_JWT_ALGORITHM;
+
+    case NGX_APIGW_JWS_NOKEY:
+        if (proof->issuer) {
+            ctx->retry_after =
+                          ngx_http_apigw_jwt_issuer_unknown(proof->issuer);
+        }
+
+        return NGX_HTTP_APIGW_JWT_KEY;
+
+    case NGX_APIGW_JWS_BADSIG:
+        return NGX_HTTP_APIGW_JWT_SIGNATURE;
+
+    default: /* NGX_APIGW_JWS_ERROR */
+        return NGX_HTTP_APIGW_JWT_UNAVAILABLE;
+    }
+}
+
+
+/* Among several issuers the token may say whose keys to take. */
+
+static ngx_http_apigw_jwt_verdict_e
+ngx_http_apigw_jwt_choose(ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_http_apigw_jwt_found_t *found, ngx_http_apigw_jwt_proof_t *proof)
+{
+    ngx_str_t                      iss;
+    ngx_uint_t                     i;
+    ngx_http_apigw_jwt_issuer_t  **issuer;
+
+    if (ctx->policy->issuers == NULL) {
+        return NGX_HTTP_APIGW_JWT_OK;
+    }
+
+    proof->claims = ngx_apigw_claims_parse(proof->jws.payload.data,
+                                           proof->jws.payload.len,
+                                           &proof->why);
+    if (proof->claims == NULL) {
+        return NGX_HTTP_APIGW_JWT_MALFORMED;
+    }
+
+    if (ngx_apigw_claims_string(proof->claims, "iss", &iss) != NGX_OK) {
+        return NGX_HTTP_APIGW_JWT_ISSUER;
+    }
+
+    proof->issuer = ngx_http_apigw_jwt_issuer_find(ctx->policy->issuers, &iss);
+
+    if (proof->issuer == NULL) {
+        return NGX_HTTP_APIGW_JWT_ISSUER;
+    }
+
+    issuer = ctx->policy->issuers->elts;
+
+    for (i = 0; issuer[i] != proof->issuer; i++) { /* void */ }
+
+    proof->number = i + 1;
+
+    found->sets[0] = ngx_http_apigw_jwt_issuer_keys(proof->issuer,
+                                                    r->connection->log);
+    found->n = 1;
+
+    if (found->sets[0] == NULL) {
+        ctx->retry_after = ngx_http_apigw_jwt_issuer_unknown(proof->issuer);
+        return NGX_HTTP_APIGW_JWT_UNAVAILABLE;
+    }
+
+    return NGX_HTTP_APIGW_JWT_OK;
+}
+
+
+/* The signature is right: what does it say? */
+
+static ngx_http_apigw_jwt_verdict_e
+ngx_http_apigw_jwt_judge(ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_http_apigw_jwt_proof_t *proof)
+{
+    ngx_str_t                     text;
+    ngx_apigw_claims_times_t      times;
+    ngx_http_apigw_jwt_issuer_t  *issuer;
+
+    if (proof->claims == NULL) {
+        proof->claims = ngx_apigw_claims_parse(proof->jws.payload.data,
+                                               proof->jws.payload.len,
+                                               &proof->why);
+        if (proof->claims == NULL) {
+            return NGX_HTTP_APIGW_JWT_MALFORMED;
+        }
+    }
+
+    /* RFC 7519: if they are there, they are strings */
+
+    if (ngx_apigw_claims_string(proof->claims, "iss", &text) == NGX_ERROR
+        || ngx_apigw_claims_string(proof->claims, "sub", &text) == NGX_ERROR
+        || ngx_apigw_claims_string(proof->claims, "jti", &text) == NGX_ERROR)
+    {
+        proof->why = "iss, sub or jti is not a string";
+        return NGX_HTTP_APIGW_JWT_MALFORMED;
+    }
+
+    issuer = proof->issuer;
+
+    ngx_memzero(&times, sizeof(ngx_apigw_claims_times_t));
+
+    times.leeway = ctx->policy->leeway;
+    times.ignore_exp = !ctx->policy->validate_exp;
+
+    if (issuer) {
+        times.max_age = issuer->max_age;
+
+        if (issuer->leeway != NGX_CONF_UNSET) {
+            times.leeway = issuer->leeway;
+        }
+
+        if (issuer->type.len
+            && !ngx_apigw_jws_typ(&proof->jws, &issuer->type))
+        {
+            return NGX_HTTP_APIGW_JWT_TYPE;
+        }
+    }
+
+    switch (ngx_apigw_claims_window(proof->claims, &times, &proof->window)) {
+
+    case NGX_APIGW_CLAIMS_OK:
+        break;
+
+    case NGX_APIGW_CLAIMS_MISSING:
+        proof->why = "it does not say how old it is";
+        return NGX_HTTP_APIGW_JWT_EXPIRED;
+
+    default: /* NGX_APIGW_CLAIMS_BAD */
+        proof->why = "exp, nbf or iat is not a time";
+        return NGX_HTTP_APIGW_JWT_MALFORMED;
+    }
+
+    switch (ngx_apigw_claims_now(&proof->window, ngx_time())) {
+
+    case NGX_APIGW_CLAIMS_OK:
+        break;
+
+    case NGX_APIGW_CLAIMS_EARLY:
+        return NGX_HTTP_APIGW_JWT_EARLY;
+
+    default: /* NGX_APIGW_CLAIMS_EXPIRED */
+        return NGX_HTTP_APIGW_JWT_EXPIRED;
+    }
+
+    if (!ngx_http_apigw_jwt_audience(proof->claims, ctx->policy->audience)
+        || (issuer && !ngx_http_apigw_jwt_audience(proof->claims,
+                                                   issuer->audience)))
+    {
+        return NGX_HTTP_APIGW_JWT_AUDIENCE;
+    }
+
+    return NGX_HTTP_APIGW_JWT_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_apigw_jwt_audience(json_t *claims, ngx_array_t *audience)
+{
+    return audience == NULL
+           || ngx_apigw_claims_audience(claims, "aud", audience->elts,
+                                        audience->nelts)
+              == NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_apigw_jwt_listed(ngx_http_apigw_jwt_keys_t *list, ngx_str_t *value)
+{
+    if (list == NULL || value->data == NULL) {
+        return 0;
+    }
+
+    return json_object_getn(list->revoked, (char *) value->data, value->len)
+           != NULL;
+}
+
+
+/*
+ * The whole token, for names that the configuration did not foretell, and to
+ * find the place of the keys.
+ */
+
+ngx_int_t
+ngx_http_apigw_jwt_parse(ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx)
+{
+    const char          *why;
+    ngx_apigw_jws_t      jws;
+    ngx_pool_cleanup_t  *cln;
+
+    if (ctx->parsed) {
+        return NGX_OK;
+    }
+
+    if (!ctx->cleanup) {
+        cln = ngx_pool_cleanup_add(r->pool, 0);
+        if (cln == NULL) {
+            return NGX_ERROR;
+        }
+
+        cln->handler = ngx_http_apigw_jwt_parsed_free;
+        cln->data = ctx;
+
+        ctx->cleanup = 1;
+    }
+
+    ctx->parsed = 1;
+
+    ngx_memzero(&jws, sizeof(ngx_apigw_jws_t));
+
+    if (ngx_apigw_jws_parse(&jws, ctx->token.data, ctx->token.len)
+        == NGX_APIGW_JWS_OK)
+    {
+        ctx->header = json_incref(jws.header);
+        ctx->claims = ngx_apigw_claims_parse(jws.payload.data,
+                                             jws.payload.len, &why);
+    }
+
+    ngx_apigw_jws_clear(&jws);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_apigw_jwt_parsed_free(void *data)
+{
+    ngx_http_apigw_jwt_ctx_t *ctx = data;
+
+    json_decref(ctx->header);
+    json_decref(ctx->claims);
+
+    ctx->header = NULL;
+    ctx->claims = NULL;
+    ctx->parsed = 0;
+}
