@@ -57,10 +57,10 @@ typedef int (*ngx_apigw_jwt_revocation_pt)(void *data,
     const ngx_apigw_jwt_revocation_t *revocation);
 
 
-extern const ngx_apigw_store_kind_t  ngx_apigw_jwt_store_kind;
-
-
 #pragma GCC visibility push(hidden)
+
+
+extern const ngx_apigw_store_kind_t  ngx_apigw_jwt_store_kind;
 
 
 /*
