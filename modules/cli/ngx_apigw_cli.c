@@ -40,6 +40,7 @@ static void ngx_apigw_cli_message(const char *tail, const char *fmt,
 static const ngx_apigw_cli_group_t *const  ngx_apigw_cli_groups[] = {
     &ngx_apigw_cli_key_group,
     &ngx_apigw_cli_usage_group,
+    &ngx_apigw_cli_token_group,
     &ngx_apigw_cli_version_group,
     NULL
 };

@@ -146,6 +146,7 @@ char *ngx_apigw_cli_store(ngx_apigw_cli_t *cli, ngx_str_t *option);
 
 extern const ngx_apigw_cli_group_t  ngx_apigw_cli_key_group;
 extern const ngx_apigw_cli_group_t  ngx_apigw_cli_usage_group;
+extern const ngx_apigw_cli_group_t  ngx_apigw_cli_token_group;
 extern const ngx_apigw_cli_group_t  ngx_apigw_cli_version_group;
 
 
