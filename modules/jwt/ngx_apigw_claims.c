@@ -9,8 +9,8 @@
 #include "ngx_apigw_claims.h"
 
 
-#define NGX_APIGW_CLAIMS_DATE_MAX  9007199254740992.0    /* 2^53 */
-#define NGX_APIGW_CLAIMS_NUMBER    40                    /* as text */
+#define NGX_APIGW_CLAIMS_DATE_MAX  9007199254740992    /* 2^53 */
+#define NGX_APIGW_CLAIMS_NUMBER    40                  /* as text */
 
 
 /* A text that grows. */
@@ -176,7 +176,9 @@ ngx_apigw_claims_date(const json_t *claims, const char *name, double *date)
 
     *date = json_number_value(value);
 
-    if (!(*date >= 0 && *date <= NGX_APIGW_CLAIMS_DATE_MAX)) {
+    if (!(*date >= 0 && *date <= (double) NGX_APIGW_CLAIMS_DATE_MAX)
+        || json_integer_value(value) > NGX_APIGW_CLAIMS_DATE_MAX)
+    {
         return NGX_APIGW_CLAIMS_BAD;
     }
 
