@@ -300,9 +300,24 @@ int ngx_apigw_tally_walk_versions(ngx_apigw_store_t *store,
 #pragma GCC visibility pop
 
 
+/* A bijection of 64-bit numbers that leaves no bit where it was. */
+
+static ngx_inline uint64_t
+ngx_apigw_tally_mix(uint64_t n)
+{
+    n ^= n >> 32;
+    n *= 0x9fb21c651e98df25ULL;
+    n ^= n >> 28;
+    n *= 0x9e3779b97f4a7c15ULL;
+    n ^= n >> 32;
+
+    return n;
+}
+
+
 /*
- * The place of an entry: salt is that of the version, caller a keyed hash or
- * zeroes for none.
+ * The place of an entry: salt is the digest of the version's name, caller a
+ * keyed hash, so that who chooses a name cannot choose its place, or NULL.
  */
 
 static ngx_inline void
@@ -310,25 +325,25 @@ ngx_apigw_tally_place(ngx_apigw_tally_table_t *table,
     ngx_apigw_tally_id_t *id, const ngx_apigw_hash_key_t *salt, uint32_t day,
     ngx_uint_t source, const ngx_apigw_hash_t *caller)
 {
-    size_t            len;
-    uint64_t          text[3];
-    ngx_apigw_hash_t  hash;
+    uint64_t  tag, place, when;
 
-    text[0] = (uint64_t) day << 32 | source;
-    len = sizeof(uint64_t);
+    when = ngx_apigw_tally_mix((uint64_t) day << 32 | source);
+
+    tag = salt->k[0] + when;
+    place = salt->k[1] ^ when;
 
     if (caller) {
-        text[1] = caller->h[0];
-        text[2] = caller->h[1];
-        len = sizeof(text);
+        tag ^= caller->h[0];
+        place += caller->h[1];
     }
 
-    ngx_apigw_hash_half(&hash, salt, (u_char *) text, len);
+    tag = ngx_apigw_tally_mix(tag);
+    place = ngx_apigw_tally_mix(place);
 
-    id->tag = hash.h[0] + (hash.h[0] == 0);
+    id->tag = tag + (tag == 0);
 
-    id->sets[0] = (uint32_t) (((hash.h[1] >> 32) * table->sets) >> 32);
-    id->sets[1] = (uint32_t) (((hash.h[1] & 0xffffffff) * table->sets) >> 32);
+    id->sets[0] = (uint32_t) (((place >> 32) * table->sets) >> 32);
+    id->sets[1] = (uint32_t) (((place & 0xffffffff) * table->sets) >> 32);
 }
 
 

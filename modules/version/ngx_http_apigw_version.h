@@ -100,6 +100,8 @@ struct ngx_http_apigw_version_s {
     ngx_table_elt_t                  fields[NGX_HTTP_APIGW_VERSION_FIELDS];
     ngx_str_t                        sunset_field;
     ngx_str_t                        link_field;
+    ngx_str_t                        link_head; /* with "<" of a successor */
+    ngx_uint_t                       letters;   /* fields begin with them */
 
     u_char                          *file;
     ngx_uint_t                       line;
@@ -190,6 +192,12 @@ typedef struct {
     unsigned                         sub:1;     /* a subrequest's */
     unsigned                         counted:1;
 } ngx_http_apigw_version_ctx_t;
+
+
+/* A bit for the first letter of the name of a field. */
+
+#define ngx_http_apigw_version_letter(name)                                   \
+    ((ngx_uint_t) 1 << ((name)->data[0] & 0x1f))
 
 
 extern ngx_module_t  ngx_http_apigw_version_module;

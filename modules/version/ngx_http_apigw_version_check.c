@@ -375,7 +375,7 @@ ngx_http_apigw_version_fields(ngx_conf_t *cf,
                                   + NGX_APIGW_DATE_HTTP_LEN
                                   + 2 * version->link.len
                                   + sizeof("<>; rel=\"deprecation\", "
-                                           "<>; rel=\"sunset\""));
+                                           "<>; rel=\"sunset\", <"));
         if (p == NULL) {
             return NGX_ERROR;
         }
@@ -402,22 +402,22 @@ ngx_http_apigw_version_fields(ngx_conf_t *cf,
                                              &version->sunset_field);
         }
 
-        if (version->link.len == 0) {
-            continue;
-        }
-
         version->link_field.data = p;
 
-        if (version->deprecated) {
+        if (version->link.len && version->deprecated) {
             p = ngx_sprintf(p, "<%V>; rel=\"deprecation\"", &version->link);
         }
 
-        if (version->sunset) {
+        if (version->link.len && version->sunset) {
             p = ngx_sprintf(p, "%s<%V>; rel=\"sunset\"",
                             version->deprecated ? ", " : "", &version->link);
         }
 
         version->link_field.len = p - version->link_field.data;
+
+        version->link_head.data = version->link_field.data;
+        p = ngx_sprintf(p, "%s<", version->link_field.len ? ", " : "");
+        version->link_head.len = p - version->link_head.data;
     }
 
     source = api->sources.elts;
@@ -444,6 +444,8 @@ ngx_http_apigw_version_add_field(ngx_http_apigw_version_t *version,
     ngx_table_elt_t  *h;
 
     h = &version->fields[version->nfields++];
+
+    version->letters |= ngx_http_apigw_version_letter(name);
 
     h->hash = 1;
     ngx_http_apigw_header_single(h);

@@ -35,10 +35,12 @@ static ngx_int_t ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_version_add_link(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
-static ngx_int_t ngx_http_apigw_version_add(ngx_http_request_t *r,
+static ngx_inline ngx_table_elt_t *ngx_http_apigw_version_push(
+    ngx_list_t *headers);
+static ngx_int_t ngx_http_apigw_version_add(ngx_list_t *headers,
     ngx_str_t *name, ngx_str_t *value);
 static void ngx_http_apigw_version_hide(ngx_http_request_t *r,
-    ngx_str_t *name);
+    ngx_http_apigw_version_t *version);
 static ngx_int_t ngx_http_apigw_version_get_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_str_t *ngx_http_apigw_version_text(
@@ -469,18 +471,22 @@ ngx_http_apigw_version_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 }
 
 
+/* All values but that of a link to a successor are those of versions. */
+
 static ngx_int_t
 ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx)
 {
     ngx_uint_t                 i;
+    ngx_list_t                *headers;
     ngx_table_elt_t           *h;
     ngx_http_apigw_version_t  *version;
 
     version = ctx->version;
+    headers = &r->headers_out.headers;
 
     if (ctx->vary->len
-        && ngx_http_apigw_version_add(r, &ngx_http_apigw_version_vary,
+        && ngx_http_apigw_version_add(headers, &ngx_http_apigw_version_vary,
                                       ctx->vary)
            != NGX_OK)
     {
@@ -491,13 +497,13 @@ ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
         return NGX_OK;
     }
 
+    if (r->upstream) {
+        ngx_http_apigw_version_hide(r, version);
+    }
+
     for (i = 0; i < version->nfields; i++) {
 
-        if (r->upstream) {
-            ngx_http_apigw_version_hide(r, &version->fields[i].key);
-        }
-
-        h = ngx_list_push(&r->headers_out.headers);
+        h = ngx_http_apigw_version_push(headers);
         if (h == NULL) {
             return NGX_ERROR;
         }
@@ -513,7 +519,7 @@ ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    return ngx_http_apigw_version_add(r, &ngx_http_apigw_version_link,
+    return ngx_http_apigw_version_add(headers, &ngx_http_apigw_version_link,
                                       &version->link_field);
 }
 
@@ -522,47 +528,56 @@ static ngx_int_t
 ngx_http_apigw_version_add_link(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx)
 {
-    size_t      len;
     u_char     *p;
-    ngx_str_t   value, *field;
+    ngx_str_t   value, *head;
 
-    field = &ctx->version->link_field;
+    static const u_char  tail[] = ">; rel=\"successor-version\"";
 
-    len = field->len
-          + sizeof(", <>; rel=\"successor-version\"") - 1
-          + ngx_http_apigw_version_successor_len(ctx);
+    head = &ctx->version->link_head;
 
-    p = ngx_pnalloc(r->pool, len);
+    p = ngx_pnalloc(r->pool, head->len + sizeof(tail) - 1
+                             + ngx_http_apigw_version_successor_len(ctx));
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     value.data = p;
 
-    if (field->len) {
-        p = ngx_cpymem(p, field->data, field->len);
-        *p++ = ',';
-        *p++ = ' ';
-    }
-
-    *p++ = '<';
+    p = ngx_cpymem(p, head->data, head->len);
     p = ngx_http_apigw_version_successor(ctx, p);
-    p = ngx_cpymem(p, ">; rel=\"successor-version\"",
-                   sizeof(">; rel=\"successor-version\"") - 1);
+    p = ngx_cpymem(p, tail, sizeof(tail) - 1);
 
     value.len = p - value.data;
 
-    return ngx_http_apigw_version_add(r, &ngx_http_apigw_version_link, &value);
+    return ngx_http_apigw_version_add(&r->headers_out.headers,
+                                      &ngx_http_apigw_version_link, &value);
+}
+
+
+/* ngx_list_push() without a call as long as there is room. */
+
+static ngx_inline ngx_table_elt_t *
+ngx_http_apigw_version_push(ngx_list_t *headers)
+{
+    ngx_list_part_t  *last;
+
+    last = headers->last;
+
+    if (last->nelts == headers->nalloc) {
+        return ngx_list_push(headers);
+    }
+
+    return (ngx_table_elt_t *) last->elts + last->nelts++;
 }
 
 
 static ngx_int_t
-ngx_http_apigw_version_add(ngx_http_request_t *r, ngx_str_t *name,
+ngx_http_apigw_version_add(ngx_list_t *headers, ngx_str_t *name,
     ngx_str_t *value)
 {
     ngx_table_elt_t  *h;
 
-    h = ngx_list_push(&r->headers_out.headers);
+    h = ngx_http_apigw_version_push(headers);
     if (h == NULL) {
         return NGX_ERROR;
     }
@@ -571,6 +586,7 @@ ngx_http_apigw_version_add(ngx_http_request_t *r, ngx_str_t *name,
     ngx_http_apigw_header_single(h);
     h->key = *name;
     h->value = *value;
+    h->lowcase_key = NULL;
 
     return NGX_OK;
 }
@@ -579,9 +595,11 @@ ngx_http_apigw_version_add(ngx_http_request_t *r, ngx_str_t *name,
 /* What the back end says of its own version gives way to the gateway's. */
 
 static void
-ngx_http_apigw_version_hide(ngx_http_request_t *r, ngx_str_t *name)
+ngx_http_apigw_version_hide(ngx_http_request_t *r,
+    ngx_http_apigw_version_t *version)
 {
-    ngx_uint_t        i;
+    ngx_str_t        *name;
+    ngx_uint_t        i, n;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
@@ -591,10 +609,22 @@ ngx_http_apigw_version_hide(ngx_http_request_t *r, ngx_str_t *name)
 
         for (i = 0; i < part->nelts; i++) {
 
-            if (h[i].key.len == name->len
-                && ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
+            if (h[i].hash == 0
+                || !(ngx_http_apigw_version_letter(&h[i].key)
+                     & version->letters))
             {
-                h[i].hash = 0;
+                continue;
+            }
+
+            for (n = 0; n < version->nfields; n++) {
+                name = &version->fields[n].key;
+
+                if (h[i].key.len == name->len
+                    && ngx_strncasecmp(h[i].key.data, name->data, name->len)
+                       == 0)
+                {
+                    h[i].hash = 0;
+                }
             }
         }
     }

@@ -302,6 +302,21 @@ ngx_http_apigw_version_successor(ngx_http_apigw_version_ctx_t *ctx, u_char *p)
     label = &ctx->version->successor->label;
     uri = &ctx->seen;
 
+    if (ctx->source == NGX_HTTP_APIGW_VERSION_PATH && ctx->segment.len
+        && (uri->len < 2 || uri->data[1] != '/'))
+    {
+        /* the usual case: another segment in the place of the same */
+
+        place = ctx->segment.data - uri->data;
+        rest = place + ctx->segment.len;
+
+        p = ngx_http_apigw_version_escape(p, uri->data, place);
+        p = ngx_cpymem(p, label->data, label->len);
+
+        return ngx_http_apigw_version_escape(p, uri->data + rest,
+                                             uri->len - rest);
+    }
+
     source = ngx_http_apigw_version_link_source(ctx, &place);
     name = source ? &source->name : NULL;
 
@@ -414,26 +429,38 @@ u_char *
 ngx_http_apigw_version_escape(u_char *p, const u_char *src, size_t len)
 {
     u_char         ch;
+    size_t         i;
     const u_char  *last;
 
     static const u_char  hex[] = "0123456789ABCDEF";
 
+    /* four at a time, the last four perhaps once more */
+
+    if (len >= 4) {
+
+        for (i = 0; /* void */ ; i += 4) {
+
+            if (i > len - 4) {
+                i = len - 4;
+            }
+
+            if (!(ngx_http_apigw_version_plain[src[i]]
+                  & ngx_http_apigw_version_plain[src[i + 1]]
+                  & ngx_http_apigw_version_plain[src[i + 2]]
+                  & ngx_http_apigw_version_plain[src[i + 3]]))
+            {
+                break;
+            }
+
+            ngx_memcpy(p + i, src + i, 4);
+
+            if (i == len - 4) {
+                return p + len;
+            }
+        }
+    }
+
     for (last = src + len; src != last; src++) {
-
-        while (last - src >= 4
-               && (ngx_http_apigw_version_plain[src[0]]
-                   & ngx_http_apigw_version_plain[src[1]]
-                   & ngx_http_apigw_version_plain[src[2]]
-                   & ngx_http_apigw_version_plain[src[3]]))
-        {
-            p = ngx_cpymem(p, src, 4);
-            src += 4;
-        }
-
-        if (src == last) {
-            break;
-        }
-
         ch = *src;
 
         if (ngx_http_apigw_version_plain[ch]) {

@@ -89,11 +89,11 @@ ngx_http_apigw_version_decide(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_publish_t *publish)
 {
-    ngx_uint_t                        i;
     ngx_uint_t                        conflict;
+    ngx_http_apigw_version_t         *version;
     ngx_http_apigw_version_api_t     *api;
-    ngx_http_apigw_version_find_t     find, first;
-    ngx_http_apigw_version_source_t  *source;
+    ngx_http_apigw_version_find_t     find;
+    ngx_http_apigw_version_source_t  *source, *last, *first;
 
     api = publish->api;
 
@@ -102,13 +102,15 @@ ngx_http_apigw_version_decide(ngx_http_request_t *r,
     ctx->vary = &api->vary;
 
     conflict = 0;
-    ngx_memzero(&first, sizeof(ngx_http_apigw_version_find_t));
+    version = NULL;
+    first = NULL;
 
     source = api->sources.elts;
+    last = source + api->sources.nelts;
 
-    for (i = 0; i < api->sources.nelts; i++) {
+    for ( /* void */ ; source != last; source++) {
 
-        if (ngx_http_apigw_version_find(r, ctx, &source[i], &find) != NGX_OK) {
+        if (ngx_http_apigw_version_find(r, ctx, source, &find) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -118,14 +120,17 @@ ngx_http_apigw_version_decide(ngx_http_request_t *r,
 
         conflict |= find.clash;
 
-        if (first.found) {
-            conflict |= (find.version != first.version);
+        if (first) {
+            conflict |= (find.version != version);
             continue;
         }
 
-        first = find;
-        ctx->source = source[i].type;
-        ctx->vary = &source[i].vary;
+        first = source;
+        version = find.version;
+
+        if (version == NULL) {
+            ctx->asked = find.text;
+        }
     }
 
     if (ngx_http_apigw_version_path(r, ctx) != NGX_OK) {
@@ -133,23 +138,19 @@ ngx_http_apigw_version_decide(ngx_http_request_t *r,
     }
 
     if (conflict && !api->first) {
-        ctx->vary = &api->vary;
-        ctx->source = NGX_HTTP_APIGW_VERSION_NONE;
-
         return ngx_http_apigw_version_conflict(r, ctx);
     }
 
-    if (first.found && first.version) {
-        ctx->version = first.version;
+    if (first) {
+        ctx->source = first->type;
+        ctx->vary = &first->vary;
+    }
 
-    } else {
-        if (first.found) {
-            ctx->asked = first.text;
-        }
+    if (version) {
+        ctx->version = version;
 
-        if (ngx_http_apigw_version_fall_back(r, ctx) != NGX_OK) {
-            return NGX_ERROR;
-        }
+    } else if (ngx_http_apigw_version_fall_back(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (ctx->version == NULL) {
@@ -307,7 +308,7 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
     ngx_http_apigw_version_find_t *find)
 {
     ngx_uint_t                      i, best, plain;
-    const u_char                   *p;
+    const u_char                   *p, *last;
     ngx_list_part_t                *part;
     ngx_table_elt_t                *h;
     ngx_apigw_accept_t              accept;
@@ -323,9 +324,9 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
     while ((h = ngx_http_apigw_version_header(source, &part, &i)) != NULL) {
 
         p = h->value.data;
+        last = p + h->value.len;
 
-        while (ngx_apigw_accept_next(&p, h->value.data + h->value.len,
-                                     &source->name, &accept)
+        while (ngx_apigw_accept_next(&p, last, &source->name, &accept)
                == NGX_OK)
         {
             if (accept.quality == 0) {
@@ -367,6 +368,18 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
                 find->found = 1;
                 find->version = each.version;
                 find->text = each.text;
+            }
+
+            /*
+             * nothing outweighs it, and what has no "version" in it cannot
+             * contradict itself
+             */
+
+            if (best == 1000
+                && memchr(p, 'v', last - p) == NULL
+                && memchr(p, 'V', last - p) == NULL)
+            {
+                break;
             }
         }
     }
@@ -451,7 +464,9 @@ ngx_http_apigw_version_name(ngx_http_apigw_version_api_t *api,
     ngx_str_t *text, ngx_http_apigw_version_how_e how,
     ngx_http_apigw_version_find_t *find)
 {
-    ngx_uint_t                  i;
+    u_char                      ch;
+    ngx_str_t                  *label;
+    ngx_uint_t                  i, n;
     ngx_apigw_number_t          number;
     ngx_http_apigw_version_t  **version;
 
@@ -462,11 +477,18 @@ ngx_http_apigw_version_name(ngx_http_apigw_version_api_t *api,
     find->text = *text;
 
     version = api->versions.elts;
+    n = api->versions.nelts;
 
-    for (i = 0; i < api->versions.nelts; i++) {
+    /* the last byte first: labels begin alike */
 
-        if (version[i]->label.len == text->len
-            && ngx_memcmp(version[i]->label.data, text->data, text->len) == 0)
+    ch = text->data[text->len - 1];
+
+    for (i = 0; i < n; i++) {
+        label = &version[i]->label;
+
+        if (label->len == text->len
+            && label->data[text->len - 1] == ch
+            && ngx_memcmp(label->data, text->data, text->len - 1) == 0)
         {
             find->found = 1;
             find->version = version[i];
@@ -476,7 +498,7 @@ ngx_http_apigw_version_name(ngx_http_apigw_version_api_t *api,
 
     if (how == NGX_HTTP_APIGW_VERSION_LOOSE) {
 
-        for (i = 0; i < api->versions.nelts; i++) {
+        for (i = 0; i < n; i++) {
 
             if (version[i]->label.len == text->len
                 && ngx_strncasecmp(version[i]->label.data, text->data,
@@ -493,7 +515,7 @@ ngx_http_apigw_version_name(ngx_http_apigw_version_api_t *api,
 
         find->found = 1;
 
-        for (i = 0; i < api->versions.nelts; i++) {
+        for (i = 0; i < n; i++) {
 
             if (ngx_apigw_label_named(&version[i]->label, text->data,
                                       text->len))

@@ -130,13 +130,24 @@ my $versions =
     'version v1 upstream=back deprecated=2025-01-01 sunset=2099-01-01
      successor=v2; version v2 upstream=back default;';
 
+# In the same location as everything else, so that what nginx does to find it
+# is not taken for the module's.
+
 my $version = {
     modules => ['version'],
-    config   => 'api_publish orders;',
-    location => '/orders/',
-    proxy    => 'http://$api_upstream',
-    probe    => ['$api_version', qr/^v1$/],
+    config  => 'api_publish orders;',
+    proxy   => 'http://$api_upstream',
+    probe   => ['$api_version', qr/^v1$/],
 };
+
+my $by_path = {
+    %$version,
+    http    => "api orders { $versions base /orders; select path; }",
+    shape   => 'path',
+    request => sub { return ('/orders/v1/items', '') },
+};
+
+my $version_zone = 'api_version_zone zone=calls:1m store=%DIR%/versions';
 
 my $chain = {
     modules  => ['key', 'throttle', 'usage', 'version'],
@@ -370,12 +381,24 @@ my @rows = (
 
     # version
 
-    {   %$version,
-        name    => 'version by path',
-        target  => 800,
-        http    => "api orders { $versions select path; }",
+    {   name    => 'add_header: the four fields of the next row',
+        config  => 'add_header X-API-Version v1;
+                    add_header Deprecation @1735689600;
+                    add_header Sunset "Thu, 01 Jan 2099 00:00:00 GMT";
+                    add_header Link "</orders/v2/items>;
+                                     rel=\\"successor-version\\"";',
         shape   => 'path',
         request => sub { return ('/orders/v1/items', '') },
+    },
+    {   %$by_path,
+        name    => 'version by path',
+        target  => 800,
+    },
+    {   %$by_path,
+        name    => 'version by path, one field',
+        target  => 800,
+        request => sub { return ('/orders/v2/items', '') },
+        probe   => ['$api_version', qr/^v2$/],
     },
     {   %$version,
         name    => 'version by header',
@@ -394,6 +417,16 @@ my @rows = (
             return ('/orders/items', 'Accept: application/vnd.acme.orders.v1'
                                      . "+json, application/json;q=0.5\r\n");
         },
+    },
+    {   %$by_path,
+        name    => 'version by path, counted',
+        target  => 1300,
+        http    => "$version_zone; $by_path->{http}",
+    },
+    {   %$by_path,
+        name    => 'version by path, counted by caller',
+        target  => 1500,
+        http    => "$version_zone by=\$http_user_agent; $by_path->{http}",
     },
 
     # together
