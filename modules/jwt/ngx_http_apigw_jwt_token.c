@@ -250,6 +250,9 @@ ngx_http_apigw_jwt_decide(ngx_http_request_t *r,
     ngx_http_apigw_jwt_found_t   found;
 
     if (ctx->conflict) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "JWT was refused: there are two different ones");
+
         ctx->verdict = NGX_HTTP_APIGW_JWT_MALFORMED;
         return NGX_OK;
     }
@@ -535,9 +538,10 @@ ngx_http_apigw_jwt_learn(ngx_http_request_t *r,
 
     if (ctx->verdict != NGX_HTTP_APIGW_JWT_OK) {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                      "JWT was refused: %V%s%s",
+                      "JWT was refused: %V%s%s%s",
                       &ngx_http_apigw_jwt_verdicts[ctx->verdict],
-                      proof.why ? ", " : "", proof.why ? proof.why : "");
+                      proof.why ? " (" : "", proof.why ? proof.why : "",
+                      proof.why ? ")" : "");
     }
 
     if (lcf->cache) {
