@@ -201,4 +201,35 @@ charge($gw, 'a', 3);
 $gw->restart;
 is(used($gw, 'a'), 10, 'and the exit');
 
+
+# nginx gives the directories of its configuration to the worker user: what is
+# no store is refused before
+
+for my $case (['file', '', qr/the store "\S+file" is not a directory/],
+              ['dir', '/passwd', qr/"\S+dir" has files and none of them/],
+              ['dots', '/.profile', qr/"\S+dots" has files and none of them/])
+{
+    my ($name, $file, $message) = @$case;
+    my $path = $gw->root . "/logs/$name";
+
+    mkdir $path or die "mkdir: $!\n" if $file;
+    open my $made, '>', "$path$file" or die "open: $!\n";
+    close $made;
+    chmod 0744, $path;
+
+    my $before = join ' ', (stat $path)[2, 4];
+    my ($status, $text) = $gw->test_config(
+        http => "api_usage_zone zone=u:256k store=logs/$name;");
+
+    ok($status && $text =~ $message, "a $name is no store") or diag $text;
+    is(join(' ', (stat $path)[2, 4]), $before, 'and stays what it was');
+}
+
+mkdir $gw->root . "/logs/$_" or die "mkdir: $!\n" for qw(disk disk/lost+found);
+
+my ($status, $text) = $gw->test_config(
+    http => 'api_usage_zone zone=u:256k store=logs/disk;', server => '');
+
+is($status, 0, 'the root of an empty disk may become one') or diag $text;
+
 done_testing;
