@@ -163,6 +163,7 @@ ngx_http_apigw_jwt_match(void *data, const u_char *text, size_t len)
 #if (NGX_PCRE)
     ngx_http_apigw_jwt_rule_t *rule = data;
 
+    ngx_int_t  n;
     ngx_str_t  subject;
 
     /* the work of an expression may grow with the square of the length */
@@ -174,13 +175,14 @@ ngx_http_apigw_jwt_match(void *data, const u_char *text, size_t len)
     subject.data = (u_char *) text;
     subject.len = len;
 
-    switch (ngx_regex_exec(rule->regex, &subject, NULL, 0)) {
+    n = ngx_regex_exec(rule->regex, &subject, NULL, 0);
 
-    case NGX_REGEX_NO_MATCHED:
-        return NGX_DECLINED;
-
-    case 0:
+    if (n >= 0) {
         return NGX_OK;
+    }
+
+    if (n == NGX_REGEX_NO_MATCHED) {
+        return NGX_DECLINED;
     }
 #endif
 
