@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use IO::Handle ();
 use JSON::PP qw(decode_json encode_json);
 use POSIX ();
 use Test::More;
@@ -305,7 +306,7 @@ is(-s "$apigw->{store}/audit.log", 120000, 'and no part of a line');
 # a small file system
 
 SKIP: {
-    my $small = small_disk() or skip 'cannot mount a tmpfs', 13;
+    my $small = small_disk() or skip 'cannot mount a tmpfs', 20;
 
     $apigw->{store} = "$small->{dir}/store";
     mkdir $apigw->{store} or die "mkdir: $!\n";
@@ -337,8 +338,18 @@ SKIP: {
 
     fails('a change of a read-only store', create('x'),
           qr/cannot open the store ".*": Read-only file system/);
-    fails('a list of a read-only store', $apigw->run('key', 'list'),
-          qr/cannot open the store ".*": Read-only file system/);
+    is(scalar(() = ids()), $n, 'a read-only store can be listed');
+
+    for my $verb (['show', 'f0'], ['export']) {
+        $r = $apigw->run({ out => '/dev/null' }, 'key', @$verb);
+        is($r->{status}, 0, "$verb->[0] of a read-only store")
+            or diag($r->{err});
+    }
+
+    for my $verb (['revoke', 'f0'], ['import', $file], ['purge']) {
+        fails("$verb->[0] in a read-only store", $apigw->run('key', @$verb),
+              qr/cannot open the store ".*": Read-only file system/);
+    }
 }
 
 
@@ -402,14 +413,14 @@ sub patch {
 $apigw = fresh_store();
 create('old');
 
-ok(patch('apigw-keys 1', 'apigw-keys 9'), 'another version');
+ok(patch('apigw-keys 2', 'apigw-keys 9'), 'another version');
 fails('a store of another version', $apigw->run('key', 'list'),
       qr/cannot open the store ".*": this is a store of another kind or ver/);
-patch('apigw-keys 9', 'apigw-keys 1');
+patch('apigw-keys 9', 'apigw-keys 2');
 is(join(' ', ids()), 'old', 'and back');
 
 create('other');
-ok(patch("\1\1\0\3old", "\2\1\0\3old"), 'a record of another version');
+ok(reseal('old', sub { s/\A\x01/\x02/ }), 'a record of another version');
 
 for my $verb (['list', '--json'], ['export']) {
     $r = $apigw->run('key', @$verb);
@@ -452,6 +463,103 @@ sub damaged {
 }
 
 damaged('without its end', sub { truncate $_[0], 8192 or die });
+damaged('that is empty', sub { truncate $_[0], 0 or die });
+damaged('that is gone', sub { unlink $_[0] or die });
+
+is(join(' ', glob "$apigw->{store}/*.mdb"), "$apigw->{store}/lock.mdb",
+   'no new one is made');
+unlink "$apigw->{store}/lock.mdb";
+is(create('anew')->{status}, 0, 'but without a lock file');
+
+
+# a record that was damaged on the disk
+
+$apigw = fresh_store();
+create('bad');
+create('good');
+
+my $record = quotemeta "\1\1\0\3bad";
+my $bits = Apigw::Command::slurp("$apigw->{store}/data.mdb");
+$bits =~ s/($record.{10})(.)/$1 . ($2 ^ "\x04")/gse;
+Apigw::Command::spew("$apigw->{store}/data.mdb", $bits);
+
+fails('show of a damaged record', $apigw->run('key', 'show', 'bad'),
+      qr/"bad".*: a record is damaged/);
+$r = $apigw->run('key', 'list', '--json');
+is($r->{status}, 1, 'a list with a damaged record');
+like($r->{err}, qr/: 1 keys are left out, they cannot be read/, 'says so');
+like($r->{out}, qr/\A\{"id":"good"[^\n]*\n\z/, 'and has the others');
+is($apigw->run('key', 'revoke', 'bad')->{status}, 0, 'it can be revoked');
+
+
+# a change that waits for another one says so
+
+$apigw = fresh_store();
+create('first');
+my $size = -s "$apigw->{store}/audit.log";
+
+my $import = $apigw->start({ out => '/dev/null', err => '/dev/null' },
+                           'key', 'import', $file);
+
+# stopped with a part of its log written, it is in its transaction
+
+for (1 .. 3000) {
+    last if -s "$apigw->{store}/audit.log" > $size;
+    sleep 0.001;
+}
+
+kill 'STOP', $import;
+
+my $create = $apigw->start({ out => "$apigw->{dir}/out",
+                             err => "$apigw->{dir}/told" },
+                           'key', 'create', '--consumer', 'x', '--id', 'z');
+
+sub told { Apigw::Command::slurp("$apigw->{dir}/told") }
+
+for (1 .. 40) {
+    last if told() ne '';
+    sleep 0.1;
+}
+
+is(told(), "apigw: another process is changing the store, waiting for it\n",
+   'who waits says so');
+is($apigw->run('key', 'show', 'first')->{status}, 0, 'readers do not wait');
+
+kill 'CONT', $import;
+waitpid $import, 0;
+is($?, 0, 'the import ends');
+waitpid $create, 0;
+is($?, 0, 'and then the change is done');
+is(scalar(() = ids()), $all + 2, 'both are there');
+like(told(), qr/\Aapigw: another process[^\n]*\napigw: created the key "z"/,
+     'said once');
+
+
+# an import that takes long says how far it is
+
+$apigw = fresh_store();
+my $pipe = "$apigw->{dir}/pipe";
+POSIX::mkfifo($pipe, 0600) or die "mkfifo: $!\n";
+
+$import = $apigw->start({ out => '/dev/null', err => "$apigw->{dir}/told" },
+                        'key', 'import', $pipe);
+
+open my $slow, '>', $pipe or die "$pipe: $!\n";
+$slow->autoflush(1);
+
+my @lines = split /^/, Apigw::Command::slurp($file);
+
+for my $part ([0 .. 9], [10 .. 1999], [2000 .. $#lines]) {
+    print $slow @lines[@$part];
+    sleep 1.2 if $part->[0] < 2000;
+}
+
+close $slow;
+waitpid $import, 0;
+is($?, 0, 'a slow import');
+like(told(), qr/\Aapigw: \Q$pipe\E: [123]\d{3} lines read\n[^\n]* added/,
+     'said how far it was');
+
 damaged('overwritten', sub {
     my $size = -s $_[0];
 
@@ -473,6 +581,92 @@ sub fresh_store {
     push @kept, $apigw;
 
     return $new;
+}
+
+
+# Changes the record of a key and gives it a new seal.
+
+sub reseal {
+    my ($id, $change) = @_;
+
+    my ($line) = grep { /"id":"$id"/ } split /\n/,
+                 $apigw->run('key', 'export')->{out};
+    my $digest = pack 'H*', decode_json($line)->{sha256};
+
+    my $data = Apigw::Command::slurp("$apigw->{store}/data.mdb");
+    my $n = 0;
+
+    # from its version to what has the right seal behind it
+
+    my $begin = quotemeta "\1\1\0" . chr(length $id) . $id;
+
+    while ($data =~ /$begin/g) {
+        my $at = $-[0];
+
+        for my $len (10 .. 300) {
+            my $record = substr $data, $at, $len;
+            next if substr($data, $at + $len, 8) ne seal($digest, $record);
+
+            for ($record) {
+                $change->();
+            }
+
+            substr($data, $at, $len + 8) = $record . seal($digest, $record);
+            $n++;
+            last;
+        }
+    }
+
+    Apigw::Command::spew("$apigw->{store}/data.mdb", $data);
+
+    return $n;
+}
+
+
+# SipHash-1-3 with 128 bits of output, of which the first 64.
+
+sub seal {
+    my ($key, $text) = @_;
+
+    no warnings 'portable';
+
+    my ($k0, $k1) = unpack 'Q<2', $key;
+    my @v = ($k0 ^ 0x736f6d6570736575, $k1 ^ 0x646f72616e646f6d ^ 0xee,
+             $k0 ^ 0x6c7967656e657261, $k1 ^ 0x7465646279746573);
+
+    my $rotate = sub { ($_[0] << $_[1]) | ($_[0] >> (64 - $_[1])) };
+    my $add = sub { use integer; $_[0] + $_[1] };
+
+    my $round = sub {
+        $v[0] = unpack 'Q', pack 'q', $add->($v[0], $v[1]);
+        $v[1] = $rotate->($v[1], 13) ^ $v[0];
+        $v[0] = $rotate->($v[0], 32);
+        $v[2] = unpack 'Q', pack 'q', $add->($v[2], $v[3]);
+        $v[3] = $rotate->($v[3], 16) ^ $v[2];
+        $v[0] = unpack 'Q', pack 'q', $add->($v[0], $v[3]);
+        $v[3] = $rotate->($v[3], 21) ^ $v[0];
+        $v[2] = unpack 'Q', pack 'q', $add->($v[2], $v[1]);
+        $v[1] = $rotate->($v[1], 17) ^ $v[2];
+        $v[2] = $rotate->($v[2], 32);
+    };
+
+    my $len = length $text;
+    my $end = substr $text, $len - $len % 8;
+    my @words = unpack 'Q<*', substr $text, 0, $len - $len % 8;
+
+    push @words, unpack('Q<', $end . "\0" x (8 - length $end))
+                 | ($len & 0xff) << 56;
+
+    for my $word (@words) {
+        $v[3] ^= $word;
+        $round->();
+        $v[0] ^= $word;
+    }
+
+    $v[2] ^= 0xee;
+    $round->() for 1 .. 3;
+
+    return pack 'Q<', $v[0] ^ $v[1] ^ $v[2] ^ $v[3];
 }
 
 

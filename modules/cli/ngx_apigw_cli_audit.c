@@ -199,10 +199,17 @@ ngx_apigw_cli_audit_undo(ngx_apigw_cli_audit_t *audit,
     if (audit->end) {
         (void) ngx_apigw_store_write(store, ngx_apigw_cli_audit_cut, audit);
     }
+
+    if (audit->end) {
+
+        /* the store cannot be locked any more */
+
+        (void) ngx_apigw_cli_audit_cut(store, NULL, audit);
+    }
 }
 
 
-/* Called with the writer lock held; the transaction itself is to fail. */
+/* With the writer lock held if possible; the transaction is to fail. */
 
 static int
 ngx_apigw_cli_audit_cut(ngx_apigw_store_t *store, MDB_txn *txn, void *data)

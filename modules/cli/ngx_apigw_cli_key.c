@@ -21,10 +21,14 @@ static const char *ngx_apigw_cli_key_set_plan(ngx_apigw_cli_t *cli,
     const ngx_apigw_cli_option_t *option, ngx_str_t *value);
 static const char *ngx_apigw_cli_key_edit_add(ngx_apigw_cli_t *cli,
     ngx_apigw_cli_edit_e what, const char *field, ngx_str_t *value);
-static ngx_uint_t ngx_apigw_cli_key_secret(ngx_apigw_cli_key_t *key,
-    const ngx_str_t *id);
+static int ngx_apigw_cli_key_begun(ngx_apigw_store_t *store, MDB_txn *txn,
+    void *data);
+static void ngx_apigw_cli_key_waiting(int signo);
 static void ngx_apigw_cli_key_expect_damage(void);
 static void ngx_apigw_cli_key_damaged(int signo);
+
+
+#define NGX_APIGW_CLI_PATIENCE  1    /* seconds, then who waits says so */
 
 
 #define ngx_apigw_cli_key_offset(name)                                        \
@@ -74,6 +78,14 @@ static void ngx_apigw_cli_key_damaged(int signo);
     { "quota", "N/PERIOD", "instead of the plan's quota of hour, day, week,\n"\
                            "month or lifetime; none/day removes it",          \
       ngx_apigw_cli_key_set_field, 0 }
+
+
+/* a change whose transaction may have to wait for that of another process */
+
+typedef struct {
+    ngx_apigw_store_write_pt   write;
+    void                      *data;
+} ngx_apigw_cli_key_write_t;
 
 
 static const ngx_apigw_cli_option_t  ngx_apigw_cli_key_create_options[] = {
@@ -478,6 +490,11 @@ ngx_apigw_cli_key_open(ngx_apigw_cli_t *cli, ngx_apigw_cli_key_t *key,
                                   &ngx_apigw_key_store_kind);
     }
 
+    if (rc == 0 && change && ngx_apigw_store_read_only(key->store)) {
+        ngx_apigw_store_close(key->store);
+        rc = EROFS;
+    }
+
     if (rc == ENOENT) {
         return ngx_apigw_cli_error("there is no directory \"%s\" (nginx makes "
                                    "it when it starts)", key->directory);
@@ -597,9 +614,20 @@ int
 ngx_apigw_cli_key_write(ngx_apigw_cli_key_t *key,
     ngx_apigw_store_write_pt write, void *data)
 {
-    int  rc;
+    int                         rc;
+    ngx_apigw_cli_key_write_t   w;
 
-    rc = ngx_apigw_store_write(key->store, write, data);
+    w.write = write;
+    w.data = data;
+
+    /* LMDB waits without a word and without an end */
+
+    (void) signal(SIGALRM, ngx_apigw_cli_key_waiting);
+    (void) alarm(NGX_APIGW_CLI_PATIENCE);
+
+    rc = ngx_apigw_store_write(key->store, ngx_apigw_cli_key_begun, &w);
+
+    (void) alarm(0);
 
     if (rc == 0) {
         ngx_apigw_cli_audit_keep(&key->audit);
@@ -609,6 +637,27 @@ ngx_apigw_cli_key_write(ngx_apigw_cli_key_t *key,
     }
 
     return rc;
+}
+
+
+static int
+ngx_apigw_cli_key_begun(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    ngx_apigw_cli_key_write_t *w = data;
+
+    (void) alarm(0);
+
+    return w->write(store, txn, w->data);
+}
+
+
+static void
+ngx_apigw_cli_key_waiting(int signo)
+{
+    static const char  text[] = "apigw: another process is changing the "
+                                "store, waiting for it\n";
+
+    (void) write(STDERR_FILENO, text, sizeof(text) - 1);
 }
 
 
@@ -657,7 +706,7 @@ ngx_apigw_cli_key_failed(ngx_apigw_cli_key_t *key, const ngx_str_t *id, int rc)
  * prefix; nor one that was copied with a letter too many or too few.
  */
 
-static ngx_uint_t
+ngx_uint_t
 ngx_apigw_cli_key_secret(ngx_apigw_cli_key_t *key, const ngx_str_t *id)
 {
     size_t  len;

@@ -117,6 +117,15 @@ int ngx_apigw_cli_key_write(ngx_apigw_cli_key_t *key,
     ngx_apigw_store_write_pt write, void *data);
 
 
+/*
+ * Whether a text that is to be an id looks like a key.  What is said lands in
+ * mails and logs, where no key may be.
+ */
+
+ngx_uint_t ngx_apigw_cli_key_secret(ngx_apigw_cli_key_t *key,
+    const ngx_str_t *id);
+
+
 /* A message for a code of the store, with the exit status. */
 
 int ngx_apigw_cli_key_failed(ngx_apigw_cli_key_t *key, const ngx_str_t *id,

@@ -61,6 +61,7 @@ typedef struct {
 } ngx_apigw_cli_purge_t;
 
 
+static int ngx_apigw_cli_key_no_id(void);
 static int ngx_apigw_cli_key_create_body(ngx_apigw_store_t *store,
     MDB_txn *txn, void *data);
 static int ngx_apigw_cli_key_make(ngx_apigw_cli_change_t *ch);
@@ -158,6 +159,12 @@ ngx_apigw_cli_key_create(ngx_apigw_cli_t *cli)
         goto done;
     }
 
+    if (ngx_apigw_cli_key_secret(&key, &rec->id)) {
+        ngx_apigw_cli_key_close(&key);
+        rc = ngx_apigw_cli_key_no_id();
+        goto done;
+    }
+
     ch->fresh.rec = *rec;
     rc = ngx_apigw_cli_key_make(ch);
 
@@ -180,6 +187,16 @@ done:
     free(ch);
 
     return rc;
+}
+
+
+/* Without the text: it may be a key. */
+
+static int
+ngx_apigw_cli_key_no_id(void)
+{
+    return ngx_apigw_cli_error("what \"--id\" gives looks like a key, which "
+                               "no id may be");
 }
 
 
@@ -682,6 +699,12 @@ ngx_apigw_cli_key_rotate(ngx_apigw_cli_t *cli)
     rc = ngx_apigw_cli_key_open(cli, &key, 1);
 
     if (rc != NGX_APIGW_CLI_DONE) {
+        goto done;
+    }
+
+    if (conf->id.len && ngx_apigw_cli_key_secret(&key, &conf->id)) {
+        ngx_apigw_cli_key_close(&key);
+        rc = ngx_apigw_cli_key_no_id();
         goto done;
     }
 

@@ -24,6 +24,11 @@
 #define NGX_APIGW_CLI_INPUT      (256 * 1024)
 #define NGX_APIGW_CLI_BAD_SHOWN  20
 
+/* how often a long import says how far it is: seconds, and looks at those */
+
+#define NGX_APIGW_CLI_PROGRESS   2
+#define NGX_APIGW_CLI_STEP       1024
+
 /* what a key takes in the store beside its record, at most */
 
 #define NGX_APIGW_CLI_KEY_PAGES  400
@@ -60,6 +65,7 @@ typedef struct {
     size_t                     added;
     size_t                     changed;
     size_t                     same;
+    time_t                     shown;    /* how far it is */
 
     /* the transaction at work, from one item to another */
 
@@ -83,6 +89,8 @@ static int ngx_apigw_cli_load_lines(ngx_apigw_cli_load_t *ld, u_char **pos,
     u_char *last, ngx_uint_t end);
 static int ngx_apigw_cli_load_line(ngx_apigw_cli_load_t *ld, u_char *p,
     size_t len);
+static ngx_uint_t ngx_apigw_cli_load_secret(ngx_apigw_cli_load_t *ld);
+static void ngx_apigw_cli_load_progress(ngx_apigw_cli_load_t *ld, size_t n);
 static size_t ngx_apigw_cli_load_newlines(const u_char *p, size_t len);
 static void ngx_apigw_cli_load_keep(ngx_apigw_cli_load_t *ld, size_t line);
 static void ngx_apigw_cli_load_bad(ngx_apigw_cli_load_t *ld, size_t line,
@@ -195,6 +203,7 @@ ngx_apigw_cli_load_start(ngx_apigw_cli_t *cli, ngx_apigw_cli_load_t *ld)
     ld->im.plans = conf->plans;
     ld->im.nplans = conf->nplans;
     ld->im.now = cli->now;
+    ld->shown = time(NULL);
 
     if (strcmp(ld->name, "-") == 0) {
         ld->name = "standard input";
@@ -325,6 +334,10 @@ ngx_apigw_cli_load_line(ngx_apigw_cli_load_t *ld, u_char *p, size_t len)
     line = ld->lines + 1;
     ld->lines += ngx_apigw_cli_load_newlines(p, len);
 
+    if (line % NGX_APIGW_CLI_STEP == 0) {
+        ngx_apigw_cli_load_progress(ld, 0);
+    }
+
     /* what some editors put at the beginning of UTF-8 */
 
     if (line == 1 && len >= 3 && ngx_memcmp(p, "\xef\xbb\xbf", 3) == 0) {
@@ -352,7 +365,11 @@ ngx_apigw_cli_load_line(ngx_apigw_cli_load_t *ld, u_char *p, size_t len)
                  : ngx_apigw_cli_import_json(&ld->im, p, len, &ld->scratch,
                                              reason);
 
-    if (rc == NGX_OK) {
+    if (rc == NGX_OK && ngx_apigw_cli_load_secret(ld)) {
+        ngx_apigw_cli_load_bad(ld, line, "the id looks like a key, which no "
+                                         "id may be");
+
+    } else if (rc == NGX_OK) {
         ngx_apigw_cli_load_keep(ld, line);
 
     } else if (rc == NGX_ERROR) {
@@ -360,6 +377,44 @@ ngx_apigw_cli_load_line(ngx_apigw_cli_load_t *ld, u_char *p, size_t len)
     }
 
     return NGX_APIGW_CLI_DONE;
+}
+
+
+/* Whether the line just read has a key for an id. */
+
+static ngx_uint_t
+ngx_apigw_cli_load_secret(ngx_apigw_cli_load_t *ld)
+{
+    return ld->scratch.id
+           && ngx_apigw_key_record_decode(&ld->rec, ld->scratch.encoded,
+                                          ld->scratch.len)
+              == NGX_OK
+           && ngx_apigw_cli_key_secret(ld->key, &ld->rec.id);
+}
+
+
+/* Reading, or writing the item number n. */
+
+static void
+ngx_apigw_cli_load_progress(ngx_apigw_cli_load_t *ld, size_t n)
+{
+    time_t  now;
+
+    now = time(NULL);
+
+    if (now >= ld->shown && now - ld->shown < NGX_APIGW_CLI_PROGRESS) {
+        return;
+    }
+
+    ld->shown = now;
+
+    if (n) {
+        ngx_apigw_cli_note("%s: %zu of %zu keys written", ld->name, n,
+                           ld->nitems);
+
+    } else {
+        ngx_apigw_cli_note("%s: %zu lines read", ld->name, ld->lines);
+    }
 }
 
 
@@ -522,6 +577,10 @@ ngx_apigw_cli_load_body(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
 
         if (!item->bad) {
             rc = ngx_apigw_cli_load_item(ld, store, txn, item);
+        }
+
+        if ((i + 1) % NGX_APIGW_CLI_STEP == 0) {
+            ngx_apigw_cli_load_progress(ld, i + 1);
         }
     }
 

@@ -21,6 +21,10 @@
  * ngx_apigw_store_check_readers(), and LMDB's writer mutex, which is robust:
  * the next writer recovers it.  Readers take no lock; after a reader finds
  * the map too small (another process has grown it) it maps the new size.
+ *
+ * A data file is never seen half made: a new one gets its name when it is
+ * complete, and before there is a lock file.  So what is empty, too short, or
+ * missing beside a lock file was a store once.
  */
 
 
@@ -29,6 +33,31 @@
 #define NGX_APIGW_STORE_READERS  1024
 #define NGX_APIGW_STORE_META     "meta"
 #define NGX_APIGW_STORE_FORMAT   "format"
+
+#define NGX_APIGW_STORE_DATA     "/data.mdb"
+#define NGX_APIGW_STORE_LOCK     "/lock.mdb"
+
+/* of LMDB's lock file: a head and a slot of 64 bytes a reader */
+
+#define NGX_APIGW_STORE_LOCK_SIZE  ((NGX_APIGW_STORE_READERS + 64) * 64)
+
+/* what of a meta page of LMDB 0.9, data version 1, tells its size */
+
+#define NGX_APIGW_STORE_META_OFFSET  16
+#define NGX_APIGW_STORE_META_MAGIC   0xbeefc0de
+#define NGX_APIGW_STORE_META_SLACK   64
+
+
+typedef struct {
+    uint32_t                       magic;
+    uint32_t                       version;
+    uint64_t                       address;
+    uint64_t                       map_size;
+    uint32_t                       page_size;
+    u_char                         dbs[92];
+    uint64_t                       last_page;
+    uint64_t                       txnid;
+} ngx_apigw_store_meta_t;
 
 
 struct ngx_apigw_store_s {
@@ -41,16 +70,26 @@ struct ngx_apigw_store_s {
     ino_t                          inode;
     pid_t                          pid;
     ngx_uint_t                     refs;
+    int                            lost;        /* why there is no map */
     unsigned                       ready:1;
     unsigned                       reading:1;
+    unsigned                       read_only:1;
 };
 
 
 static ngx_apigw_store_t *ngx_apigw_store_find(struct stat *sb);
 static int ngx_apigw_store_open_env(ngx_apigw_store_t *store,
     const char *directory, struct stat *sb);
+static int ngx_apigw_store_prepare(const char *directory, size_t map);
+static int ngx_apigw_store_whole(int fd, off_t size);
+static int ngx_apigw_store_create(const char *directory, const char *data,
+    size_t map);
+static int ngx_apigw_store_reserve_lock(const char *lock);
+static int ngx_apigw_store_name(char *name, const char *directory,
+    const char *file);
 static int ngx_apigw_store_open_files(ngx_apigw_store_t *store,
-    const char *directory);
+    const char *directory, unsigned flags);
+static int ngx_apigw_store_map(ngx_apigw_store_t *store, size_t size);
 static int ngx_apigw_store_begin(ngx_apigw_store_t *store, unsigned flags,
     MDB_txn **txn);
 static int ngx_apigw_store_open_dbs(ngx_apigw_store_t *store, MDB_txn *txn,
@@ -151,6 +190,7 @@ ngx_apigw_store_open_env(ngx_apigw_store_t *store, const char *directory,
     struct stat *sb)
 {
     int                          rc;
+    size_t                       map;
     MDB_txn                     *txn;
     ngx_apigw_store_identity_t   saved;
 
@@ -164,7 +204,19 @@ ngx_apigw_store_open_env(ngx_apigw_store_t *store, const char *directory,
         return rc;
     }
 
-    rc = ngx_apigw_store_open_files(store, directory);
+    map = store->kind->map ? store->kind->map : NGX_APIGW_STORE_MAP;
+
+    rc = ngx_apigw_store_prepare(directory, map);
+
+    if (rc == 0) {
+        rc = ngx_apigw_store_open_files(store, directory, 0);
+    }
+
+    if (rc == EROFS) {
+        store->read_only = 1;
+        rc = ngx_apigw_store_open_files(store, directory, MDB_RDONLY);
+        rc = (rc == ENOENT) ? EROFS : rc;
+    }
 
     ngx_apigw_store_leave_owner(&saved);
 
@@ -188,11 +240,223 @@ ngx_apigw_store_open_env(ngx_apigw_store_t *store, const char *directory,
 }
 
 
+/* Whether there is a whole data file, or none yet, which is then made. */
+
 static int
-ngx_apigw_store_open_files(ngx_apigw_store_t *store, const char *directory)
+ngx_apigw_store_prepare(const char *directory, size_t map)
+{
+    int          rc;
+    char         data[NGX_MAX_PATH], lock[NGX_MAX_PATH];
+    struct stat  sb;
+
+    rc = ngx_apigw_store_name(data, directory, NGX_APIGW_STORE_DATA);
+
+    if (rc == 0) {
+        rc = ngx_apigw_store_name(lock, directory, NGX_APIGW_STORE_LOCK);
+    }
+
+    if (rc == 0) {
+        rc = ngx_apigw_store_inspect(directory, &sb);
+
+    } else {
+        return rc;
+    }
+
+    if (rc == ENOENT) {
+
+        if (lstat(lock, &sb) == 0 && S_ISREG(sb.st_mode)) {
+            return NGX_APIGW_STORE_ELOST;
+        }
+
+        rc = ngx_apigw_store_create(directory, data, map);
+    }
+
+    return rc == 0 ? ngx_apigw_store_reserve_lock(lock) : rc;
+}
+
+
+int
+ngx_apigw_store_inspect(const char *directory, struct stat *sb)
+{
+    int   fd, rc;
+    char  name[NGX_MAX_PATH];
+
+    rc = ngx_apigw_store_name(name, directory, NGX_APIGW_STORE_DATA);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    fd = open(name, O_RDONLY|O_CLOEXEC);
+
+    if (fd == -1) {
+        return errno;
+    }
+
+    rc = (fstat(fd, sb) == -1) ? errno : ngx_apigw_store_whole(fd,
+                                                               sb->st_size);
+    (void) close(fd);
+
+    return rc;
+}
+
+
+/*
+ * Whether the file has the pages that it says it has.  LMDB does not write
+ * the last ones if they were freed in the transaction that took them, so a
+ * few may be missing.
+ */
+
+static int
+ngx_apigw_store_whole(int fd, off_t size)
+{
+    uint64_t                pages, page;
+    ngx_uint_t              i;
+    ngx_apigw_store_meta_t  meta, last;
+
+    ngx_memzero(&last, sizeof(ngx_apigw_store_meta_t));
+
+    page = 0;
+
+    for (i = 0; i < 2; i++) {
+
+        if (pread(fd, &meta, sizeof(ngx_apigw_store_meta_t),
+                  i * page + NGX_APIGW_STORE_META_OFFSET)
+            != (ssize_t) sizeof(ngx_apigw_store_meta_t))
+        {
+            return NGX_APIGW_STORE_ESHORT;
+        }
+
+        if (meta.magic != NGX_APIGW_STORE_META_MAGIC) {
+            return MDB_INVALID;
+        }
+
+        if (i == 0) {
+            page = meta.page_size;
+        }
+
+        if (meta.txnid >= last.txnid) {
+            last = meta;
+        }
+    }
+
+    if (page < 512 || page > 65536 || (page & (page - 1))) {
+        return MDB_INVALID;
+    }
+
+    pages = last.last_page + 1;
+    pages -= ngx_min(pages / 4, NGX_APIGW_STORE_META_SLACK);
+
+    return (pages > (uint64_t) size / page) ? NGX_APIGW_STORE_ESHORT : 0;
+}
+
+
+/* Another process may be doing the same: the first one's file counts. */
+
+static int
+ngx_apigw_store_create(const char *directory, const char *data, size_t map)
+{
+    int       n, rc;
+    char      name[NGX_MAX_PATH];
+    MDB_env  *env;
+
+    n = snprintf(name, sizeof(name), "%s/new-%ld.mdb", directory,
+                 (long) getpid());
+
+    if (n < 0 || n >= (int) sizeof(name)) {
+        return ENAMETOOLONG;
+    }
+
+    if (unlink(name) == -1 && errno != ENOENT) {
+        return errno;
+    }
+
+    rc = mdb_env_create(&env);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    rc = mdb_env_set_mapsize(env, map);
+
+    if (rc == 0) {
+        rc = mdb_env_open(env, name, MDB_NOSUBDIR|MDB_NOLOCK, 0600);
+    }
+
+    if (rc == 0) {
+        rc = mdb_env_sync(env, 1);
+    }
+
+    mdb_env_close(env);
+
+    if (rc == 0 && link(name, data) == -1 && errno != EEXIST) {
+        rc = errno;
+    }
+
+    (void) unlink(name);
+
+    return rc;
+}
+
+
+/*
+ * LMDB maps its lock file, and a page of it that the disk has no room for
+ * kills the process that writes there.  Its size is left to LMDB.  Nothing of
+ * the file is open in this process yet, so no lock is lost by closing it.
+ */
+
+static int
+ngx_apigw_store_reserve_lock(const char *lock)
+{
+    int          fd, rc;
+    struct stat  sb;
+
+    fd = open(lock, O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0600);
+
+    if (fd == -1) {
+        return errno;
+    }
+
+    rc = 0;
+
+    if (fstat(fd, &sb) == -1) {
+        rc = errno;
+
+    } else if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0,
+                         ngx_max(sb.st_size, NGX_APIGW_STORE_LOCK_SIZE))
+               == -1
+               && (errno == ENOSPC || errno == EDQUOT))
+    {
+        rc = errno;
+    }
+
+    (void) close(fd);
+
+    return rc;
+}
+
+
+static int
+ngx_apigw_store_name(char *name, const char *directory, const char *file)
+{
+    int  n;
+
+    n = snprintf(name, NGX_MAX_PATH, "%s%s", directory, file);
+
+    return (n < 0 || n >= NGX_MAX_PATH) ? ENAMETOOLONG : 0;
+}
+
+
+static int
+ngx_apigw_store_open_files(ngx_apigw_store_t *store, const char *directory,
+    unsigned flags)
 {
     int     rc;
     size_t  map;
+
+    if (store->env) {
+        mdb_env_close(store->env);
+    }
 
     rc = mdb_env_create(&store->env);
 
@@ -211,7 +475,26 @@ ngx_apigw_store_open_files(ngx_apigw_store_t *store, const char *directory)
         return rc;
     }
 
-    return mdb_env_open(store->env, directory, MDB_NOTLS|MDB_NORDAHEAD, 0600);
+    return mdb_env_open(store->env, directory,
+                        MDB_NOTLS|MDB_NORDAHEAD|flags, 0600);
+}
+
+
+/* When this fails LMDB has no map any more and must not be asked anything. */
+
+static int
+ngx_apigw_store_map(ngx_apigw_store_t *store, size_t size)
+{
+    store->lost = mdb_env_set_mapsize(store->env, size);
+
+    return store->lost;
+}
+
+
+ngx_uint_t
+ngx_apigw_store_read_only(ngx_apigw_store_t *store)
+{
+    return store->read_only;
 }
 
 
@@ -249,13 +532,17 @@ ngx_apigw_store_begin(ngx_apigw_store_t *store, unsigned flags, MDB_txn **txn)
 {
     int  rc;
 
+    if (store->lost) {
+        return store->lost;
+    }
+
     rc = mdb_txn_begin(store->env, NULL, flags, txn);
 
     if (rc == MDB_MAP_RESIZED) {
 
         /* another process has grown the map */
 
-        rc = mdb_env_set_mapsize(store->env, 0);
+        rc = ngx_apigw_store_map(store, 0);
 
         if (rc == 0) {
             rc = mdb_txn_begin(store->env, NULL, flags, txn);
@@ -340,6 +627,10 @@ ngx_apigw_store_read(ngx_apigw_store_t *store, MDB_txn **txn)
 {
     int  rc;
 
+    if (store->lost) {
+        return store->lost;
+    }
+
     if (store->txn == NULL) {
         rc = ngx_apigw_store_begin(store, MDB_RDONLY, &store->txn);
 
@@ -352,7 +643,7 @@ ngx_apigw_store_read(ngx_apigw_store_t *store, MDB_txn **txn)
         rc = mdb_txn_renew(store->txn);
 
         if (rc == MDB_MAP_RESIZED) {
-            rc = mdb_env_set_mapsize(store->env, 0);
+            rc = ngx_apigw_store_map(store, 0);
 
             if (rc == 0) {
                 rc = mdb_txn_renew(store->txn);
@@ -425,6 +716,10 @@ ngx_apigw_store_write(ngx_apigw_store_t *store, ngx_apigw_store_write_pt write,
         return EBUSY;
     }
 
+    if (store->read_only) {
+        return EROFS;
+    }
+
     for ( ;; ) {
 
         rc = ngx_apigw_store_begin(store, 0, &txn);
@@ -487,7 +782,7 @@ ngx_apigw_store_grow(ngx_apigw_store_t *store)
         return MDB_MAP_FULL;
     }
 
-    return mdb_env_set_mapsize(store->env, info.me_mapsize * 2);
+    return ngx_apigw_store_map(store, info.me_mapsize * 2);
 }
 
 
@@ -503,7 +798,16 @@ ngx_apigw_store_reserve(ngx_apigw_store_t *store, size_t size)
         return EBUSY;
     }
 
+    if (store->read_only) {
+        return EROFS;
+    }
+
     for ( ;; ) {
+
+        if (store->lost) {
+            return store->lost;
+        }
+
         (void) mdb_env_stat(store->env, &stat);
         (void) mdb_env_info(store->env, &info);
 
@@ -526,6 +830,10 @@ uint64_t
 ngx_apigw_store_version(ngx_apigw_store_t *store)
 {
     MDB_envinfo  info;
+
+    if (store->lost) {
+        return 0;
+    }
 
     (void) mdb_env_info(store->env, &info);
 
@@ -666,6 +974,16 @@ ngx_apigw_store_strerror(int rc)
 
     case NGX_APIGW_STORE_EEMPTY:
         return "the store is empty";
+
+    case NGX_APIGW_STORE_ESHORT:
+        return "its data file was cut short, put it back from a copy";
+
+    case NGX_APIGW_STORE_ELOST:
+        return "its data file is gone, put it back from a copy (to begin "
+               "anew, remove lock.mdb too)";
+
+    case MDB_MAP_FULL:
+        return "it has reached its largest size";
 
     default:
         return mdb_strerror(rc);

@@ -27,6 +27,8 @@
 
 #define NGX_APIGW_STORE_EFORMAT  (-31001)   /* not this kind of store */
 #define NGX_APIGW_STORE_EEMPTY   (-31002)   /* nothing was written yet */
+#define NGX_APIGW_STORE_ESHORT   (-31003)   /* the data file was cut short */
+#define NGX_APIGW_STORE_ELOST    (-31004)   /* the data file is gone */
 
 
 typedef struct ngx_apigw_store_s  ngx_apigw_store_t;
@@ -64,12 +66,29 @@ typedef int (*ngx_apigw_store_write_pt)(ngx_apigw_store_t *store,
  * Opens the store in an existing directory, creating its files.  To be called
  * after fork; a second open in the same process returns the same store and
  * counts, as LMDB forbids to open an environment twice.  Root opens it as the
- * owner of the directory.
+ * owner of the directory.  On a read-only file system it can be read only.
+ *
+ * A data file that is empty or shorter than it says, or that is not there
+ * beside its lock file, was damaged: no new store is made in its place.
  */
 
 int ngx_apigw_store_open(ngx_apigw_store_t **store, const char *directory,
     const ngx_apigw_store_kind_t *kind);
 void ngx_apigw_store_close(ngx_apigw_store_t *store);
+
+
+/* Whether it was opened on a read-only file system: writing gives EROFS. */
+
+ngx_uint_t ngx_apigw_store_read_only(ngx_apigw_store_t *store);
+
+
+/*
+ * Looks at the data file without mapping it: to touch a page behind the end
+ * of a file that was cut short kills the process.  Returns 0 and what stat()
+ * says of it, or why it cannot be used; ENOENT if it is not there.
+ */
+
+int ngx_apigw_store_inspect(const char *directory, struct stat *sb);
 
 
 /*
@@ -90,7 +109,8 @@ MDB_dbi ngx_apigw_store_db(ngx_apigw_store_t *store, ngx_uint_t n);
 
 /*
  * Runs write() in a transaction, again in a larger map as often as it does
- * not fit, and commits.  Waits for other writers.
+ * not fit, and commits.  Waits for other writers.  Without address space for
+ * a larger map nothing is changed, and the store has to be opened again.
  */
 
 int ngx_apigw_store_write(ngx_apigw_store_t *store,

@@ -9,29 +9,6 @@
 #include "ngx_apigw_key_cache.h"
 
 
-/* What of a meta page of LMDB 0.9, data version 1, tells its size. */
-
-typedef struct {
-    uint32_t             magic;
-    uint32_t             version;
-    uint64_t             address;
-    uint64_t             map_size;
-    uint32_t             page_size;
-    u_char               dbs[92];
-    uint64_t             last_page;
-    uint64_t             txnid;
-} ngx_apigw_key_meta_t;
-
-
-#define NGX_APIGW_KEY_META_OFFSET  16
-#define NGX_APIGW_KEY_META_MAGIC   0xbeefc0de
-#define NGX_APIGW_KEY_META_SLACK   64
-
-
-static int ngx_apigw_key_cache_inspect(const char *directory,
-    struct stat *sb);
-static ngx_uint_t ngx_apigw_key_cache_new(const char *directory);
-static int ngx_apigw_key_cache_whole(int fd, off_t size);
 static int ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache,
     const ngx_str_t *key, uint64_t *version, ngx_apigw_key_entry_t **entry);
 static int ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache,
@@ -57,19 +34,14 @@ ngx_apigw_key_cache_open(ngx_apigw_key_cache_t **cp, const char *directory)
         return ENOMEM;
     }
 
-    rc = ngx_apigw_key_cache_inspect(directory, &sb);
-
-    if (rc == 0 || (rc == ENOENT && ngx_apigw_key_cache_new(directory))) {
-        rc = ngx_apigw_store_open(&cache->store, directory,
-                                  &ngx_apigw_key_store_kind);
-    }
-
+    rc = ngx_apigw_store_open(&cache->store, directory,
+                              &ngx_apigw_key_store_kind);
     if (rc != 0) {
         free(cache);
         return rc;
     }
 
-    rc = ngx_apigw_key_cache_inspect(directory, &sb);
+    rc = ngx_apigw_store_inspect(directory, &sb);
     if (rc != 0) {
         goto failed;
     }
@@ -127,110 +99,13 @@ ngx_apigw_key_cache_close(ngx_apigw_key_cache_t *cache)
 }
 
 
-/*
- * Looks at the data file without mapping it: to touch a page behind the end
- * of a file that was cut short kills the process.
- */
-
-static int
-ngx_apigw_key_cache_inspect(const char *directory, struct stat *sb)
-{
-    int   n, fd, rc;
-    char  name[NGX_MAX_PATH];
-
-    n = snprintf(name, sizeof(name), "%s/data.mdb", directory);
-
-    if (n < 0 || n >= (int) sizeof(name)) {
-        return ENAMETOOLONG;
-    }
-
-    fd = open(name, O_RDONLY|O_CLOEXEC);
-
-    if (fd == -1) {
-        return errno;
-    }
-
-    rc = (fstat(fd, sb) == -1) ? errno
-                               : ngx_apigw_key_cache_whole(fd, sb->st_size);
-    (void) close(fd);
-
-    return rc;
-}
-
-
-/* A new store has no lock file either, one whose data file was lost has. */
-
-static ngx_uint_t
-ngx_apigw_key_cache_new(const char *directory)
-{
-    int          n;
-    char         name[NGX_MAX_PATH];
-    struct stat  sb;
-
-    n = snprintf(name, sizeof(name), "%s/lock.mdb", directory);
-
-    return n > 0 && n < (int) sizeof(name) && stat(name, &sb) == -1
-           && errno == ENOENT;
-}
-
-
-/*
- * Whether the file has the pages that it says it has.  LMDB does not write
- * the last ones if they were freed in the transaction that took them, so a
- * few may be missing.
- */
-
-static int
-ngx_apigw_key_cache_whole(int fd, off_t size)
-{
-    uint64_t                 pages, page;
-    ngx_uint_t               i;
-    ngx_apigw_key_meta_t     meta, last;
-
-    ngx_memzero(&last, sizeof(ngx_apigw_key_meta_t));
-
-    page = 0;
-
-    for (i = 0; i < 2; i++) {
-
-        if (pread(fd, &meta, sizeof(ngx_apigw_key_meta_t),
-                  i * page + NGX_APIGW_KEY_META_OFFSET)
-            != (ssize_t) sizeof(ngx_apigw_key_meta_t))
-        {
-            return NGX_APIGW_KEY_CACHE_ESHORT;
-        }
-
-        if (meta.magic != NGX_APIGW_KEY_META_MAGIC) {
-            return MDB_INVALID;
-        }
-
-        if (i == 0) {
-            page = meta.page_size;
-        }
-
-        if (meta.txnid >= last.txnid) {
-            last = meta;
-        }
-    }
-
-    if (page < 512 || page > 65536 || (page & (page - 1))) {
-        return MDB_INVALID;
-    }
-
-    pages = last.last_page + 1;
-    pages -= ngx_min(pages / 4, NGX_APIGW_KEY_META_SLACK);
-
-    return (pages > (uint64_t) size / page) ? NGX_APIGW_KEY_CACHE_ESHORT : 0;
-}
-
-
 int
 ngx_apigw_key_cache_check(ngx_apigw_key_cache_t *cache, const char *directory)
 {
     int          rc;
     struct stat  sb;
 
-    rc = ngx_apigw_key_cache_inspect(directory, &sb);
+    rc = ngx_apigw_store_inspect(directory, &sb);
     if (rc != 0) {
         return rc;
     }
@@ -323,7 +198,7 @@ ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache, const ngx_str_t *key,
         ngx_apigw_store_read_end(cache->store);
     }
 
-    OPENSSL_cleanse(digest, sizeof(digest));
+    explicit_bzero(digest, sizeof(digest));
 
     /* no key was ever written */
 
@@ -367,7 +242,7 @@ ngx_apigw_key_cache_grown(ngx_apigw_key_cache_t *cache, MDB_txn *txn)
     }
 
     if (sb.st_size < cache->size) {
-        return NGX_APIGW_KEY_CACHE_ESHORT;
+        return NGX_APIGW_STORE_ESHORT;
     }
 
     cache->size = sb.st_size;
@@ -436,9 +311,6 @@ ngx_apigw_key_cache_strerror(int rc)
 
     case NGX_APIGW_KEY_CACHE_EMALFORMED:
         return "this cannot be a key";
-
-    case NGX_APIGW_KEY_CACHE_ESHORT:
-        return "the data file was cut short";
 
     case ESTALE:
         return "the data file was replaced";

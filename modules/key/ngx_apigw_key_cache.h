@@ -33,7 +33,6 @@
 #define NGX_APIGW_KEY_CACHE_WAYS  4
 
 #define NGX_APIGW_KEY_CACHE_EMALFORMED  (-31201)  /* cannot be a key */
-#define NGX_APIGW_KEY_CACHE_ESHORT      (-31202)  /* the file was cut */
 
 
 typedef struct {

@@ -101,6 +101,22 @@ ngx_int_t
 ngx_apigw_key_record_decode(ngx_apigw_key_record_t *rec, const u_char *buf,
     size_t size)
 {
+    ngx_int_t  rc;
+
+    rc = ngx_apigw_key_record_parse(rec, buf, size);
+
+    if (rc == NGX_OK && ngx_apigw_key_record_check(rec) != NULL) {
+        return NGX_ERROR;
+    }
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_apigw_key_record_parse(ngx_apigw_key_record_t *rec, const u_char *buf,
+    size_t size)
+{
     size_t         len;
     ngx_int_t      rc;
     ngx_uint_t     number, previous;
@@ -155,7 +171,16 @@ ngx_apigw_key_record_decode(ngx_apigw_key_record_t *rec, const u_char *buf,
         }
     }
 
-    return ngx_apigw_key_record_check(rec) ? NGX_ERROR : NGX_OK;
+    /* others keep an id in a buffer of that size */
+
+    if (rec->id.len == 0 || rec->id.len > NGX_APIGW_KEY_ID_MAX
+        || rec->consumer.len == 0
+        || rec->consumer.len > NGX_APIGW_KEY_CONSUMER_MAX)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 

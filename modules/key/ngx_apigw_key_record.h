@@ -128,9 +128,14 @@ ssize_t ngx_apigw_key_record_encode(ngx_apigw_key_record_t *rec, u_char *buf,
 /*
  * Returns NGX_OK, NGX_ERROR if these bytes are no record, NGX_DECLINED if
  * they are one of a later version or with a restriction unknown here.
+ *
+ * _parse() is for bytes that are known to be those of a record that was
+ * encoded: it looks at the lengths, and not at what the fields say.
  */
 
 ngx_int_t ngx_apigw_key_record_decode(ngx_apigw_key_record_t *rec,
+    const u_char *buf, size_t size);
+ngx_int_t ngx_apigw_key_record_parse(ngx_apigw_key_record_t *rec,
     const u_char *buf, size_t size);
 
 

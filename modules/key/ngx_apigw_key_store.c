@@ -6,6 +6,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "ngx_apigw_hash.h"
 #include "ngx_apigw_key_store.h"
 
 
@@ -14,6 +15,8 @@
 #define NGX_APIGW_KEY_DB_CONSUMERS  2
 
 #define NGX_APIGW_KEY_DB_USED       0
+
+#define NGX_APIGW_KEY_SEAL          8
 
 #define NGX_APIGW_KEY_INDEX_MAX                                               \
     (NGX_APIGW_KEY_CONSUMER_MAX + 1 + NGX_APIGW_KEY_ID_MAX)
@@ -25,6 +28,23 @@ typedef struct {
 } ngx_apigw_key_index_t;
 
 
+/* A mark among the uses: no id begins with a zero byte. */
+
+#define NGX_APIGW_KEY_MARK_FORGET   86400
+
+typedef struct {
+    u_char               zero;
+    u_char               name[sizeof(ngx_apigw_hash_key_t)];
+} ngx_apigw_key_mark_name_t;
+
+typedef struct {
+    uint64_t             number;
+    uint64_t             time;
+} ngx_apigw_key_mark_t;
+
+
+static void ngx_apigw_key_store_seal(u_char *seal, const u_char *digest,
+    const u_char *data, size_t len);
 static int ngx_apigw_key_store_digest(ngx_apigw_store_t *store, MDB_txn *txn,
     const ngx_str_t *id, u_char *digest);
 static int ngx_apigw_key_store_set(ngx_apigw_store_t *store, MDB_txn *txn,
@@ -36,13 +56,17 @@ static int ngx_apigw_key_store_search(ngx_apigw_store_t *store, MDB_txn *txn,
 static int ngx_apigw_key_store_index(ngx_apigw_key_index_t *index,
     const ngx_str_t *consumer, const ngx_str_t *id);
 static int ngx_apigw_key_store_id(MDB_val *key, const ngx_str_t *id);
+static void ngx_apigw_key_store_mark(ngx_apigw_key_mark_name_t *mark,
+    MDB_val *key, const ngx_apigw_hash_key_t *name);
+static int ngx_apigw_key_store_old_marks(ngx_apigw_store_t *store,
+    MDB_txn *txn, uint64_t now);
 static int ngx_apigw_key_store_walk(ngx_apigw_store_t *store, MDB_txn *txn,
     MDB_cursor *cursor, const ngx_str_t *consumer, const ngx_str_t *after,
     ngx_apigw_key_each_pt each, void *data);
 
 
 const ngx_apigw_store_kind_t  ngx_apigw_key_store_kind = {
-    "apigw-keys 1",
+    "apigw-keys 2",
     { "keys", "ids", "consumers", NULL },
     16 * 1024 * 1024
 };
@@ -60,6 +84,8 @@ ngx_apigw_key_store_get(ngx_apigw_store_t *store, MDB_txn *txn,
     const u_char *digest, ngx_apigw_key_found_t *found)
 {
     int      rc;
+    size_t   len;
+    u_char   seal[NGX_APIGW_KEY_SEAL];
     MDB_val  key, val;
 
     key.mv_size = NGX_APIGW_KEY_DIGEST;
@@ -72,10 +98,41 @@ ngx_apigw_key_store_get(ngx_apigw_store_t *store, MDB_txn *txn,
     }
 
     found->digest = digest;
-    found->encoded.len = val.mv_size;
+    found->encoded.len = 0;
     found->encoded.data = val.mv_data;
 
+    if (val.mv_size <= NGX_APIGW_KEY_SEAL
+        || val.mv_size > NGX_APIGW_KEY_RECORD_MAX + NGX_APIGW_KEY_SEAL)
+    {
+        return 0;
+    }
+
+    len = val.mv_size - NGX_APIGW_KEY_SEAL;
+
+    ngx_apigw_key_store_seal(seal, digest, val.mv_data, len);
+
+    if (ngx_memcmp(seal, (u_char *) val.mv_data + len, NGX_APIGW_KEY_SEAL)
+        == 0)
+    {
+        found->encoded.len = len;
+    }
+
     return 0;
+}
+
+
+static void
+ngx_apigw_key_store_seal(u_char *seal, const u_char *digest,
+    const u_char *data, size_t len)
+{
+    ngx_apigw_hash_t      hash;
+    ngx_apigw_hash_key_t  key;
+
+    ngx_memcpy(&key, digest, sizeof(ngx_apigw_hash_key_t));
+
+    ngx_apigw_hash_half(&hash, &key, data, len);
+
+    ngx_memcpy(seal, hash.h, NGX_APIGW_KEY_SEAL);
 }
 
 
@@ -111,8 +168,10 @@ int
 ngx_apigw_key_store_record(ngx_apigw_key_found_t *found,
     ngx_apigw_key_record_t *rec)
 {
-    switch (ngx_apigw_key_record_decode(rec, found->encoded.data,
-                                        found->encoded.len))
+    /* what has its seal was checked when it was written */
+
+    switch (ngx_apigw_key_record_parse(rec, found->encoded.data,
+                                       found->encoded.len))
     {
     case NGX_OK:
         return 0;
@@ -204,19 +263,21 @@ ngx_apigw_key_store_set(ngx_apigw_store_t *store, MDB_txn *txn,
     const u_char *digest, ngx_apigw_key_record_t *rec)
 {
     int                    rc;
-    u_char                 buf[NGX_APIGW_KEY_RECORD_MAX];
+    u_char                 buf[NGX_APIGW_KEY_RECORD_MAX + NGX_APIGW_KEY_SEAL];
     ssize_t                n;
     MDB_val                key, val;
     ngx_apigw_key_index_t  index;
 
-    n = ngx_apigw_key_record_encode(rec, buf, sizeof(buf));
+    n = ngx_apigw_key_record_encode(rec, buf, NGX_APIGW_KEY_RECORD_MAX);
     if (n == NGX_ERROR) {
         return EINVAL;
     }
 
+    ngx_apigw_key_store_seal(buf + n, digest, buf, n);
+
     key.mv_size = NGX_APIGW_KEY_DIGEST;
     key.mv_data = (void *) digest;
-    val.mv_size = n;
+    val.mv_size = n + NGX_APIGW_KEY_SEAL;
     val.mv_data = buf;
 
     rc = mdb_put(txn, ngx_apigw_store_db(store, NGX_APIGW_KEY_DB_KEYS), &key,
@@ -610,13 +671,126 @@ ngx_apigw_key_used_each(ngx_apigw_store_t *store, MDB_txn *txn,
 }
 
 
+int
+ngx_apigw_key_used_mark(ngx_apigw_store_t *store, MDB_txn *txn,
+    const ngx_apigw_hash_key_t *name, uint64_t number, uint64_t now)
+{
+    int                        rc;
+    MDB_val                    key, val;
+    ngx_apigw_key_mark_t       mark;
+    ngx_apigw_key_mark_name_t  buf;
+
+    if (number == 1) {
+        rc = ngx_apigw_key_store_old_marks(store, txn, now);
+
+        if (rc != 0) {
+            return rc;
+        }
+    }
+
+    mark.number = number;
+    mark.time = now;
+
+    ngx_apigw_key_store_mark(&buf, &key, name);
+
+    val.mv_size = sizeof(ngx_apigw_key_mark_t);
+    val.mv_data = &mark;
+
+    return mdb_put(txn, ngx_apigw_store_db(store, NGX_APIGW_KEY_DB_USED), &key,
+                   &val, 0);
+}
+
+
+int
+ngx_apigw_key_used_marked(ngx_apigw_store_t *store, MDB_txn *txn,
+    const ngx_apigw_hash_key_t *name, uint64_t *number)
+{
+    int                        rc;
+    MDB_val                    key, val;
+    ngx_apigw_key_mark_t       mark;
+    ngx_apigw_key_mark_name_t  buf;
+
+    ngx_apigw_key_store_mark(&buf, &key, name);
+
+    rc = mdb_get(txn, ngx_apigw_store_db(store, NGX_APIGW_KEY_DB_USED), &key,
+                 &val);
+    if (rc != 0) {
+        return rc;
+    }
+
+    if (val.mv_size != sizeof(ngx_apigw_key_mark_t)) {
+        return NGX_APIGW_KEY_STORE_EBROKEN;
+    }
+
+    ngx_memcpy(&mark, val.mv_data, sizeof(ngx_apigw_key_mark_t));
+
+    *number = mark.number;
+
+    return 0;
+}
+
+
+static void
+ngx_apigw_key_store_mark(ngx_apigw_key_mark_name_t *mark, MDB_val *key,
+    const ngx_apigw_hash_key_t *name)
+{
+    mark->zero = 0;
+    ngx_memcpy(mark->name, name, sizeof(ngx_apigw_hash_key_t));
+
+    key->mv_size = sizeof(ngx_apigw_key_mark_name_t);
+    key->mv_data = mark;
+}
+
+
+/* Those of zones that are gone; a zone that is there writes its own anew. */
+
+static int
+ngx_apigw_key_store_old_marks(ngx_apigw_store_t *store, MDB_txn *txn,
+    uint64_t now)
+{
+    int                    rc;
+    MDB_val                key, val;
+    MDB_cursor            *cursor;
+    ngx_apigw_key_mark_t   mark;
+
+    rc = mdb_cursor_open(txn, ngx_apigw_store_db(store, NGX_APIGW_KEY_DB_USED),
+                         &cursor);
+    if (rc != 0) {
+        return rc;
+    }
+
+    /* they come first */
+
+    while ((rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT)) == 0
+           && key.mv_size == sizeof(ngx_apigw_key_mark_name_t)
+           && *(u_char *) key.mv_data == 0
+           && val.mv_size == sizeof(ngx_apigw_key_mark_t))
+    {
+        ngx_memcpy(&mark, val.mv_data, sizeof(ngx_apigw_key_mark_t));
+
+        if (mark.time + NGX_APIGW_KEY_MARK_FORGET < now) {
+            rc = mdb_cursor_del(cursor, 0);
+
+            if (rc != 0) {
+                break;
+            }
+        }
+    }
+
+    mdb_cursor_close(cursor);
+
+    return (rc == MDB_NOTFOUND) ? 0 : rc;
+}
+
+
 const char *
 ngx_apigw_key_store_strerror(int rc)
 {
     switch (rc) {
 
     case NGX_APIGW_KEY_STORE_EBROKEN:
-        return "the store of keys is damaged";
+        return "a record is damaged, restore a copy, or revoke the key and "
+               "import it again";
 
     case NGX_APIGW_KEY_STORE_ELATER:
         return "the key was written by a later version";

@@ -10,6 +10,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "ngx_apigw_hash.h"
 #include "ngx_apigw_key.h"
 #include "ngx_apigw_key_record.h"
 #include "ngx_apigw_store.h"
@@ -18,7 +19,7 @@
 /*
  * The keys of a zone, one LMDB environment:
  *
- *     keys       digest -> record
+ *     keys       digest -> record, seal
  *     ids        id -> digest
  *     consumers  consumer, zero byte, id -> digest
  *
@@ -27,6 +28,11 @@
  * first one tells whether any key has changed:
  *
  *     used       id -> ngx_apigw_key_used_t
+ *                zero byte, name of a zone -> the last batch of it
+ *
+ * The seal, 8 bytes, is a hash of the record under a part of the digest: a
+ * record that was damaged on the disk, or has come to stand under another
+ * key, is no record.
  *
  * Uses nothing of nginx but its types.  All functions return what those of
  * ngx_apigw_store.h do; besides, MDB_NOTFOUND if there is no such key,
@@ -52,7 +58,7 @@ typedef struct {
 
 typedef struct {
     const u_char        *digest;    /* NGX_APIGW_KEY_DIGEST bytes */
-    ngx_str_t            encoded;
+    ngx_str_t            encoded;   /* empty if the seal is broken */
 } ngx_apigw_key_found_t;
 
 
@@ -132,6 +138,18 @@ int ngx_apigw_key_used_delete(ngx_apigw_store_t *store, MDB_txn *txn,
     const ngx_str_t *id);
 int ngx_apigw_key_used_each(ngx_apigw_store_t *store, MDB_txn *txn,
     ngx_apigw_key_used_each_pt each, void *data);
+
+
+/*
+ * A mark tells which batch of uses of a zone is in the store: _mark() belongs
+ * into the transaction that writes the batch, whose number is 1 or larger.
+ * _marked() returns MDB_NOTFOUND if nothing of the zone was written.
+ */
+
+int ngx_apigw_key_used_mark(ngx_apigw_store_t *store, MDB_txn *txn,
+    const ngx_apigw_hash_key_t *name, uint64_t number, uint64_t now);
+int ngx_apigw_key_used_marked(ngx_apigw_store_t *store, MDB_txn *txn,
+    const ngx_apigw_hash_key_t *name, uint64_t *number);
 
 
 /* A text for every code above and those of ngx_apigw_store.h. */

@@ -9,10 +9,16 @@
 #include "ngx_apigw_key_uses.h"
 
 
-#define NGX_APIGW_KEY_USES_MAX  0xffffffff
-
 #define ngx_apigw_key_uses_count(value)  ((uint32_t) (value))
 #define ngx_apigw_key_uses_last(value)   ((uint32_t) ((value) >> 32))
+
+#define ngx_apigw_key_uses_flushed(use)                                       \
+    __atomic_load_n(&(use)->flushed, __ATOMIC_RELAXED)
+
+/* how many are to be flushed */
+
+#define ngx_apigw_key_uses_new(use, value)                                    \
+    (ngx_apigw_key_uses_count(value) - ngx_apigw_key_uses_flushed(use))
 
 
 static ngx_int_t ngx_apigw_key_uses_count_in(ngx_apigw_key_use_t *use,
@@ -37,6 +43,10 @@ ngx_apigw_key_uses_init(ngx_apigw_key_uses_t *uses, void *memory, size_t size)
 
     uses->sets = n;
     uses->slots = memory;
+
+    if (ngx_apigw_hash_new_key(&uses->name) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     return ngx_apigw_hash_new_key(&uses->secret);
 }
@@ -84,19 +94,28 @@ ngx_apigw_key_uses_add(ngx_apigw_key_uses_t *uses, ngx_apigw_hash_t *hash,
 static ngx_int_t
 ngx_apigw_key_uses_count_in(ngx_apigw_key_use_t *use, uint64_t tag, time_t now)
 {
+    uint32_t          count;
     ngx_apigw_pair_t  expect, set;
+
+    if (__atomic_load_n(&use->pair.tag, __ATOMIC_RELAXED) != tag) {
+        return NGX_DECLINED;
+    }
 
     expect = ngx_apigw_pair_get(&use->pair);
     set.tag = tag;
 
     while (expect.tag == tag) {
 
-        if (ngx_apigw_key_uses_count(expect.value) == NGX_APIGW_KEY_USES_MAX) {
+        count = ngx_apigw_key_uses_count(expect.value) + 1;
+
+        if (count == ngx_apigw_key_uses_flushed(use)) {
+
+            /* all of 32 bits wait to be flushed */
+
             return NGX_OK;
         }
 
-        set.value = (uint64_t) now << 32
-                    | (ngx_apigw_key_uses_count(expect.value) + 1);
+        set.value = (uint64_t) now << 32 | count;
 
         if (ngx_apigw_pair_cas(&use->pair, &expect, set)) {
             return NGX_OK;
@@ -131,7 +150,7 @@ ngx_apigw_key_uses_insert(ngx_apigw_key_uses_t *uses, ngx_apigw_hash_t *hash,
         use = &uses->slots[i];
         pair = ngx_apigw_pair_get(&use->pair);
 
-        if (ngx_apigw_key_uses_count(pair.value) != 0
+        if ((pair.tag && ngx_apigw_key_uses_new(use, pair.value))
             || !ngx_apigw_pair_cas(&use->pair, &pair, none))
         {
             continue;
@@ -139,6 +158,7 @@ ngx_apigw_key_uses_insert(ngx_apigw_key_uses_t *uses, ngx_apigw_hash_t *hash,
 
         /* nobody counts here now */
 
+        use->flushed = 0;
         use->len = (u_char) id->len;
         ngx_memcpy(use->id, id->data, id->len);
 
@@ -170,16 +190,18 @@ ngx_apigw_key_uses_set(ngx_apigw_key_use_t *use, uint64_t tag, uint64_t value)
 ngx_uint_t
 ngx_apigw_key_uses_next(ngx_apigw_key_uses_t *uses, ngx_uint_t *pos)
 {
-    ngx_uint_t        n;
-    ngx_apigw_pair_t  pair;
+    ngx_uint_t            n;
+    ngx_apigw_pair_t      pair;
+    ngx_apigw_key_use_t  *use;
 
     n = uses->sets * NGX_APIGW_KEY_USES_WAYS;
 
     for ( /* void */ ; *pos < n; (*pos)++) {
 
-        pair = ngx_apigw_pair_get(&uses->slots[*pos].pair);
+        use = &uses->slots[*pos];
+        pair = ngx_apigw_pair_get(&use->pair);
 
-        if (pair.tag && ngx_apigw_key_uses_count(pair.value)) {
+        if (pair.tag && ngx_apigw_key_uses_new(use, pair.value)) {
             return 1;
         }
     }
@@ -199,7 +221,7 @@ ngx_apigw_key_uses_copy(ngx_apigw_key_uses_t *uses, ngx_uint_t slot,
     pair = ngx_apigw_pair_get(&use->pair);
 
     if (pair.tag == 0
-        || ngx_apigw_key_uses_count(pair.value) == 0
+        || ngx_apigw_key_uses_new(use, pair.value) == 0
         || use->len == 0 || use->len > NGX_APIGW_KEY_ID_MAX)
     {
         return NGX_DECLINED;
@@ -207,7 +229,8 @@ ngx_apigw_key_uses_copy(ngx_apigw_key_uses_t *uses, ngx_uint_t slot,
 
     copy->tag = pair.tag;
     copy->last = ngx_apigw_key_uses_last(pair.value);
-    copy->count = ngx_apigw_key_uses_count(pair.value);
+    copy->count = ngx_apigw_key_uses_new(use, pair.value);
+    copy->flushed = ngx_apigw_key_uses_count(pair.value);
     copy->slot = slot;
     copy->id.len = use->len;
     copy->id.data = copy->data;
@@ -219,24 +242,57 @@ ngx_apigw_key_uses_copy(ngx_apigw_key_uses_t *uses, ngx_uint_t slot,
 
 
 void
-ngx_apigw_key_uses_flushed(ngx_apigw_key_uses_t *uses,
-    ngx_apigw_key_use_copy_t *copy)
+ngx_apigw_key_uses_begin(ngx_apigw_key_uses_t *uses,
+    ngx_apigw_key_use_copy_t *copies, ngx_uint_t n)
 {
-    ngx_apigw_pair_t      expect, set;
-    ngx_apigw_key_use_t  *use;
+    ngx_uint_t                 i;
+    ngx_apigw_key_use_note_t  *note;
 
-    use = &uses->slots[copy->slot];
-    expect = ngx_apigw_pair_get(&use->pair);
+    for (i = 0; i < n; i++) {
+        note = &uses->notes[i];
 
-    do {
-        if (expect.tag != copy->tag
-            || ngx_apigw_key_uses_count(expect.value) < copy->count)
-        {
-            return;
+        note->tag = copies[i].tag;
+        note->slot = (uint32_t) copies[i].slot;
+        note->flushed = copies[i].flushed;
+    }
+
+    uses->batch++;
+
+    /* whoever finds a number of notes finds the notes */
+
+    __atomic_store_n(&uses->pending, n, __ATOMIC_RELEASE);
+}
+
+
+void
+ngx_apigw_key_uses_end(ngx_apigw_key_uses_t *uses, ngx_uint_t committed)
+{
+    ngx_uint_t                 i, n;
+    ngx_apigw_pair_t           pair;
+    ngx_apigw_key_use_t       *use;
+    ngx_apigw_key_use_note_t  *note;
+
+    n = committed ? ngx_min(uses->pending, NGX_APIGW_KEY_USES_BATCH) : 0;
+
+    for (i = 0; i < n; i++) {
+        note = &uses->notes[i];
+
+        if (note->slot >= uses->sets * NGX_APIGW_KEY_USES_WAYS) {
+            continue;
         }
 
-        set.tag = expect.tag;
-        set.value = expect.value - copy->count;
+        use = &uses->slots[note->slot];
+        pair = ngx_apigw_pair_get(&use->pair);
 
-    } while (!ngx_apigw_pair_cas(&use->pair, &expect, set));
+        /* done before, and the slot may be another key's meanwhile */
+
+        if (pair.tag == note->tag
+            && ngx_apigw_key_uses_count(pair.value) - note->flushed
+               <= ngx_apigw_key_uses_new(use, pair.value))
+        {
+            __atomic_store_n(&use->flushed, note->flushed, __ATOMIC_RELEASE);
+        }
+    }
+
+    __atomic_store_n(&uses->pending, 0, __ATOMIC_RELEASE);
 }

@@ -13,7 +13,7 @@
 
 #include "ngx_apigw_helper.h"
 #include "ngx_apigw_key_cache.h"
-#include "ngx_apigw_key_uses.h"
+#include "ngx_apigw_key_flush.h"
 #include "ngx_apigw_zone.h"
 #include "ngx_http_apigw_request.h"
 

@@ -27,13 +27,12 @@
 
 #define NGX_HTTP_APIGW_KEY_FLUSH      10000
 #define NGX_HTTP_APIGW_KEY_FLUSH_MAX  3600000
-#define NGX_HTTP_APIGW_KEY_BATCH      256
 #define NGX_HTTP_APIGW_KEY_SWEEP      10
 
 
 typedef struct {
     ngx_uint_t                   n;
-    ngx_apigw_key_use_copy_t     copies[NGX_HTTP_APIGW_KEY_BATCH];
+    ngx_apigw_key_use_copy_t     copies[NGX_APIGW_KEY_USES_BATCH];
 } ngx_http_apigw_key_batch_t;
 
 
@@ -54,8 +53,6 @@ static void ngx_http_apigw_key_end_flush(ngx_http_apigw_key_zone_t *zone);
 static void ngx_http_apigw_key_fill_batch(ngx_http_apigw_key_zone_t *zone,
     ngx_http_apigw_key_batch_t *batch);
 static int ngx_http_apigw_key_open_used(ngx_http_apigw_key_zone_t *zone);
-static int ngx_http_apigw_key_write_batch(ngx_apigw_store_t *store,
-    MDB_txn *txn, void *data);
 static ngx_uint_t ngx_http_apigw_key_is_duplicate(ngx_str_t *value,
     ngx_uint_t n);
 
@@ -358,7 +355,7 @@ static ngx_int_t
 ngx_http_apigw_key_help(ngx_apigw_helper_t *helper, ngx_log_t *log,
     ngx_uint_t last)
 {
-    ngx_int_t                    rc;
+    ngx_uint_t                   pos;
     ngx_http_apigw_key_zone_t   *zone;
     ngx_http_apigw_key_batch_t   batch;
 
@@ -369,16 +366,19 @@ ngx_http_apigw_key_help(ngx_apigw_helper_t *helper, ngx_log_t *log,
         ngx_http_apigw_key_sweep(zone);
     }
 
-    ngx_http_apigw_key_fill_batch(zone, &batch);
+    batch.n = 0;
+    pos = zone->pos;
 
-    if (batch.n) {
-        rc = ngx_http_apigw_key_flush(zone, log, &batch);
-        if (rc != NGX_OK) {
-            return rc;
-        }
+    /* a store that nothing is to be written to is not made */
+
+    if ((zone->sh->uses.pending
+         || ngx_apigw_key_uses_next(&zone->sh->uses, &pos))
+        && ngx_http_apigw_key_flush(zone, log, &batch) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
-    if (batch.n == NGX_HTTP_APIGW_KEY_BATCH) {
+    if (batch.n == NGX_APIGW_KEY_USES_BATCH) {
         return NGX_AGAIN;
     }
 
@@ -409,35 +409,38 @@ static ngx_int_t
 ngx_http_apigw_key_flush(ngx_http_apigw_key_zone_t *zone, ngx_log_t *log,
     ngx_http_apigw_key_batch_t *batch)
 {
-    int         rc;
-    ngx_uint_t  i;
+    int  rc;
 
     rc = ngx_http_apigw_key_open_used(zone);
 
+    if (rc == 0 && zone->sh->uses.pending) {
+        rc = ngx_apigw_key_flush_recover(zone->used, &zone->sh->uses);
+    }
+
     if (rc == 0) {
-        rc = ngx_apigw_store_write(zone->used, ngx_http_apigw_key_write_batch,
-                                   batch);
-    }
+        ngx_http_apigw_key_fill_batch(zone, batch);
 
-    if (rc != 0) {
-        if (ngx_apigw_log_due(&zone->sh->write_failed)) {
-            ngx_log_error(NGX_LOG_ERR, log, 0,
-                          "cannot write the uses of keys to "
-                          "\"%V/" NGX_APIGW_KEY_STORE_USED "\": %s",
-                          &zone->helper.directory,
-                          ngx_apigw_key_store_strerror(rc));
+        if (batch->n) {
+            rc = ngx_apigw_key_flush(zone->used, &zone->sh->uses,
+                                     batch->copies, batch->n, ngx_time());
         }
-
-        ngx_http_apigw_key_end_flush(zone);
-
-        return NGX_ERROR;
     }
 
-    for (i = 0; i < batch->n; i++) {
-        ngx_apigw_key_uses_flushed(&zone->sh->uses, &batch->copies[i]);
+    if (rc == 0) {
+        return NGX_OK;
     }
 
-    return NGX_OK;
+    if (ngx_apigw_log_due(&zone->sh->write_failed)) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "cannot write the uses of keys to "
+                      "\"%V/" NGX_APIGW_KEY_STORE_USED "\": %s",
+                      &zone->helper.directory,
+                      ngx_apigw_key_store_strerror(rc));
+    }
+
+    ngx_http_apigw_key_end_flush(zone);
+
+    return NGX_ERROR;
 }
 
 
@@ -461,7 +464,7 @@ ngx_http_apigw_key_fill_batch(ngx_http_apigw_key_zone_t *zone,
 
     uses = &zone->sh->uses;
 
-    for (batch->n = 0; batch->n < NGX_HTTP_APIGW_KEY_BATCH; zone->pos++) {
+    for (batch->n = 0; batch->n < NGX_APIGW_KEY_USES_BATCH; zone->pos++) {
 
         if (!ngx_apigw_key_uses_next(uses, &zone->pos)) {
             return;
@@ -518,31 +521,6 @@ ngx_http_apigw_key_open_used(ngx_http_apigw_key_zone_t *zone)
     }
 
     return rc;
-}
-
-
-static int
-ngx_http_apigw_key_write_batch(ngx_apigw_store_t *store, MDB_txn *txn,
-    void *data)
-{
-    ngx_http_apigw_key_batch_t *batch = data;
-
-    int                        rc;
-    ngx_uint_t                 i;
-    ngx_apigw_key_use_copy_t  *copy;
-
-    for (i = 0; i < batch->n; i++) {
-
-        copy = &batch->copies[i];
-
-        rc = ngx_apigw_key_used_add(store, txn, &copy->id, copy->last,
-                                    copy->count);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-
-    return 0;
 }
 
 

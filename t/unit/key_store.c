@@ -18,6 +18,7 @@
 #include "ngx_apigw_key_store.c"
 #include "ngx_apigw_key_cache.c"
 #include "ngx_apigw_key_uses.c"
+#include "ngx_apigw_key_flush.c"
 #include "../common/ngx_apigw_store.c"
 
 
@@ -43,6 +44,7 @@ static void
 ok(ngx_uint_t right, const char *name)
 {
     printf("%sok %lu - %s\n", right ? "" : "not ", (u_long) ++number, name);
+    fflush(stdout);
 }
 
 
@@ -318,10 +320,10 @@ test_cache(ngx_apigw_store_t *store, const char *dir)
     ok(ngx_apigw_key_cache_check(cache, dir) == 0, "check");
     snprintf(name, sizeof(name), "%s/data.mdb", dir);
     ok(truncate(name, 20000) == 0
-       && ngx_apigw_key_cache_check(cache, dir) == NGX_APIGW_KEY_CACHE_ESHORT,
+       && ngx_apigw_key_cache_check(cache, dir) == NGX_APIGW_STORE_ESHORT,
        "cut short");
     ok(truncate(name, 4000) == 0
-       && ngx_apigw_key_cache_check(cache, dir) == NGX_APIGW_KEY_CACHE_ESHORT,
+       && ngx_apigw_key_cache_check(cache, dir) == NGX_APIGW_STORE_ESHORT,
        "cut to less than its head");
     ok(unlink(name) == 0
        && ngx_apigw_key_cache_check(cache, dir) == ENOENT, "gone");
@@ -404,7 +406,8 @@ test_uses(void)
 
             pthread_mutex_unlock(&mutex);
 
-            ngx_apigw_key_uses_flushed(&uses, &copy);
+            ngx_apigw_key_uses_begin(&uses, &copy, 1);
+            ngx_apigw_key_uses_end(&uses, 1);
         }
     }
 
@@ -451,7 +454,8 @@ test_full(void)
     pos = 0;
     (void) ngx_apigw_key_uses_next(&uses, &pos);
     (void) ngx_apigw_key_uses_copy(&uses, pos, &copy);
-    ngx_apigw_key_uses_flushed(&uses, &copy);
+    ngx_apigw_key_uses_begin(&uses, &copy, 1);
+    ngx_apigw_key_uses_end(&uses, 1);
 
     full = 0;
 
@@ -507,6 +511,446 @@ test_used(const char *dir)
 }
 
 
+/* A store whose "used" has the uses of the ids 0 to BATCH_IDS - 1. */
+
+#define BATCH_IDS  40
+
+
+typedef struct {
+    ngx_uint_t                die;      /* where; 0: nowhere */
+    ngx_uint_t                n;
+    ngx_apigw_key_use_copy_t  copies[NGX_APIGW_KEY_USES_BATCH];
+} batch_t;
+
+
+enum { LIVE = 0, BEFORE, BEGUN, FAILED, COMMITTED, HALF_ENDED, ENDS };
+
+
+static int
+add_and_fail(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    (void) ngx_apigw_key_flush_body(store, txn, data);
+
+    return ENOSPC;
+}
+
+
+/* One flush by a helper that dies at b->die. */
+
+static void
+flush(ngx_apigw_store_t *store, batch_t *b)
+{
+    ngx_uint_t             pos, half;
+    ngx_apigw_key_flush_t  f;
+
+    if (uses.pending && ngx_apigw_key_flush_recover(store, &uses) != 0) {
+        return;
+    }
+
+    b->n = 0;
+
+    for (pos = 0; ngx_apigw_key_uses_next(&uses, &pos)
+                  && b->n < NGX_APIGW_KEY_USES_BATCH; pos++)
+    {
+        b->n += ngx_apigw_key_uses_copy(&uses, pos, &b->copies[b->n])
+                == NGX_OK;
+    }
+
+    if (b->die == LIVE) {
+        (void) ngx_apigw_key_flush(store, &uses, b->copies, b->n, 1000);
+        return;
+    }
+
+    f.uses = &uses;
+    f.copies = b->copies;
+    f.n = b->n;
+    f.now = 1000;
+
+    if (b->die >= BEGUN) {
+        ngx_apigw_key_uses_begin(&uses, b->copies, b->n);
+    }
+
+    if (b->die == FAILED) {
+        (void) ngx_apigw_store_write(store, add_and_fail, &f);
+    }
+
+    if (b->die >= COMMITTED) {
+        (void) ngx_apigw_store_write(store, ngx_apigw_key_flush_body, &f);
+    }
+
+    if (b->die == HALF_ENDED) {
+
+        /* the first half of it, as if it had ended */
+
+        half = uses.pending;
+        uses.pending = half / 2;
+        ngx_apigw_key_uses_end(&uses, 1);
+        uses.pending = half;
+    }
+}
+
+
+static void
+test_batches(const char *dir)
+{
+    char                      id[16];
+    batch_t                  *b;
+    MDB_txn                  *txn;
+    uint64_t                  expect[BATCH_IDS];
+    ngx_str_t                 str;
+    ngx_uint_t                i, k, slot, round, bad, lost;
+    ngx_apigw_hash_t          hash;
+    ngx_apigw_store_t        *store;
+    ngx_apigw_key_used_t      used;
+
+    /* room for a few ids only, so that slots change their owners */
+
+    static u_char  memory[4096] __attribute__((aligned(16)));
+
+    b = calloc(1, sizeof(batch_t));
+    ngx_memzero(expect, sizeof(expect));
+    srandom(1);
+
+    ok(ngx_apigw_key_uses_init(&uses, memory, sizeof(memory)) == NGX_OK
+       && ngx_apigw_store_open(&store, dir, &ngx_apigw_key_used_kind) == 0,
+       "a table and its store");
+
+    lost = 0;
+
+    for (round = 0; round < 600; round++) {
+
+        for (k = random() % 20; k; k--) {
+            i = random() % BATCH_IDS;
+
+            str.data = (u_char *) id;
+            str.len = snprintf(id, sizeof(id), "batch-%lu", (u_long) i);
+            slot = 0;
+
+            ngx_apigw_key_uses_hash(&uses, &hash, &str);
+
+            if (ngx_apigw_key_uses_insert(&uses, &hash, &str, &slot, 1000)
+                == NGX_OK)
+            {
+                expect[i]++;
+
+            } else {
+                lost++;
+            }
+        }
+
+        b->die = random() % ENDS;
+        flush(store, b);
+    }
+
+    b->die = LIVE;
+    flush(store, b);
+    flush(store, b);
+
+    ok(uses.pending == 0 && lost > 10, "slots had several owners");
+
+    bad = ngx_apigw_store_read(store, &txn) != 0;
+
+    for (i = 0; i < BATCH_IDS; i++) {
+        str.data = (u_char *) id;
+        str.len = snprintf(id, sizeof(id), "batch-%lu", (u_long) i);
+
+        bad += ngx_apigw_key_used_get(store, txn, &str, &used) != 0
+               || used.count != expect[i];
+    }
+
+    ngx_apigw_store_read_end(store);
+    ok(bad == 0, "helpers that die anywhere: each use is counted once");
+
+    /* counts that wrap around */
+
+    str = text("wraps");
+    slot = 0;
+    ngx_apigw_key_uses_hash(&uses, &hash, &str);
+    (void) ngx_apigw_key_uses_insert(&uses, &hash, &str, &slot, 1000);
+    flush(store, b);
+
+    uses.slots[slot].pair.value = (uint64_t) 1000 << 32 | 0xfffffffe;
+    uses.slots[slot].flushed = 0xfffffffe;
+
+    for (i = 0; i < 5; i++) {
+        (void) ngx_apigw_key_uses_add(&uses, &hash, &slot, 1000);
+    }
+
+    flush(store, b);
+
+    ok(ngx_apigw_store_read(store, &txn) == 0
+       && ngx_apigw_key_used_get(store, txn, &str, &used) == 0
+       && used.count == 6, "a count that wraps around");
+    ngx_apigw_store_read_end(store);
+
+    uses.slots[slot].flushed = ngx_apigw_key_uses_count(
+                                   uses.slots[slot].pair.value) + 1;
+    ok(ngx_apigw_key_uses_add(&uses, &hash, &slot, 1000) == NGX_OK
+       && ngx_apigw_key_uses_new(&uses.slots[slot],
+                                 uses.slots[slot].pair.value) == 0xffffffff,
+       "a full count stays full");
+
+    /* what a crash may leave in shared memory */
+
+    uses.pending = 100000;
+    uses.notes[0].slot = 0xffffffff;
+    ngx_apigw_key_uses_end(&uses, 1);
+    ok(uses.pending == 0, "garbage for a batch");
+
+    ngx_apigw_store_close(store);
+    free(b);
+}
+
+
+static int
+forget_marks(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    int                   rc;
+    uint64_t              i;
+    ngx_apigw_hash_key_t  name;
+
+    rc = 0;
+
+    for (i = 1; i <= 50 && rc == 0; i++) {
+        name.k[0] = i * 0x9e3779b97f4a7c15;
+        name.k[1] = i;
+        rc = ngx_apigw_key_used_mark(store, txn, &name, 2, i * 1000);
+    }
+
+    name.k[0] = 7;
+
+    return rc ? rc : ngx_apigw_key_used_mark(store, txn, &name, 1,
+                                             86400 + 30500);
+}
+
+
+/* Each start of nginx leaves a mark, which goes in the end. */
+
+static void
+test_marks(const char *dir)
+{
+    MDB_txn               *txn;
+    uint64_t               i, number, left;
+    ngx_apigw_store_t     *store;
+    ngx_apigw_hash_key_t   name;
+
+    ok(ngx_apigw_store_open(&store, dir, &ngx_apigw_key_used_kind) == 0
+       && ngx_apigw_store_write(store, forget_marks, NULL) == 0
+       && ngx_apigw_store_read(store, &txn) == 0, "marks");
+
+    left = 0;
+
+    for (i = 1; i <= 50; i++) {
+        name.k[0] = i * 0x9e3779b97f4a7c15;
+        name.k[1] = i;
+        left += ngx_apigw_key_used_marked(store, txn, &name, &number) == 0
+                && number == 2;
+    }
+
+    ok(left == 20, "old ones are forgotten");
+    ngx_apigw_store_read_end(store);
+    ngx_apigw_store_close(store);
+}
+
+
+static u_char *
+slurp(const char *name, size_t *len)
+{
+    FILE         *file;
+    u_char       *data;
+    struct stat   sb;
+
+    data = NULL;
+    file = fopen(name, "r");
+
+    if (file && fstat(fileno(file), &sb) == 0) {
+        data = malloc(sb.st_size);
+        *len = fread(data, 1, sb.st_size, file);
+    }
+
+    if (file) {
+        (void) fclose(file);
+    }
+
+    return data;
+}
+
+
+/* Whether nobody reads the byte at an offset of the file. */
+
+static ngx_uint_t
+unseen(int fd, size_t at, u_char byte, const char *dir)
+{
+    int                     rc;
+    u_char                  other;
+    ngx_apigw_key_cache_t  *cache;
+    ngx_apigw_key_entry_t  *entry;
+
+    other = byte ^ 1;
+
+    if (pwrite(fd, &other, 1, at) != 1
+        || ngx_apigw_key_cache_open(&cache, dir) != 0)
+    {
+        return 1;
+    }
+
+    rc = get(cache, "sixteen-letters-b", &entry);
+
+    if (rc == 0) {
+        ngx_apigw_key_entry_release(entry);
+    }
+
+    ngx_apigw_key_cache_close(cache);
+
+    return pwrite(fd, &byte, 1, at) != 1 || rc == 0;
+}
+
+
+/* Each bit of a record on the disk: found, and others are not concerned. */
+
+static void
+test_bits(ngx_apigw_store_t *store, const char *dir)
+{
+    int                     fd, rc;
+    char                    name[512];
+    u_char                 *data, *p, byte;
+    size_t                  len, at, end;
+    ngx_uint_t              bit, flips, found, bad;
+    ngx_apigw_key_cache_t  *cache;
+    ngx_apigw_key_entry_t  *entry;
+
+    ok(run(store, "put", "sixteen-letters-b", "bits", "consumer-of-bits") == 0
+       && run(store, "put", "sixteen-letters-c", "other", "another") == 0,
+       "two keys");
+
+    snprintf(name, sizeof(name), "%s/data.mdb", dir);
+    data = slurp(name, &len);
+    fd = open(name, O_RDWR);
+    flips = 0;
+    found = 0;
+    bad = 0;
+
+    /*
+     * the record: version, then the fields of id and consumer; its seal; of
+     * several copies the one that is in use
+     */
+
+    at = 0;
+
+    while (data
+           && (p = memmem(data + at, len - at,
+                          "\1\1\0\4bits\2\0\20consumer-of-bits", 27)))
+    {
+        at = p - data;
+
+        if (!unseen(fd, at, data[at], dir)) {
+            break;
+        }
+
+        at++;
+    }
+
+    for (end = at + 27 + 8; at < end; at++) {
+        for (bit = 0; bit < 8; bit++) {
+
+            byte = data[at] ^ (1 << bit);
+            bad += pwrite(fd, &byte, 1, at) != 1;
+            flips++;
+
+            if (ngx_apigw_key_cache_open(&cache, dir) != 0) {
+                bad++;
+                continue;
+            }
+
+            rc = get(cache, "sixteen-letters-b", &entry);
+            found += (rc == NGX_APIGW_KEY_STORE_EBROKEN);
+
+            if (rc == 0) {
+                ngx_apigw_key_entry_release(entry);
+            }
+
+            bad += get(cache, "sixteen-letters-c", &entry) != 0;
+            ngx_apigw_key_entry_release(entry);
+            ngx_apigw_key_cache_close(cache);
+
+            bad += pwrite(fd, &data[at], 1, at) != 1;
+        }
+    }
+
+    (void) close(fd);
+    free(data);
+
+    ok(flips == 35 * 8 && found == flips && bad == 0,
+       "no bit of a record changes unnoticed");
+    ok(ngx_apigw_key_cache_open(&cache, dir) == 0
+       && get(cache, "sixteen-letters-b", &entry) == 0, "and back");
+    ngx_apigw_key_entry_release(entry);
+    ngx_apigw_key_cache_close(cache);
+
+    ok(run(store, "delete", NULL, "bits", NULL) == 0
+       && run(store, "delete", NULL, "other", NULL) == 0, "deleted");
+}
+
+
+/* The whole record of one key under the digest of another one. */
+
+static int
+swap(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    int                     rc;
+    u_char                  digest[NGX_APIGW_KEY_DIGEST], buf[200];
+    MDB_val                 key, val;
+    ngx_apigw_key_hasher_t  hasher;
+
+    (void) ngx_apigw_key_hasher_init(&hasher);
+    (void) ngx_apigw_key_digest(&hasher, digest, (u_char *) "sixteen-letters-d",
+                                17);
+
+    key.mv_size = sizeof(digest);
+    key.mv_data = digest;
+
+    rc = mdb_get(txn, ngx_apigw_store_db(store, NGX_APIGW_KEY_DB_KEYS), &key,
+                 &val);
+
+    if (rc == 0 && val.mv_size <= sizeof(buf)) {
+        memcpy(buf, val.mv_data, val.mv_size);
+        val.mv_data = buf;
+
+        (void) ngx_apigw_key_digest(&hasher, digest,
+                                    (u_char *) "sixteen-letters-e", 17);
+
+        rc = mdb_put(txn, ngx_apigw_store_db(store, NGX_APIGW_KEY_DB_KEYS),
+                     &key, &val, 0);
+    }
+
+    ngx_apigw_key_hasher_free(&hasher);
+
+    return rc;
+}
+
+
+static void
+test_swap(ngx_apigw_store_t *store, const char *dir)
+{
+    ngx_apigw_key_entry_t  *entry;
+    ngx_apigw_key_cache_t  *cache = NULL;
+
+    ok(run(store, "put", "sixteen-letters-d", "d1", "joe") == 0
+       && run(store, "put", "sixteen-letters-e", "e1", "ann") == 0,
+       "two more");
+    ok(ngx_apigw_store_write(store, swap, NULL) == 0
+       && ngx_apigw_key_cache_open(&cache, dir) == 0, "a record is misplaced");
+    ok(get(cache, "sixteen-letters-d", &entry) == 0, "its own key has it");
+    ngx_apigw_key_entry_release(entry);
+    ok(get(cache, "sixteen-letters-e", &entry) == NGX_APIGW_KEY_STORE_EBROKEN,
+       "and no other");
+    ngx_apigw_key_cache_close(cache);
+
+    ok(run(store, "delete", NULL, "d1", NULL) == 0
+       && run(store, "delete", NULL, "e1", NULL) == 0, "deleted");
+}
+
+
 int
 main(void)
 {
@@ -527,6 +971,10 @@ main(void)
     test_used(used);
     test_uses();
     test_full();
+    test_batches(used);
+    test_marks(used);
+    test_bits(store, dir);
+    test_swap(store, dir);
     test_cache(store, dir);
 
     ngx_apigw_store_close(store);
