@@ -1,0 +1,412 @@
+# Key sets of issuers are fetched over HTTPS, kept, refreshed and dropped when
+# they have to be; what a provider says or does wrong costs nobody a wait, and
+# no key that is not its own is ever believed.
+
+use strict;
+use warnings;
+
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use Apigw::Provider;
+use Apigw::Scenario;
+use Apigw::Token qw(jwks json);
+
+my $one = Apigw::Token->new('ES256', kid => 'one');
+my $two = Apigw::Token->new('ES256', kid => 'two');
+my $evil = Apigw::Token->new('ES256', kid => 'one');
+my $secret = Apigw::Token->new('HS256', kid => 'one');
+
+my $set = { body => jwks($one) };
+my $provider = Apigw::Provider->start;
+my $elsewhere = Apigw::Scenario->upstream(answer => $set);
+my $elsewhere_url = "https://127.0.0.1:$elsewhere->{port}/jwks";
+
+
+# What is wrong with a provider, and what the log says of it.
+
+my %bad = (
+    liar      => [ qr/the discovery document is of another issuer/, sub {
+        $provider->discovery('/liar', issuer => $provider->url('/good'));
+        $provider->set('/liar/jwks', $set);
+    } ],
+    prefix    => [ qr/of another issuer/, sub {
+        $provider->discovery('/prefix',
+                             issuer => $provider->url('/prefix') . '/');
+    } ],
+    nojwks    => [ qr/has no usable jwks_uri/, sub {
+        $provider->discovery('/nojwks', jwks_uri => 7);
+    } ],
+    plain     => [ qr/has no usable jwks_uri/, sub {
+        $provider->discovery('/plain', jwks_uri =>
+                             "http://127.0.0.1:$elsewhere->{port}/jwks");
+    } ],
+    file      => [ qr/has no usable jwks_uri/, sub {
+        $provider->discovery('/file', jwks_uri => 'file:///etc/passwd');
+    } ],
+    notjson   => [ qr/the discovery document is not a JSON object/, sub {
+        $provider->set('/notjson/.well-known/openid-configuration',
+                       { body => "<html>\n" });
+    } ],
+    missing   => [ qr/status 404/, sub { } ],
+    broken    => [ qr/status 500/, sub {
+        $provider->discovery('/broken');
+        $provider->set('/broken/jwks', { status => 500, %$set });
+    } ],
+    away      => [ qr/a redirect to another host/, sub {
+        $provider->discovery('/away');
+        $provider->set('/away/jwks', { status => 302, headers =>
+                       [ Location => $elsewhere_url ] });
+    } ],
+    down      => [ qr/a redirect to another host/, sub {
+        $provider->discovery('/down');
+        $provider->set('/down/jwks', { status => 301, headers =>
+                       [ Location => $provider->url('/good/jwks')
+                                     =~ s/^https/http/r ] });
+    } ],
+    nowhere   => [ qr/a redirect without a usable address/, sub {
+        $provider->discovery('/nowhere');
+        $provider->set('/nowhere/jwks', { status => 302 });
+    } ],
+    loop      => [ qr/too many redirects/, sub {
+        $provider->discovery('/loop');
+        $provider->set('/loop/jwks', { status => 302, headers =>
+                       [ Location => $provider->url('/loop/jwks') ] });
+    } ],
+    huge      => [ qr/more than 1048576 bytes/, sub {
+        $provider->discovery('/huge');
+        $provider->set('/huge/jwks', { body => ' ' x 1_100_000 . jwks($one) });
+    } ],
+    slow      => [ qr/timed out/i, sub {
+        $provider->discovery('/slow');
+        $provider->set('/slow/jwks', { %$set, delay => 30 });
+    } ],
+    short     => [ qr/closed with \d+ bytes remaining/, sub {
+        $provider->discovery('/short');
+        $provider->set('/short/jwks', { raw => "HTTP/1.1 200 OK\r\n"
+                       . "Content-Length: 100000\r\n\r\n$set->{body}",
+                       close => 1 });
+    } ],
+    cut       => [ qr/invalid JSON/, sub {
+        $provider->discovery('/cut');
+        $provider->set('/cut/jwks', { body => substr $set->{body}, 0, 90 });
+    } ],
+    nokeys    => [ qr/no key that verifies signatures/, sub {
+        $provider->discovery('/nokeys');
+        $provider->set('/nokeys/jwks', { body => '{"keys":[]}' });
+    } ],
+    secret    => [ qr/a secret among public keys/, sub {
+        $provider->discovery('/secret');
+        $provider->set('/secret/jwks', { body => jwks($secret) });
+    } ],
+);
+
+$_->[1]->() for values %bad;
+
+$provider->discovery('/good');
+$provider->set('/good/jwks', $set);
+
+$provider->discovery('/slash/');
+$provider->set('/slash/.well-known/openid-configuration',
+               { body => json({ issuer => $provider->url('/slash/'),
+                                jwks_uri => $provider->url('/slash/jwks') }) });
+$provider->set('/slash/jwks', $set);
+
+$provider->set('/moved/.well-known/openid-configuration',
+               { status => 308, headers => [ Location => '/moved/conf' ] });
+$provider->set('/moved/conf',
+               { body => json({ issuer => $provider->url('/moved'),
+                                jwks_uri => $provider->url('/good/jwks') }) });
+
+$provider->discovery('/old');
+$provider->set('/old/jwks', $set);
+
+$provider->discovery('/quick');
+$provider->set('/quick/jwks', $set);
+
+
+# Issuers of a gateway; all have a short cooldown.
+
+sub issuer {
+    my ($name, %lines) = @_;
+
+    %lines = (url => $provider->url("/$name"), ca => $provider->ca,
+              cooldown => '1s', timeout => '2s', %lines);
+
+    return "auth_jwt_issuer $name {\n"
+           . join('', map { defined $lines{$_} ? "    $_ $lines{$_};\n" : () }
+                      sort keys %lines)
+           . "}\n";
+}
+
+
+sub location {
+    my (@names) = @_;
+
+    return join '', map { <<"END" } @names;
+location /$_ { auth_jwt $_ issuer=$_; auth_jwt_cache zone=jwt; empty_gif; }
+END
+}
+
+
+sub http {
+    return join '',
+        map { issuer($_) } qw(good moved), @_ ? () : sort keys %bad;
+}
+
+
+my @others = qw(slash named untrusted system hostname refused quick);
+my @all = (qw(good moved), @others, sort keys %bad);
+my $now = time;
+
+my %url = map { $_ => $provider->url("/$_") } @all;
+$url{slash} = $provider->url('/slash/');
+$url{named} = 'accounts.example';
+$url{hostname} = $provider->url('/good', 'localhost');
+$url{refused} = 'https://127.0.0.1:1/';
+
+
+sub token {
+    my ($key, $name, %claims) = @_;
+
+    return $key->sign({ iss => $url{$name}, sub => 'joe',
+                        exp => time + 3600, %claims });
+}
+
+
+sub get {
+    my ($gw, $name, $token) = @_;
+
+    return $gw->get("/$name", { Authorization => "Bearer $token" });
+}
+
+
+sub accepted {
+    my ($gw, $name, $key) = @_;
+
+    return get($gw, $name, token($key, $name))->code == 200;
+}
+
+
+my %conf = (
+    default_location => 0,
+    workers => 2,
+    http => "auth_jwt_zone zone=jwt:1m store=%%ROOT%%/logs/jwt;\n" . http()
+            . issuer('slash', url => $url{slash})
+            . issuer('named', url => $url{named},
+                     jwks => $provider->url('/good/jwks'))
+            . issuer('untrusted', url => $url{untrusted},
+                     jwks => $provider->url('/good/jwks'),
+                     ca => $provider->other_ca)
+            . issuer('system', jwks => $provider->url('/good/jwks'),
+                     ca => undef)
+            . issuer('hostname', url => $url{hostname})
+            . issuer('refused', url => $url{refused})
+            . issuer('quick', refresh => '1s', stale => '1s'),
+    server => location(@all) . <<'END',
+location = /any {
+    auth_jwt any issuer=good issuer=named;
+    add_header X-Who $jwt_claim_sub;
+    empty_gif;
+}
+location = /status { api_status; }
+END
+);
+
+my $gw = Apigw::Scenario->start(%conf);
+
+sub numbers {
+    my ($name) = @_;
+
+    my ($n) = $gw->get('/status?format=prometheus')->body
+              =~ /^apigw_jwt_${name}_total\{[^}]*\} (\d+)/m;
+
+    return $n;
+}
+
+
+# What is right is fetched without anybody asking.
+
+ok(wait_for(sub { accepted($gw, 'good', $one) }, 10), 'keys by discovery');
+ok(wait_for(sub { accepted($gw, 'slash', $one) }, 5), 'a URL with a slash');
+ok(wait_for(sub { accepted($gw, 'moved', $one) }, 5),
+   'a redirect on the same host');
+ok(wait_for(sub { accepted($gw, 'named', $one) }, 5),
+   'keys by their address, "iss" need not be a URL');
+
+is(get($gw, 'good', token($evil, 'good'))->code, 401, 'a forged token');
+is(get($gw, 'good', token($one, 'named'))->code, 401,
+   'a token of another issuer');
+
+is(get($gw, 'any', token($one, $_))->code, 200, "any of two: $_")
+    for qw(good named);
+is(get($gw, 'any', token($one, 'slash'))->code, 401, 'but no third one');
+is(get($gw, 'any', $one->sign({ iss => "$url{good}/", exp => $now + 60 }))
+   ->code, 401, 'nor one that begins the same');
+
+
+# What is wrong is not, and the log tells why.
+
+for my $name (sort(keys %bad), qw(untrusted system hostname refused)) {
+    my $why = $bad{$name} ? $bad{$name}[0]
+              : $name eq 'refused' ? qr/(?i:refused|connect)/
+              : $name eq 'hostname' ? qr/SSL: .*(?:match|subject)/i
+              : qr/SSL certificate/;
+
+    ok(wait_for(sub {
+        $gw->error_log =~ /"$name": cannot fetch its keys: .*$why.*; there are none/
+    }, 8), "$name: the log tells why")
+        or diag(grep { /"$name"/ } split /^/, $gw->error_log);
+
+    my $began = time;
+    my $answer = get($gw, $name, token($one, $name));
+
+    is($answer->code, 503, "$name: no keys");
+    like($answer->header('Retry-After'), qr/^[12]$/, "$name: Retry-After");
+    cmp_ok(time - $began, '<', 0.5, "$name: nobody waits");
+}
+
+is($elsewhere->count, 0, 'no request went where a redirect led');
+ok(accepted($gw, 'good', $one), 'the others go on');
+
+
+# A key that is new is fetched at its first token; a storm fetches once a
+# cooldown.
+
+$provider->set('/good/jwks', { body => jwks($two) });
+
+my $fetched = $provider->count('/good/jwks');
+my $answer = get($gw, 'good', token($two, 'good'));
+
+is($answer->code, 401, 'a new key is not known');
+like($answer->header('Retry-After'), qr/^[12]$/, 'but asked for');
+like($answer->header('WWW-Authenticate'), qr/error="invalid_token"/,
+     'and not told more of');
+
+ok(wait_for(sub { accepted($gw, 'good', $two) }, 5), 'it is there soon');
+is(get($gw, 'good', token($one, 'good'))->code, 401,
+   'a key that was taken away is gone, cached tokens or not');
+
+sleep 1.2;
+$fetched = $provider->count('/good/jwks');
+
+my $stranger = Apigw::Token->new('ES256', kid => 'stranger');
+my $storm = token($stranger, 'good');
+my $began = time;
+
+my $load = $gw->load(clients => 4, seconds => 1.3, uri => '/good',
+                     headers => { Authorization => "Bearer $storm" },
+                     keepalive => 1);
+my $seconds = time - $began;
+
+is_deeply([ keys %{$load->{status}} ], [ 401 ], 'a storm of unknown keys');
+cmp_ok($load->{status}{401}, '>', 200, 'it was one');
+cmp_ok($provider->count('/good/jwks') - $fetched, '<=', int($seconds) + 2,
+       'one fetch a cooldown');
+cmp_ok($provider->count('/good/jwks') - $fetched, '>=', 1, 'but one');
+
+SKIP: {
+    skip 'no status module', 4 if !defined numbers('fetches');
+
+    cmp_ok(numbers('fetches'), '>=', 6, 'fetches are counted');
+    cmp_ok(numbers('fetch_errors'), '>=', 20, 'and those that failed');
+    cmp_ok(numbers('fetch_requests'), '>=', 2, 'and why');
+    cmp_ok(numbers('key_unknown'), '>=', $load->{status}{401},
+           'and tokens of unknown keys');
+}
+
+
+# A set that is not confirmed is used as long as "stale" allows.
+
+ok(wait_for(sub { accepted($gw, 'quick', $one) }, 5), 'refreshed each second');
+my $count = $provider->count('/quick/jwks');
+ok(wait_for(sub { $provider->count('/quick/jwks') > $count }, 5),
+   'again and again');
+
+$provider->set('/quick/jwks', { status => 503 });
+ok(wait_for(sub {
+    $gw->error_log =~ /"quick": cannot .*status 503; the last ones may be used for/
+}, 5), 'the log tells how long the last keys last');
+ok(wait_for(sub { !accepted($gw, 'quick', $one) }, 6), 'then they are gone');
+ok(wait_for(sub { $gw->error_log =~ /"quick": there are no keys that are not older/
+}, 5), 'which is logged');
+
+$provider->set('/quick/jwks', { body => jwks($one) });
+ok(wait_for(sub { accepted($gw, 'quick', $one) }, 10), 'until they are back');
+
+
+# A reload keeps the keys; so does a restart while the provider is down.
+
+my %lasting = (
+    %conf,
+    http => "auth_jwt_zone zone=jwt:1m store=%%ROOT%%/logs/jwt;\n"
+            . issuer('good', refresh => '1h') . issuer('moved'),
+    server => location('good', 'moved'),
+);
+
+$count = $provider->count('/good/jwks');
+$gw->reload(%lasting);
+ok(accepted($gw, 'good', $two), 'a reload keeps the keys');
+sleep 0.5;
+is($provider->count('/good/jwks'), $count, 'and fetches nothing');
+
+$provider->stop;
+$gw->kill_master(signal => 'KILL');
+$gw->start;
+ok(accepted($gw, 'good', $two), 'kill -9, provider down: the first request');
+ok(accepted($gw, 'moved', $one), 'another issuer as well');
+
+unlink glob $gw->root . '/logs/jwt/*.mdb';
+$gw->kill_master(signal => 'KILL');
+$gw->start;
+is(get($gw, 'good', token($two, 'good'))->code, 503,
+   'without the store there is nothing');
+
+$provider->start_again;
+ok(wait_for(sub { accepted($gw, 'good', $two) }, 10),
+   'until the provider is back');
+$gw->stop;
+
+
+# Without a store, and without a master.
+
+for my $master (1, 0) {
+    my $name = $master ? 'without a store' : 'without a master';
+
+    $gw = Apigw::Scenario->start(
+        default_location => 0,
+        master => $master,
+        http => 'auth_jwt_zone zone=jwt:256k'
+                . ($master ? '' : ' store=%%ROOT%%/logs/jwt') . ";\n"
+                . issuer('good', refresh => '1s', stale => '1h')
+                . issuer('slow'),
+        server => location('good', 'slow'),
+    );
+
+    ok(wait_for(sub { accepted($gw, 'good', $two) }, 10), $name);
+
+    $count = $provider->count('/good/jwks');
+    ok(wait_for(sub { $provider->count('/good/jwks') > $count }, 5),
+       "$name: refreshed");
+
+    my $token = token($two, 'good');
+    my $longest = 0;
+
+    for (1 .. 200) {
+        my $began = time;
+        get($gw, 'good', $token);
+        $longest = time - $began if time - $began > $longest;
+    }
+
+    cmp_ok($longest, '<', 1, "$name: no request waits for the slow one");
+
+    if ($master) {
+        $count = $provider->count('/good/jwks');
+        $gw->reload;
+        ok(accepted($gw, 'good', $two), "$name: a reload keeps the keys");
+    }
+
+    $gw->stop;
+}
+
+done_testing;
