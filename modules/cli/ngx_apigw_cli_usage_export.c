@@ -19,9 +19,9 @@
  *     {"day":"2026-01-31","previous":"2026-01-30","sha256":"..."}
  *
  * with the digest of the file before, both null in the first file; then a
- * line for each entry, one that is damaged without numbers.  The file "chain" has the last day and the digest of
- * its file, so that the last one cannot be altered or lost unseen either.
- * Days without requests have files, too.
+ * line for each entry, one that is damaged without numbers.  The file "chain"
+ * has the last day and the digest of its file, so that the last one cannot be
+ * altered or lost unseen either.  Days without requests have files, too.
  */
 
 

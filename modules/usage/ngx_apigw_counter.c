@@ -19,11 +19,6 @@
  */
 
 
-static ngx_uint_t ngx_apigw_counter_find_in(ngx_apigw_counter_table_t *table,
-    uint32_t set, uint64_t tag);
-static ngx_int_t ngx_apigw_counter_within(ngx_apigw_counter_info_t *info,
-    uint64_t own, uint64_t cost, uint64_t limit, uint64_t *value,
-    uint64_t *total);
 static ngx_int_t ngx_apigw_counter_change(ngx_apigw_counter_table_t *table,
     ngx_uint_t slot, uint64_t tag, uint64_t more, uint64_t less);
 static ngx_uint_t ngx_apigw_counter_make_room(ngx_apigw_counter_table_t *table,
@@ -88,43 +83,6 @@ ngx_apigw_counter_map(ngx_apigw_counter_table_t *table, void *memory,
 }
 
 
-ngx_uint_t
-ngx_apigw_counter_find(ngx_apigw_counter_table_t *table,
-    const ngx_apigw_counter_id_t *id)
-{
-    ngx_uint_t  slot;
-
-    slot = ngx_apigw_counter_find_in(table, id->sets[0], id->tag);
-
-    if (slot == NGX_APIGW_COUNTER_NONE) {
-        slot = ngx_apigw_counter_find_in(table, id->sets[1], id->tag);
-    }
-
-    return slot;
-}
-
-
-static ngx_uint_t
-ngx_apigw_counter_find_in(ngx_apigw_counter_table_t *table, uint32_t set,
-    uint64_t tag)
-{
-    ngx_uint_t  slot, last;
-
-    slot = (ngx_uint_t) set * NGX_APIGW_COUNTER_WAYS;
-    last = slot + NGX_APIGW_COUNTER_WAYS;
-
-    for ( /* void */ ; slot < last; slot++) {
-        if (__atomic_load_n(&table->pairs[slot].tag, __ATOMIC_ACQUIRE)
-            == tag)
-        {
-            return slot;
-        }
-    }
-
-    return NGX_APIGW_COUNTER_NONE;
-}
-
-
 ngx_int_t
 ngx_apigw_counter_charge(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
     uint64_t tag, uint64_t cost, uint64_t limit, uint64_t *value,
@@ -171,50 +129,6 @@ ngx_apigw_counter_charge(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
     }
 
     return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_apigw_counter_within(ngx_apigw_counter_info_t *info, uint64_t own,
-    uint64_t cost, uint64_t limit, uint64_t *value, uint64_t *total)
-{
-    int64_t  used, most;
-
-    used = (int64_t) own + (int64_t) info->others;
-    most = (int64_t) limit;
-
-    if (limit < NGX_APIGW_COUNTER_MAX) {
-        most += (int64_t) info->grant;
-    }
-
-    *value = used > 0 ? (uint64_t) used : 0;
-    *total = most > 0 ? (uint64_t) most : 0;
-
-    return *value + cost <= *total ? NGX_OK : NGX_DECLINED;
-}
-
-
-ngx_int_t
-ngx_apigw_counter_peek(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
-    uint64_t tag, uint64_t cost, uint64_t limit, uint64_t *value,
-    uint64_t *total)
-{
-    ngx_int_t         rc;
-    ngx_apigw_pair_t  pair;
-
-    pair = ngx_apigw_pair_get(&table->pairs[slot]);
-
-    rc = ngx_apigw_counter_within(&table->infos[slot],
-                                  pair.value & NGX_APIGW_COUNTER_VALUE,
-                                  cost, limit, value, total);
-
-    if (pair.tag != tag
-        || __atomic_load_n(&table->pairs[slot].tag, __ATOMIC_ACQUIRE) != tag)
-    {
-        return NGX_AGAIN;
-    }
-
-    return rc;
 }
 
 

@@ -122,15 +122,6 @@ void ngx_apigw_counter_map(ngx_apigw_counter_table_t *table, void *memory,
 
 
 /*
- * The slot of a counter or NGX_APIGW_COUNTER_NONE.  Without a lock: it may be
- * evicted at any time, which the compare-and-swaps find out.
- */
-
-ngx_uint_t ngx_apigw_counter_find(ngx_apigw_counter_table_t *table,
-    const ngx_apigw_counter_id_t *id);
-
-
-/*
  * Adds cost if the value stays within limit + grant; value is what was
  * counted before, total the limit with the grant.  NGX_OK, NGX_DECLINED, or
  * NGX_AGAIN if the slot is not this counter's any more.
@@ -150,12 +141,6 @@ ngx_int_t ngx_apigw_counter_refund(ngx_apigw_counter_table_t *table,
 
 ngx_int_t ngx_apigw_counter_add(ngx_apigw_counter_table_t *table,
     ngx_uint_t slot, uint64_t tag, uint64_t cost);
-
-/* A charge without the charging: NGX_OK means that cost would fit now. */
-
-ngx_int_t ngx_apigw_counter_peek(ngx_apigw_counter_table_t *table,
-    ngx_uint_t slot, uint64_t tag, uint64_t cost, uint64_t limit,
-    uint64_t *value, uint64_t *total);
 
 
 /* To be called before the counter is read from the store. */
@@ -222,37 +207,117 @@ ngx_apigw_counter_mix(uint64_t n)
 }
 
 
+/*
+ * The slot of a counter or NGX_APIGW_COUNTER_NONE.  Without a lock: it may be
+ * evicted at any time, which the compare-and-swaps find out.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_apigw_counter_find(ngx_apigw_counter_table_t *table,
+    const ngx_apigw_counter_id_t *id)
+{
+    ngx_uint_t  i, slot, last;
+
+    for (i = 0; i < 2; i++) {
+        slot = (ngx_uint_t) id->sets[i] * NGX_APIGW_COUNTER_WAYS;
+        last = slot + NGX_APIGW_COUNTER_WAYS;
+
+        for ( /* void */ ; slot < last; slot++) {
+            if (__atomic_load_n(&table->pairs[slot].tag, __ATOMIC_ACQUIRE)
+                == id->tag)
+            {
+                return slot;
+            }
+        }
+    }
+
+    return NGX_APIGW_COUNTER_NONE;
+}
+
+
+/* Whether cost fits into the limit; see ngx_apigw_counter_charge(). */
+
+static ngx_inline ngx_int_t
+ngx_apigw_counter_within(ngx_apigw_counter_info_t *info, uint64_t own,
+    uint64_t cost, uint64_t limit, uint64_t *value, uint64_t *total)
+{
+    int64_t  used, most;
+
+    used = (int64_t) own + (int64_t) info->others;
+    most = (int64_t) limit;
+
+    if (limit < NGX_APIGW_COUNTER_MAX) {
+        most += (int64_t) info->grant;
+    }
+
+    *value = used > 0 ? (uint64_t) used : 0;
+    *total = most > 0 ? (uint64_t) most : 0;
+
+    return *value + cost <= *total ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* A charge without the charging: NGX_OK means that cost would fit now. */
+
+static ngx_inline ngx_int_t
+ngx_apigw_counter_peek(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
+    uint64_t tag, uint64_t cost, uint64_t limit, uint64_t *value,
+    uint64_t *total)
+{
+    ngx_int_t         rc;
+    ngx_apigw_pair_t  pair;
+
+    pair = ngx_apigw_pair_get(&table->pairs[slot]);
+
+    rc = ngx_apigw_counter_within(&table->infos[slot],
+                                  pair.value & NGX_APIGW_COUNTER_VALUE,
+                                  cost, limit, value, total);
+
+    if (pair.tag != tag
+        || __atomic_load_n(&table->pairs[slot].tag, __ATOMIC_ACQUIRE) != tag)
+    {
+        return NGX_AGAIN;
+    }
+
+    return rc;
+}
+
+
 /* A number for a window: both its ends, as windows may share one of them. */
 
 #define ngx_apigw_counter_window(start, end)                                  \
     ((uint64_t) (start) + ((uint64_t) (end) << 32))
 
 
+/* A number for the plan's family, the kind of the window, and the window. */
+
+#define ngx_apigw_counter_salt(family, window)                                \
+    ngx_apigw_counter_mix((family) + (window))
+
+
 /*
- * The place of a counter: the keyed hash of the consumer's name, mixed with a
- * number for the plan's family and the kind of the window, and the window's.
+ * The place of a counter: the keyed hash of the consumer's name, which nobody
+ * can foresee, shifted by the salt.
  */
 
 static ngx_inline void
 ngx_apigw_counter_place_in(uint32_t sets, const ngx_apigw_hash_t *consumer,
-    uint64_t family, uint64_t window, ngx_apigw_counter_id_t *id)
+    uint64_t salt, ngx_apigw_counter_id_t *id)
 {
-    uint64_t  salt, place;
+    uint64_t  place;
 
-    salt = ngx_apigw_counter_mix(family + window);
-
-    id->tag = ngx_apigw_counter_mix(consumer->h[0] ^ salt);
+    id->tag = consumer->h[0] ^ salt;
     id->tag += (id->tag == 0);
 
-    place = ngx_apigw_counter_mix(consumer->h[1] + salt);
+    place = consumer->h[1] + salt;
 
     id->sets[0] = (uint32_t) (((place & 0xffffffff) * sets) >> 32);
     id->sets[1] = (uint32_t) (((place >> 32) * sets) >> 32);
 }
 
 
-#define ngx_apigw_counter_place(table, consumer, family, window, id)          \
-    ngx_apigw_counter_place_in((table)->sets, consumer, family, window, id)
+#define ngx_apigw_counter_place(table, consumer, salt, id)                    \
+    ngx_apigw_counter_place_in((table)->sets, consumer, salt, id)
 
 
 #endif /* _NGX_APIGW_COUNTER_H_INCLUDED_ */

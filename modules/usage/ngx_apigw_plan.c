@@ -62,6 +62,7 @@ ngx_apigw_plan_salts(ngx_apigw_plan_t *plan)
     ngx_uint_t  i;
 
     plan->salt = ngx_apigw_plan_salt(&plan->family, NGX_APIGW_PLAN_RATE);
+    plan->entry = ngx_apigw_plan_salt(&plan->name, NGX_APIGW_PLAN_ENTRY);
 
     for (i = 0; i < plan->nquotas; i++) {
         plan->quotas[i].salt = ngx_apigw_plan_salt(&plan->family,
@@ -190,17 +191,26 @@ ngx_apigw_plans_find(const ngx_apigw_plans_t *plans, const ngx_str_t *name)
 static ngx_uint_t
 ngx_apigw_plan_slot(const ngx_apigw_plans_t *plans, const ngx_str_t *name)
 {
-    size_t             i;
-    ngx_uint_t         n;
+    uint64_t           word;
+    ngx_uint_t         i, n;
     ngx_apigw_plan_t  *plan;
 
-    n = 0;
+    /* the end of a name is where most differ */
 
-    for (i = 0; i < name->len; i++) {
-        n = n * 31 + name->data[i];
+    word = name->len;
+
+    if (name->len >= 8) {
+        word += ngx_apigw_hash_word(name->data + name->len - 8);
+
+    } else {
+        for (i = 0; i < name->len; i++) {
+            word = word << 8 | name->data[i];
+        }
     }
 
-    for (n &= plans->mask; plans->slots[n]; n = (n + 1) & plans->mask) {
+    n = (ngx_uint_t) ((word * 0x9e3779b97f4a7c15ULL) >> 32) & plans->mask;
+
+    for ( /* void */ ; plans->slots[n]; n = (n + 1) & plans->mask) {
         plan = plans->slots[n];
 
         if (plan->name.len == name->len

@@ -42,6 +42,7 @@
 /* uses of a family's salt beside those of the kinds of windows */
 
 #define NGX_APIGW_PLAN_RATE       NGX_APIGW_WINDOW_KINDS
+#define NGX_APIGW_PLAN_ENTRY      (NGX_APIGW_WINDOW_KINDS + 1)
 
 
 typedef struct {
@@ -65,6 +66,7 @@ struct ngx_apigw_plan_s {
     ngx_str_t                    rate;      /* as written; empty: none */
     ngx_apigw_limit_t            limit;
     uint64_t                     salt;      /* of the family's rate */
+    uint64_t                     entry;     /* of the name, in the ledger */
 
     ngx_uint_t                   nquotas;
     ngx_apigw_quota_t            quotas[NGX_APIGW_PLAN_QUOTAS];

@@ -82,6 +82,14 @@ typedef struct {
 } ngx_http_apigw_usage_shctx_t;
 
 
+/* The window that a quota was last in, and what its counters have of it. */
+
+typedef struct {
+    ngx_apigw_window_span_t      span;
+    uint64_t                     salt;
+} ngx_http_apigw_usage_span_t;
+
+
 /* Of a process: shm_zone->data. */
 
 typedef struct {
@@ -101,8 +109,7 @@ typedef struct {
 
     /* the windows that quotas were last in, by their index */
 
-    ngx_uint_t                   nspans;
-    ngx_apigw_window_span_t     *spans;
+    ngx_http_apigw_usage_span_t *spans;
 
     ngx_apigw_store_t           *store;
     ngx_pid_t                    store_pid;
@@ -149,6 +156,8 @@ typedef struct {
 typedef struct {
     ngx_shm_zone_t               *shm_zone;
     ngx_http_apigw_usage_value_t  values[NGX_HTTP_APIGW_USAGE_VALUES];
+    unsigned                      names:1;  /* key, API or version is given */
+    unsigned                      own:1;    /* rate, burst or quota */
 } ngx_http_apigw_usage_t;
 
 
@@ -249,8 +258,7 @@ typedef struct {
 
     ngx_uint_t                    nquotas;
     ngx_uint_t                    looked;   /* quotas whose value is known */
-    ngx_http_apigw_usage_quota_t  quotas[NGX_HTTP_APIGW_USAGE_LIMITS
-                                         * NGX_APIGW_PLAN_QUOTAS];
+    ngx_http_apigw_usage_quota_t *quotas;
     ngx_http_apigw_usage_quota_t *refused;  /* with the longest wait */
 } ngx_http_apigw_usage_eval_t;
 
@@ -268,7 +276,7 @@ typedef struct {
     ngx_http_apigw_usage_eval_t   eval;
     ngx_http_apigw_usage_eval_t  *shadow;
 
-    ngx_apigw_ledger_info_t       info;     /* names the entry */
+    uint32_t                      day;      /* of the entry */
     ngx_apigw_counter_id_t        entry;
     ngx_uint_t                    slot;     /* of the entry */
 
@@ -432,6 +440,13 @@ char *ngx_http_apigw_usage_self(ngx_conf_t *cf, ngx_command_t *cmd,
 ngx_int_t ngx_http_apigw_usage_identify(ngx_http_request_t *r,
     ngx_http_apigw_usage_loc_conf_t *lcf, ngx_http_apigw_usage_ctx_t *ctx);
 ngx_uint_t ngx_http_apigw_usage_refused(ngx_http_request_t *r);
+
+/* Sets the plan, and finds what it has for the API. */
+
+ngx_int_t ngx_http_apigw_usage_set_plan(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, ngx_http_apigw_usage_eval_t *eval,
+    const ngx_apigw_plan_t *plan);
+
 ngx_int_t ngx_http_apigw_usage_value(ngx_http_request_t *r,
     ngx_http_apigw_usage_value_t *value, ngx_str_t *s);
 char *ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,

@@ -31,7 +31,6 @@ ngx_http_apigw_usage_identify(ngx_http_request_t *r,
 {
     ngx_uint_t                         i;
     ngx_apigw_plan_t                  *plan;
-    ngx_http_apigw_usage_eval_t       *eval;
     ngx_http_apigw_usage_value_t      *values;
     ngx_http_apigw_usage_main_conf_t  *mcf;
 
@@ -68,7 +67,7 @@ ngx_http_apigw_usage_identify(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    for (i = 0; i < 3; i++) {
+    for (i = 0; lcf->usage->names && i < 3; i++) {
         if (values[NGX_HTTP_APIGW_USAGE_V_KEY + i].given
             && ngx_http_apigw_usage_value(r,
                                      &values[NGX_HTTP_APIGW_USAGE_V_KEY + i],
@@ -79,27 +78,51 @@ ngx_http_apigw_usage_identify(ngx_http_request_t *r,
         }
     }
 
-    plan = ngx_http_apigw_usage_overridden(r, ctx, plan);
+    if (lcf->usage->own) {
+        plan = ngx_http_apigw_usage_overridden(r, ctx, plan);
 
-    if (plan == NULL) {
-        return NGX_ERROR;
+        if (plan == NULL) {
+            return NGX_ERROR;
+        }
     }
 
-    ngx_apigw_hash(&ctx->hash, &ctx->zone->sh->key, ctx->consumer.data,
-                   ctx->consumer.len);
+    ngx_apigw_hash_half(&ctx->hash, &ctx->zone->sh->key, ctx->consumer.data,
+                        ctx->consumer.len);
 
-    eval = &ctx->eval;
+    return ngx_http_apigw_usage_set_plan(r, ctx, &ctx->eval, plan);
+}
+
+
+ngx_int_t
+ngx_http_apigw_usage_set_plan(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, ngx_http_apigw_usage_eval_t *eval,
+    const ngx_apigw_plan_t *plan)
+{
+    ngx_uint_t  n;
 
     eval->zone = ctx->zone;
     eval->plan = plan;
     eval->consumer = &ctx->consumer;
     eval->hash = &ctx->hash;
 
+    n = plan->nquotas;
+
     if (plan->apis && ctx->names[1].len) {
         eval->api = ngx_apigw_plan_api(plan, &ctx->names[1]);
+
+        if (eval->api) {
+            n += eval->api->nquotas;
+        }
     }
 
-    return NGX_OK;
+    if (n == 0) {
+        return NGX_OK;
+    }
+
+    eval->quotas = ngx_palloc(r->pool,
+                              n * sizeof(ngx_http_apigw_usage_quota_t));
+
+    return eval->quotas ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -242,6 +265,12 @@ ngx_http_apigw_usage_value(ngx_http_request_t *r,
     ngx_http_variable_value_t  *vv;
 
     if (value->index == NGX_ERROR) {
+
+        if (value->complex.lengths == NULL) {
+            *s = value->complex.value;
+            return NGX_OK;
+        }
+
         return ngx_http_complex_value(r, &value->complex, s);
     }
 

@@ -25,11 +25,13 @@ static void ngx_http_apigw_usage_exceeded(ngx_http_apigw_usage_eval_t *eval,
     ngx_http_apigw_usage_quota_t *q);
 static void ngx_http_apigw_usage_place(ngx_http_apigw_usage_eval_t *eval,
     const ngx_apigw_plan_t *plan, time_t now);
-static ngx_inline void ngx_http_apigw_usage_window(
-    ngx_http_apigw_usage_zone_t *zone, const ngx_apigw_quota_t *quota,
-    time_t now, ngx_apigw_window_span_t *span);
+static ngx_inline uint64_t ngx_http_apigw_usage_window(
+    ngx_http_apigw_usage_zone_t *zone, ngx_http_apigw_usage_quota_t *q,
+    time_t now);
 static ngx_uint_t ngx_http_apigw_usage_look_rates(
     ngx_http_apigw_usage_eval_t *eval);
+static ngx_inline ngx_int_t ngx_http_apigw_usage_look_now(
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q);
 static ngx_int_t ngx_http_apigw_usage_look(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q);
 static ngx_int_t ngx_http_apigw_usage_take(ngx_http_request_t *r,
@@ -63,7 +65,11 @@ ngx_http_apigw_usage_evaluate(ngx_http_request_t *r,
     for (i = 0; i < eval->nquotas; i++) {
         q = &eval->quotas[i];
 
-        rc = ngx_http_apigw_usage_look(r, eval, q);
+        rc = ngx_http_apigw_usage_look_now(eval, q);
+
+        if (rc == NGX_AGAIN) {
+            rc = ngx_http_apigw_usage_look(r, eval, q);
+        }
 
         if (rc == NGX_OK) {
             eval->looked = i + 1;
@@ -173,7 +179,7 @@ static void
 ngx_http_apigw_usage_place(ngx_http_apigw_usage_eval_t *eval,
     const ngx_apigw_plan_t *plan, time_t now)
 {
-    uint64_t                       salt;
+    uint64_t                       salt, window;
     ngx_uint_t                     i;
     ngx_apigw_charge_t            *charge;
     ngx_http_apigw_usage_quota_t  *q;
@@ -190,10 +196,8 @@ ngx_http_apigw_usage_place(ngx_http_apigw_usage_eval_t *eval,
         charge->limit = &plan->limit;
         charge->cost = 1;
 
-        charge->hash.h[0] = ngx_apigw_counter_mix(eval->hash->h[0]
-                                                  ^ (plan->salt + salt));
-        charge->hash.h[1] = ngx_apigw_counter_mix(eval->hash->h[1]
-                                                  + (plan->salt + salt));
+        charge->hash.h[0] = eval->hash->h[0] ^ (plan->salt + salt);
+        charge->hash.h[1] = eval->hash->h[1] + (plan->salt + salt);
     }
 
     for (i = 0; i < plan->nquotas; i++) {
@@ -201,38 +205,49 @@ ngx_http_apigw_usage_place(ngx_http_apigw_usage_eval_t *eval,
 
         q->quota = &plan->quotas[i];
         q->plan = plan;
+        q->slot = NGX_APIGW_COUNTER_NONE;
+        q->value = 0;
+        q->total = 0;
+        q->units = 0;
+        q->charged = 0;
+        q->exceeded = 0;
 
-        ngx_http_apigw_usage_window(eval->zone, q->quota, now, &q->span);
+        window = ngx_http_apigw_usage_window(eval->zone, q, now);
 
-        ngx_apigw_counter_place(&eval->zone->table, eval->hash,
-                                q->quota->salt + salt,
-                                ngx_apigw_counter_window(q->span.start,
-                                                         q->span.end),
+        ngx_apigw_counter_place(&eval->zone->table, eval->hash, window + salt,
                                 &q->id);
     }
 }
 
 
-/* The calendar is asked once in a window. */
+/* Sets the window, and returns its salt.  The calendar is asked once in it. */
 
-static ngx_inline void
+static ngx_inline uint64_t
 ngx_http_apigw_usage_window(ngx_http_apigw_usage_zone_t *zone,
-    const ngx_apigw_quota_t *quota, time_t now, ngx_apigw_window_span_t *span)
+    ngx_http_apigw_usage_quota_t *q, time_t now)
 {
-    ngx_apigw_window_span_t  *known;
+    const ngx_apigw_quota_t      *quota;
+    ngx_http_apigw_usage_span_t  *known, other;
 
-    if (quota->index == 0 || quota->index >= zone->nspans) {
-        ngx_apigw_window_at(&quota->window, now, span);
-        return;
+    quota = q->quota;
+
+    /* index 0 is of quotas that no plan has */
+
+    known = quota->index ? &zone->spans[quota->index] : &other;
+
+    if (quota->index == 0
+        || now < known->span.start || now >= known->span.end)
+    {
+        ngx_apigw_window_at(&quota->window, now, &known->span);
+
+        known->salt = ngx_apigw_counter_salt(quota->salt,
+                          ngx_apigw_counter_window(known->span.start,
+                                                   known->span.end));
     }
 
-    known = &zone->spans[quota->index];
+    q->span = known->span;
 
-    if (now < known->start || now >= known->end) {
-        ngx_apigw_window_at(&quota->window, now, known);
-    }
-
-    *span = *known;
+    return known->salt;
 }
 
 
@@ -251,18 +266,46 @@ ngx_http_apigw_usage_look_rates(ngx_http_apigw_usage_eval_t *eval)
 }
 
 
-/*
- * NGX_OK, NGX_DECLINED if the cost does not fit, NGX_BUSY or NGX_ERROR if it
- * cannot be counted.
- */
+/* NGX_OK, NGX_DECLINED if the cost does not fit, NGX_AGAIN if not in memory. */
+
+static ngx_inline ngx_int_t
+ngx_http_apigw_usage_look_now(ngx_http_apigw_usage_eval_t *eval,
+    ngx_http_apigw_usage_quota_t *q)
+{
+    ngx_uint_t                  slot;
+    ngx_apigw_counter_info_t   *info;
+    ngx_apigw_counter_table_t  *table;
+
+    table = &eval->zone->table;
+
+    slot = ngx_apigw_counter_find(table, &q->id);
+    q->slot = slot;
+
+    if (slot == NGX_APIGW_COUNTER_NONE) {
+        return NGX_AGAIN;
+    }
+
+    info = &table->infos[slot];
+
+    /* the configuration has changed; only reports use it from there */
+
+    if (info->limit != q->quota->limit) {
+        info->limit = q->quota->limit;
+    }
+
+    return ngx_apigw_counter_peek(table, slot, q->id.tag, eval->cost,
+                                  q->quota->ceiling, &q->value, &q->total);
+}
+
+
+/* The same, NGX_BUSY or NGX_ERROR if it cannot be brought into memory. */
 
 static ngx_int_t
 ngx_http_apigw_usage_look(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q)
 {
-    ngx_int_t                  rc;
-    ngx_uint_t                 n;
-    ngx_apigw_counter_info_t  *info;
+    ngx_int_t   rc;
+    ngx_uint_t  n;
 
     for (n = 0; n < NGX_HTTP_APIGW_USAGE_RETRIES; n++) {
 
@@ -272,17 +315,8 @@ ngx_http_apigw_usage_look(ngx_http_request_t *r,
             return rc;
         }
 
-        info = &eval->zone->table.infos[q->slot];
+        rc = ngx_http_apigw_usage_look_now(eval, q);
 
-        /* the configuration has changed; only reports use it from there */
-
-        if (info->limit != q->quota->limit) {
-            info->limit = q->quota->limit;
-        }
-
-        rc = ngx_apigw_counter_peek(&eval->zone->table, q->slot, q->id.tag,
-                                    eval->cost, q->quota->ceiling,
-                                    &q->value, &q->total);
         if (rc != NGX_AGAIN) {
             return rc;
         }

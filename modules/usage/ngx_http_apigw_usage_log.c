@@ -19,10 +19,13 @@
 
 #define NGX_HTTP_APIGW_USAGE_ATTEMPTS  8
 #define NGX_HTTP_APIGW_USAGE_DAY       86400
+#define NGX_HTTP_APIGW_USAGE_TEXT      192
 
 #define NGX_HTTP_APIGW_USAGE_UNITS_MAX  1000000000000ULL
 
 
+static uint64_t ngx_http_apigw_usage_hash_names(
+    ngx_http_apigw_usage_ctx_t *ctx);
 static void ngx_http_apigw_usage_name_entry(ngx_http_apigw_usage_ctx_t *ctx,
     ngx_apigw_ledger_info_t *info);
 static u_char *ngx_http_apigw_usage_name(u_char *p, u_char *len,
@@ -43,24 +46,20 @@ ngx_int_t
 ngx_http_apigw_usage_enter(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx)
 {
-    size_t            len;
-    ngx_uint_t        i;
-    ngx_apigw_hash_t  hash;
+    uint64_t                  names;
+    ngx_apigw_ledger_info_t   info;
 
-    ngx_http_apigw_usage_name_entry(ctx, &ctx->info);
+    ctx->day = (uint32_t) (ngx_time() / NGX_HTTP_APIGW_USAGE_DAY);
 
-    len = NGX_APIGW_LEDGER_NAMES;
+    names = ctx->eval.plan->entry;
 
-    for (i = 0; i < NGX_APIGW_LEDGER_NAMES; i++) {
-        len += ctx->info.lens[i];
+    if (ctx->conf->usage->names) {
+        names += ngx_http_apigw_usage_hash_names(ctx);
     }
 
-    /* what is one entry in the store is one here, and the reverse */
-
-    ngx_apigw_hash(&hash, &ctx->zone->sh->key, ctx->info.lens, len);
-
-    ngx_apigw_counter_place_in(ctx->zone->ledger.sets, &hash, 0,
-                               ctx->info.day, &ctx->entry);
+    ngx_apigw_counter_place_in(ctx->zone->ledger.sets, &ctx->hash,
+                               ngx_apigw_counter_salt(names, ctx->day),
+                               &ctx->entry);
 
     ctx->slot = ngx_apigw_ledger_find(&ctx->zone->ledger, &ctx->entry);
 
@@ -68,8 +67,47 @@ ngx_http_apigw_usage_enter(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    return ngx_http_apigw_usage_entry(ctx->zone, &ctx->entry, &ctx->info, 0,
+    ngx_http_apigw_usage_name_entry(ctx, &info);
+
+    return ngx_http_apigw_usage_entry(ctx->zone, &ctx->entry, &info, 0,
                                       r->connection->log, &ctx->slot);
+}
+
+
+/* Of key, API and version: different names have different entries. */
+
+static uint64_t
+ngx_http_apigw_usage_hash_names(ngx_http_apigw_usage_ctx_t *ctx)
+{
+    u_char            *p;
+    u_char             text[NGX_HTTP_APIGW_USAGE_TEXT];
+    size_t             len;
+    ngx_uint_t         i;
+    ngx_apigw_hash_t   hash;
+
+    len = ctx->names[0].len + ctx->names[1].len + ctx->names[2].len;
+
+    if (len == 0) {
+        return 0;
+    }
+
+    p = text + 3;
+
+    for (i = 0; i < 3; i++) {
+
+        if (len > NGX_HTTP_APIGW_USAGE_TEXT - 3) {
+            text[i] = 0;
+            p = ngx_http_apigw_usage_name(p, &text[i], &ctx->names[i]);
+            continue;
+        }
+
+        text[i] = (u_char) ctx->names[i].len;
+        p = ngx_cpymem(p, ctx->names[i].data, ctx->names[i].len);
+    }
+
+    ngx_apigw_hash_half(&hash, &ctx->zone->sh->key, text, p - text);
+
+    return hash.h[0];
 }
 
 
@@ -83,7 +121,7 @@ ngx_http_apigw_usage_name_entry(ngx_http_apigw_usage_ctx_t *ctx,
 
     ngx_memzero(info, sizeof(ngx_apigw_ledger_info_t));
 
-    info->day = (uint32_t) (ngx_time() / NGX_HTTP_APIGW_USAGE_DAY);
+    info->day = ctx->day;
 
     last = ngx_http_apigw_usage_name(tail, &info->lens[NGX_APIGW_LEDGER_KEY],
                                      &ctx->names[0]);
@@ -303,7 +341,8 @@ static void
 ngx_http_apigw_usage_write(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx, ngx_apigw_ledger_row_t *row)
 {
-    ngx_uint_t  n;
+    ngx_uint_t                n;
+    ngx_apigw_ledger_info_t   info;
 
     for (n = 0; n < NGX_HTTP_APIGW_USAGE_ATTEMPTS; n++) {
 
@@ -317,7 +356,11 @@ ngx_http_apigw_usage_write(ngx_http_request_t *r,
 
         /* evicted since, or not in memory because the zone was full */
 
-        if (ngx_http_apigw_usage_entry(ctx->zone, &ctx->entry, &ctx->info, 1,
+        if (n == 0) {
+            ngx_http_apigw_usage_name_entry(ctx, &info);
+        }
+
+        if (ngx_http_apigw_usage_entry(ctx->zone, &ctx->entry, &info, 1,
                                        r->connection->log, &ctx->slot)
             != NGX_OK)
         {
@@ -327,6 +370,6 @@ ngx_http_apigw_usage_write(ngx_http_request_t *r,
 
     /* all that could be replaced waits for the store */
 
-    ngx_http_apigw_usage_late_row(ctx->zone, &ctx->entry, &ctx->info, row,
+    ngx_http_apigw_usage_late_row(ctx->zone, &ctx->entry, &info, row,
                                   !ctx->outside);
 }

@@ -446,15 +446,11 @@ ngx_http_apigw_usage_shadow(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    eval->zone = ctx->zone;
-    eval->plan = plan;
-    eval->consumer = &ctx->consumer;
-    eval->hash = &ctx->hash;
     eval->cost = ctx->eval.cost;
     eval->shadow = 1;
 
-    if (plan->apis && ctx->names[1].len) {
-        eval->api = ngx_apigw_plan_api(plan, &ctx->names[1]);
+    if (ngx_http_apigw_usage_set_plan(r, ctx, eval, plan) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     ngx_http_apigw_usage_evaluate(r, eval);
@@ -701,6 +697,14 @@ ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (usage->shm_zone == NULL) {
         return NGX_CONF_ERROR;
     }
+
+    usage->names = v[NGX_HTTP_APIGW_USAGE_V_KEY].given
+                   || v[NGX_HTTP_APIGW_USAGE_V_API].given
+                   || v[NGX_HTTP_APIGW_USAGE_V_VERSION].given;
+
+    usage->own = v[NGX_HTTP_APIGW_USAGE_V_RATE].given
+                 || v[NGX_HTTP_APIGW_USAGE_V_BURST].given
+                 || v[NGX_HTTP_APIGW_USAGE_V_QUOTA].given;
 
     lcf->usage = usage;
 

@@ -821,9 +821,9 @@ ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
     zp = mcf->zones.elts;
 
     for (i = 0; i < mcf->zones.nelts; i++) {
-        zp[i]->nspans = mcf->nquotas + 1;
-        zp[i]->spans = ngx_pcalloc(cf->pool, zp[i]->nspans
-                                             * sizeof(ngx_apigw_window_span_t));
+        zp[i]->spans = ngx_pcalloc(cf->pool,
+                         (mcf->nquotas + 1)
+                         * sizeof(ngx_http_apigw_usage_span_t));
         if (zp[i]->spans == NULL) {
             return NGX_CONF_ERROR;
         }

@@ -511,7 +511,8 @@ make_past(const char *where)
         info.lens[0] = name.len;
         memcpy(info.names, name.data, name.len);
         row.n[0] = day;
-        ngx_apigw_counter_place_in(ledger.sets, &hash, 7, info.day, &id);
+        ngx_apigw_counter_place_in(ledger.sets, &hash,
+                                   ngx_apigw_counter_salt(7, info.day), &id);
         ngx_apigw_ledger_load_begin(&ledger, &id, &load);
 
         if (ngx_apigw_ledger_insert(&ledger, &id, &load, &own, &info, &slot,

@@ -236,7 +236,7 @@ charge(ngx_apigw_store_t *store, int consumer, uint64_t limit)
 
     name_of(consumer, text, &name, &hash);
 
-    ngx_apigw_counter_place(&table, &hash, plan.quotas[0].salt, 0, &id);
+    ngx_apigw_counter_place(&table, &hash, plan.quotas[0].salt, &id);
 
     for ( ;; ) {
         slot = ngx_apigw_counter_find(&table, &id);
@@ -291,7 +291,7 @@ enter(ngx_apigw_store_t *store, int consumer)
 
     name_of(consumer, text, &name, &hash);
 
-    ngx_apigw_counter_place_in(ledger.sets, &hash, 7, 20000, &id);
+    ngx_apigw_counter_place_in(ledger.sets, &hash, 7, &id);
 
     memset(&row, 0, sizeof(row));
     row.n[NGX_APIGW_LEDGER_REQUESTS] = 1;

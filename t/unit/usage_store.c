@@ -81,7 +81,7 @@ test_stale(void)
     (void) charge(store, 2, 1000);
     (void) flush_all(store);
 
-    ngx_apigw_counter_place(&table, &hash, plan.quotas[0].salt, 0, &id);
+    ngx_apigw_counter_place(&table, &hash, plan.quotas[0].salt, &id);
     ngx_apigw_counter_load_begin(&table, &id, &load);
     check(ngx_apigw_usage_load(store, shared->instance, &info, &load) == 0
           && load.version > 0, "a worker reads a counter");
@@ -165,8 +165,10 @@ window_charge(ngx_apigw_store_t *store, uint32_t begin, uint32_t end, int n)
 
     name_of(1, text, &name, &hash);
 
-    ngx_apigw_counter_place(&table, &hash, plan.quotas[0].salt,
-                            ngx_apigw_counter_window(begin, end), &id);
+    ngx_apigw_counter_place(&table, &hash,
+                ngx_apigw_counter_salt(plan.quotas[0].salt,
+                                       ngx_apigw_counter_window(begin, end)),
+                &id);
     slot = ngx_apigw_counter_find(&table, &id);
 
     if (slot == NGX_APIGW_COUNTER_NONE) {
