@@ -146,8 +146,10 @@ ngx_apigw_helper_check_directory(ngx_conf_t *cf, ngx_str_t *directory)
 
         foreign = 1;
 
+        /* "data.mdb.PID" was to become a store */
+
         for (i = 0; files[i]; i++) {
-            if (ngx_strcmp(name, files[i]) == 0) {
+            if (ngx_strncmp(name, files[i], ngx_strlen(files[i])) == 0) {
                 own = 1;
             }
         }

@@ -82,8 +82,7 @@ static int ngx_apigw_store_open_env(ngx_apigw_store_t *store,
     const char *directory, struct stat *sb);
 static int ngx_apigw_store_prepare(const char *directory, size_t map);
 static int ngx_apigw_store_whole(int fd, off_t size);
-static int ngx_apigw_store_create(const char *directory, const char *data,
-    size_t map);
+static int ngx_apigw_store_create(const char *data, size_t map);
 static int ngx_apigw_store_reserve_lock(const char *lock);
 static int ngx_apigw_store_name(char *name, const char *directory,
     const char *file);
@@ -268,7 +267,7 @@ ngx_apigw_store_prepare(const char *directory, size_t map)
             return NGX_APIGW_STORE_ELOST;
         }
 
-        rc = ngx_apigw_store_create(directory, data, map);
+        rc = ngx_apigw_store_create(data, map);
     }
 
     return rc == 0 ? ngx_apigw_store_reserve_lock(lock) : rc;
@@ -354,14 +353,13 @@ ngx_apigw_store_whole(int fd, off_t size)
 /* Another process may be doing the same: the first one's file counts. */
 
 static int
-ngx_apigw_store_create(const char *directory, const char *data, size_t map)
+ngx_apigw_store_create(const char *data, size_t map)
 {
     int       n, rc;
     char      name[NGX_MAX_PATH];
     MDB_env  *env;
 
-    n = snprintf(name, sizeof(name), "%s/new-%ld.mdb", directory,
-                 (long) getpid());
+    n = snprintf(name, sizeof(name), "%s.%ld", data, (long) getpid());
 
     if (n < 0 || n >= (int) sizeof(name)) {
         return ENAMETOOLONG;
