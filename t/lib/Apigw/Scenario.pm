@@ -105,7 +105,8 @@ sub base_root {
 # main, events (text of these parts), server_name, workers (1), master (1),
 # log_level ("info"), connections (256), http2 (1: a second port, http2_port,
 # that speaks HTTP/2 only), default_location (1: "location /" serves html/),
-# files ({ path => text }, relative to the root), modules (0: load none).
+# files ({ path => text }, relative to the root), modules (0: load none), env
+# ({ name => value } of nginx's environment).
 
 sub new {
     my ($class, %args) = @_;
@@ -122,7 +123,8 @@ sub new {
         conf  => { workers => 1, master => 1, log_level => 'info',
                    connections => 256, default_location => 1, modules => 1 },
         known => [],
-        nginx => Apigw::Nginx->new(root => $root),
+        nginx => Apigw::Nginx->new(root => $root,
+                                   env  => delete $args{env} // {}),
     }, $class;
 
     $self->{nginx}->stop_stale;
