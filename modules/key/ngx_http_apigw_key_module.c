@@ -962,8 +962,17 @@ ngx_http_apigw_key_expires_header(ngx_conf_t *cf, ngx_command_t *cmd,
 static ngx_int_t
 ngx_http_apigw_key_init(ngx_conf_t *cf)
 {
-    ngx_http_handler_pt        *h;
-    ngx_http_core_main_conf_t  *cmcf;
+    ngx_http_handler_pt             *h;
+    ngx_http_core_main_conf_t       *cmcf;
+    ngx_http_apigw_key_main_conf_t  *kmcf;
+
+    kmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_key_module);
+
+    /* a helper for each zone: without one nothing is to be done */
+
+    if (kmcf->helpers.nelts == 0) {
+        return NGX_OK;
+    }
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
@@ -995,8 +1004,17 @@ ngx_http_apigw_key_exit_master(ngx_cycle_t *cycle)
 static ngx_int_t
 ngx_http_apigw_key_filter_init(ngx_conf_t *cf)
 {
-    ngx_http_handler_pt        *h;
-    ngx_http_core_main_conf_t  *cmcf;
+    ngx_http_handler_pt             *h;
+    ngx_http_core_main_conf_t       *cmcf;
+    ngx_http_apigw_key_main_conf_t  *kmcf;
+
+    kmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_key_module);
+
+    /* a helper for each zone: without one nothing is to be done */
+
+    if (kmcf->helpers.nelts == 0) {
+        return NGX_OK;
+    }
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
