@@ -72,7 +72,7 @@ sub write_file {
 
 my $limit = <<'END';
     http   => 'limit_req_zone $http_x_caller zone=r:1m rate=100000r/s;',
-    config => 'limit_req zone=r burst=1000 nodelay;',
+    config => 'limit_req zone=r burst=2000 nodelay;',
 END
 
 
@@ -82,6 +82,7 @@ my ($status, $text, $json) = bench(<<END, '--profile');
 { name => 'a limit', target => 1_000_000, probe => ['\$limit_req_status',
   qr/^PASSED\$/], $limit },
 { name => 'too slow', target => 1, $limit },
+{ name => 'filled', single => 1, fill => 500, $limit },
 { name => 'of no module', modules => ['nosuch'] },
 END
 
@@ -100,6 +101,10 @@ like($text, qr/^a limit +$row->{e} +$row->{p} +1000000  reached$/m,
 cmp_ok($row->{e}, '>', 500, 'a limit needs instructions at e');
 cmp_ok($row->{e}, '<', 2500, 'and not too many');
 cmp_ok(abs($row->{e} - $row->{p}), '<', 300, 'as many at p');
+
+# the same, but for a count that began after 500 requests
+
+cmp_ok(abs($row->{e} - $rows{filled}{e}), '<', 500, 'a filled zone');
 
 my ($bare) = grep { $_->{kind} eq 'bare' } @{$json->{rows}};
 

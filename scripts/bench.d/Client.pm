@@ -11,6 +11,7 @@ use warnings;
 use IO::Socket::INET;
 
 my $SECONDS = 60;
+my $FILL = 128;
 
 
 # run(port => ..., requests => [text, ...], status => 200, batch => 1)
@@ -69,6 +70,54 @@ sub run {
 }
 
 
+# fill(port => ..., n => ..., texts => sub ($from, $n)): sends n requests, whose
+# answers have to be 200 and of one length.  Looks at them by the hundred.
+
+sub fill {
+    my (%args) = @_;
+
+    local $SIG{ALRM} = sub { die "no answer in $SECONDS s\n" };
+    local $SIG{PIPE} = 'IGNORE';
+
+    my $socket = IO::Socket::INET->new("127.0.0.1:$args{port}")
+        or die "cannot connect: $!\n";
+
+    my ($length, $buffer);
+
+    for (my $i = 0; $i < $args{n}; ) {
+        my $n = $length ? $FILL : 1;
+        $n = $args{n} - $i if $n > $args{n} - $i;
+
+        my $text = join '', @{$args{texts}->($i, $n)};
+
+        alarm $SECONDS;
+
+        (syswrite($socket, $text) // -1) == length $text
+            or die "cannot send: $!\n";
+
+        $buffer = '';
+
+        if (!$length) {
+            (undef, $length) = take_answer($socket, \$buffer);
+
+        } else {
+            more($socket, \$buffer) while length $buffer < $n * $length;
+
+            my $good = () = $buffer =~ m{HTTP/1\.1 200 }g;
+
+            die "an answer is not as the others at request $i\n"
+                if $good != $n || length $buffer != $n * $length;
+        }
+
+        $i += $n;
+    }
+
+    alarm 0;
+}
+
+
+# Returns the head and how long the whole is.
+
 sub take_answer {
     my ($socket, $buffer) = @_;
 
@@ -94,7 +143,7 @@ sub take_answer {
 
     substr $$buffer, 0, $total, '';
 
-    return $head;
+    return wantarray ? ($head, $total) : $head;
 }
 
 

@@ -4,10 +4,13 @@ package Compare;
 
 # Requests per second against bare nginx, and memory.
 #
-# All servers of one number of workers run side by side, idle but the one that
-# is asked.  Round after round bare nginx and every row get one second each,
-# with the same requests; a round gives one ratio, shown is their median, the
-# lowest and the highest.
+# All servers run side by side, idle but the one that is asked.  Round after
+# round bare nginx and every row get one second each, with the same requests; a
+# round gives one ratio, shown is their median, the lowest and the highest.
+#
+# It is the requests per second of a processor's time that the workers got: the
+# same as per second while nothing else keeps the processors busy, and much
+# steadier while something does.  The file has both.
 
 use strict;
 use warnings;
@@ -34,18 +37,16 @@ sub all {
 
     my %result = (ratios => [], memory => [], failed => []);
 
-    for my $workers (1, 2) {
-        ratios(\%result, $rows, $workers, %args);
-    }
+    ratios(\%result, $rows, %args);
 
-    memory(\%result, \%args);
+    memory(\%result, $rows, \%args);
 
     return \%result;
 }
 
 
 sub ratios {
-    my ($result, $rows, $workers, %args) = @_;
+    my ($result, $rows, %args) = @_;
 
     my (@list, %bare);
     my $port = $args{port};
@@ -57,13 +58,13 @@ sub ratios {
             my $is_bare = $each->{bare};
 
             my $entry = {
-                row    => $row,
+                row    => { %$row, single => 0 },
                 bare   => $is_bare,
                 shape  => $shape,
                 script => "$args{work}/wrk-$shape.lua",
                 server => Server->new(
                     dir => "$args{work}/compare-$port", port => $port,
-                    row => $is_bare ? {} : $row, workers => $workers,
+                    row => $is_bare ? {} : { %$row, single => 0 },
                     back => $args{back}, build => $args{build}),
             };
 
@@ -73,79 +74,97 @@ sub ratios {
         }
     }
 
-    start($result, $_) for @list;
+    start($_) for @list;
 
-    for my $round (1 .. $ROUNDS) {
-        printf STDERR "%4d s  compared with %d workers, round %d\n",
-               time - $^T, $workers, $round;
+    for my $workers (1, 2) {
+        attempt($_, sub { $_[0]{server}->reload($workers) })
+            for $workers > 1 ? @list : ();
 
-        for my $endpoint (qw(e p)) {
-            my %base;
+        rounds(\@list, $workers);
 
-            for my $entry (grep { !$_->{error} } @list) {
-                next if $entry->{row}{compare} !~ $endpoint
-                        || ($workers > 1 && $endpoint eq 'p');
+        for my $entry (grep { $_->{ratios} } @list) {
+            my $ratios = delete $entry->{ratios};
 
-                my $rate = ask($entry, $endpoint);
-
-                if ($entry->{bare}) {
-                    $base{$entry->{shape}} = $rate;
-
-                } elsif ($rate && $base{$entry->{shape}}) {
-                    push @{$entry->{ratios}{$endpoint}},
-                         $rate / $base{$entry->{shape}};
-                }
-            }
+            push @{$result->{ratios}}, {
+                name    => $entry->{row}{name},
+                workers => $workers,
+                map { $_ => spread(@{$ratios->{$_}}) } keys %$ratios,
+            };
         }
     }
 
     for my $entry (@list) {
         $entry->{server}->stop;
 
-        if ($entry->{error}) {
-            push @{$result->{failed}},
-                 "$entry->{row}{name}, $workers workers: $entry->{error}";
-            next;
-        }
-
-        next if $entry->{bare};
-
-        push @{$result->{ratios}}, {
-            name    => $entry->{row}{name},
-            workers => $workers,
-            map { $_ => spread(@{$entry->{ratios}{$_}}) }
-                keys %{$entry->{ratios}},
-        };
+        push @{$result->{failed}}, "$entry->{row}{name}: $entry->{error}"
+            if $entry->{error};
     }
 }
 
 
+sub rounds {
+    my ($list, $workers) = @_;
+
+    for my $round (1 .. $ROUNDS) {
+        printf STDERR "%4d s  compared with %d workers, round %d\n",
+               time - $^T, $workers, $round;
+
+        for my $endpoint ($workers > 1 ? ('e') : ('e', 'p')) {
+            my %base;
+
+            for my $entry (grep { !$_->{error} } @$list) {
+                next if $entry->{row}{compare} !~ $endpoint;
+
+                my $rates = ask($entry, $endpoint) or next;
+
+                if ($entry->{bare}) {
+                    $base{$entry->{shape}} = $rates;
+
+                } elsif (my $bare = $base{$entry->{shape}}) {
+                    push @{$entry->{ratios}{$endpoint}},
+                         $rates->[0] / $bare->[0];
+                    push @{$entry->{ratios}{"${endpoint}_elapsed"}},
+                         $rates->[1] / $bare->[1];
+                }
+            }
+        }
+    }
+}
+
+
+sub attempt {
+    my ($entry, $step) = @_;
+
+    return if $entry->{error} || eval { $step->($entry); 1 };
+
+    $entry->{error} = $@ =~ s/\s+\z//r;
+}
+
+
 sub start {
-    my ($result, $entry) = @_;
+    my ($entry) = @_;
 
     my $row = $entry->{row};
+    my $server = $entry->{server};
 
-    eval {
+    attempt($entry, sub {
         die $row->{error} if defined $row->{error};
 
-        $entry->{server}->start;
+        $server->start;
 
         return if $entry->{bare};
 
-        for (my $i = 0; $i < ($row->{fill} // 0); $i += 10_000) {
-            Client::run(port => $entry->{server}->port('e'),
-                        requests => Count::requests($row, $i, 10_000),
-                        status => 200, batch => $BATCH);
-        }
+        Count::fill($server, $row, 0) if $row->{fill};
 
         Count::probe($row, Client::run(
-            port => $entry->{server}->port('probe'),
+            port => $server->port('probe'),
             requests => Count::requests($row, 0, 1), status => 200))
             if $row->{probe};
-    };
+    });
 
-    $entry->{error} = $@ if $@;
-    chomp $entry->{error} if $entry->{error};
+    printf STDERR "%4d s  started for %s%s\n", time - $^T,
+           $entry->{bare} ? "bare nginx, $entry->{shape}" : $row->{name},
+           $entry->{error} ? ': FAILED' : '';
 }
 
 
@@ -189,10 +208,14 @@ END
 }
 
 
+# Requests per second of the workers' time, and per second.
+
 sub ask {
     my ($entry, $endpoint) = @_;
 
-    my $port = $entry->{server}->port($endpoint);
+    my $server = $entry->{server};
+    my $port = $server->port($endpoint);
+    my $busy = $server->busy;
     my $text = `wrk -t 1 -c $CONNECTIONS -d 1s -s '$entry->{script}' \\
                 http://127.0.0.1:$port/ 2>&1`;
 
@@ -201,12 +224,17 @@ sub ask {
         return;
     }
 
-    if ($text !~ m{Requests/sec:\s*([\d.]+)}) {
+    my ($n) = $text =~ /(\d+) requests in/;
+    my ($elapsed) = $text =~ m{Requests/sec:\s*([\d.]+)};
+
+    if (!$n || !$elapsed) {
         $entry->{error} = "wrk said: $text";
         return;
     }
 
-    return $1;
+    $busy = ($server->busy - $busy) / 1e9;
+
+    return [$busy > 0 ? $n / $busy : $elapsed, $elapsed];
 }
 
 
@@ -226,7 +254,10 @@ sub round {
 # Memory.
 
 sub memory {
-    my ($result, $args) = @_;
+    my ($result, $all, $args) = @_;
+
+    my %used = map { $_ => 1 }
+               map { @{$_->{modules} // []} } grep { !$_->{skipped} } @$all;
 
     my %rows = (
         'limit_req' => {
@@ -244,7 +275,7 @@ sub memory {
     );
 
     for my $name (sort keys %rows) {
-        next if $name eq 'throttle' && !$args->{have}{throttle};
+        next if !$used{throttle};
 
         my $keys = eval { capacity($rows{$name}, $args) };
 
@@ -260,7 +291,7 @@ sub memory {
                $name eq 'throttle' ? (target => 40) : () };
     }
 
-    return if !$args->{have}{key};
+    return if !$used{key};
 
     my %private;
 
@@ -373,8 +404,8 @@ sub private_memory {
 sub show {
     my ($result) = @_;
 
-    print "Requests per second against bare nginx: median (lowest-highest)"
-          . " of $ROUNDS rounds\n\n";
+    print "Requests per second of the workers' time against bare nginx:\n"
+          . "median (lowest-highest) of $ROUNDS rounds\n\n";
     printf "%-42s %-22s %-22s %-22s\n", '', 'e, 1 worker', 'p, 1 worker',
            'e, 2 workers';
 

@@ -21,7 +21,6 @@ my $LONG = 500;
 my $ROUNDS = 2;
 my $DUMP_SECONDS = 60;
 my $NUDGE_SECONDS = 0.5;
-my $BATCH = 32;
 
 
 # The requests number $from to $from + $n - 1 of a row.
@@ -70,7 +69,10 @@ sub measure {
     };
 
     $send->('e', 1, 1, $row->{before}) if $row->{before};
-    $send->('e', $row->{fill}, $BATCH) if $row->{fill};
+    fill($server, $row, $next) if $row->{fill};
+    $next += $row->{fill} // 0;
+
+    $server->count_from_now if $row->{single};
 
     probe($row, $send->('probe', 1)) if $row->{probe};
 
@@ -120,6 +122,14 @@ sub measure {
     die "nginx logged: $complaint\n" if defined $complaint;
 
     return \%result;
+}
+
+
+sub fill {
+    my ($server, $row, $next) = @_;
+
+    Client::fill(port => $server->port('e'), n => $row->{fill},
+                 texts => sub { requests($row, $next + $_[0], $_[1]) });
 }
 
 

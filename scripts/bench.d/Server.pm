@@ -46,6 +46,7 @@ sub start {
     my ($self, %how) = @_;
 
     my $dir = $self->{dir};
+    my $single = $self->{row}{single};
 
     remove_tree($dir);
     make_path("$dir/logs", "$dir/temp");
@@ -63,7 +64,7 @@ sub start {
     unshift @command, 'valgrind', '--tool=callgrind', '-q',
             "--callgrind-out-file=$dir/logs/count.%p",
             '--dump-before=ngx_reopen_files', '--compress-strings=no',
-            '--compress-pos=no'
+            '--compress-pos=no', $single ? '--instr-atstart=no' : ()
         if $how{callgrind};
 
     my $pid = fork // die "cannot fork: $!\n";
@@ -83,11 +84,14 @@ sub start {
     while (time < $until) {
         $self->die_if_gone;
 
-        my @workers = read_file("$dir/logs/error.log")
-                      =~ /start worker process (\d+)/g;
+        my @workers = $single
+            ? read_file("$dir/logs/nginx.pid") =~ /(\d+)/
+            : read_file("$dir/logs/error.log")
+              =~ /start worker process (\d+)/g;
 
         if (@workers == $self->{workers}) {
             $self->{worker} = $workers[0];
+            $self->{pids} = \@workers;
             return;
         }
 
@@ -136,6 +140,68 @@ sub stop {
 }
 
 
+# With another number of workers; what is in shared memory stays.
+
+sub reload {
+    my ($self, $workers) = @_;
+
+    my $dir = $self->{dir};
+    my $before = () = read_file("$dir/logs/error.log")
+                      =~ /start worker process \d+/g;
+
+    $self->{workers} = $workers;
+    write_file("$dir/nginx.conf", $self->config);
+
+    kill HUP => $self->{pid};
+
+    my $until = time + $START_SECONDS;
+
+    while (time < $until) {
+        $self->die_if_gone;
+
+        my $text = read_file("$dir/logs/error.log");
+        my @started = $text =~ /start worker process (\d+)/g;
+        my $ended = () = $text =~ /worker process \d+ exited/g;
+
+        if (@started == $before + $workers && $ended == $before) {
+            $self->{pids} = [@started[$before .. $#started]];
+            return;
+        }
+
+        sleep 0.02;
+    }
+
+    die "nginx did not reload in $START_SECONDS s\n";
+}
+
+
+# Nanoseconds that its workers have been on a processor, 0 where the kernel
+# does not tell.
+
+sub busy {
+    my ($self) = @_;
+
+    my $sum = 0;
+
+    for my $pid (@{$self->{pids}}) {
+        my ($ns) = read_file("/proc/$pid/schedstat") =~ /^(\d+)/;
+        $sum += $ns // 0;
+    }
+
+    return $sum;
+}
+
+
+# valgrind has let it run without counting so far, which is much faster.
+
+sub count_from_now {
+    my ($self) = @_;
+
+    my $text = `callgrind_control --instr=on $self->{worker} 2>&1`;
+    die "callgrind_control: $text" if $? || $text =~ /Error/;
+}
+
+
 # What the modules or nginx complained about, the first line of it.
 
 sub complaint {
@@ -155,6 +221,7 @@ sub config {
     my $dir = $self->{dir};
     my $user = $> == 0 ? 'user root;' : '';
     my $load = join "\n", map { "load_module $_;" } $self->modules;
+    my $single = $row->{single} ? 'master_process off;' : '';
 
     my $location = $row->{location} // '/';
     my $config = $row->{config} // '';
@@ -167,6 +234,7 @@ sub config {
     my $text = <<END;
 $load
 $user
+$single
 daemon off;
 worker_processes $self->{workers};
 pid $dir/logs/nginx.pid;

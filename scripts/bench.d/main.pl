@@ -40,7 +40,7 @@ sub main {
     $option{json} = "$work/result.json";
 
     GetOptions(\%option, 'quick', 'check', 'profile', 'only=s', 'json=s',
-               'rows=s', 'short=i', 'long=i')
+               'ratios', 'rows=s', 'short=i', 'long=i')
         or exit 1;
 
     my @built = Server::read_file("$build/load_modules.conf")
@@ -54,10 +54,12 @@ sub main {
                            row => {}, back => $port);
     $back->start;
 
-    my $results = count_all(\@rows);
+    prepare_keys($_) for @rows;
+
+    my $results = $option{ratios} ? {} : count_all(\@rows);
     my $compared = $option{quick} || $option{rows} ? undef
         : Compare::all(\@rows, build => $build, work => $work, back => $port,
-                       port => $port + 100, have => \%have);
+                       port => $port + 100);
 
     $back->stop;
 
@@ -65,7 +67,7 @@ sub main {
     $report->{seconds} = time - $began;
 
     write_json($report);
-    print_counts($report);
+    print_counts($report) if !$option{ratios};
     print_functions($report) if $option{profile};
     Compare::show($compared) if $compared;
 
@@ -89,7 +91,11 @@ sub choose_rows {
             grep { index(lc $row->{name}, lc $_) >= 0 } @texts;
         } @rows;
 
-        die "no row has a name with \"$option{only}\" in it\n" if !@rows;
+        if (!@rows) {
+            warn "scripts/bench: error: no row has a name with"
+                 . " \"$option{only}\" in it\n";
+            exit 1;
+        }
 
     } elsif ($option{quick}) {
         @rows = grep { !$_->{full} } @rows;
@@ -129,8 +135,6 @@ sub count_all {
 
     push @jobs, sort { ($b->{fill} // 0) <=> ($a->{fill} // 0) }
                 grep { counted($_) } @$rows;
-
-    prepare_keys($_) for @jobs;
 
     my $results = run_jobs(\@jobs);
 
@@ -257,7 +261,9 @@ sub report {
                       kind => 'bare', shape => $shape, figures($counts) };
     }
 
-    for my $row (grep { $_->{skipped} || counted($_) } @$rows) {
+    for my $row (grep { $_->{skipped} || counted($_) }
+                     $option{ratios} ? () : @$rows)
+    {
         my $counts = $results->{$row->{name}} // {};
         my $without = $bare{$row->{shape}} // {};
 

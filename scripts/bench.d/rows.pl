@@ -21,6 +21,7 @@
 #     files     to write into %DIR%: { name => text }
 #     compare   requests per second as well: "e", "p" or "ep"
 #     random    for that: so many callers in random order
+#     single    1: a single process, which is not counted before it is filled
 #     count     0: too slow to count, only compared
 #     full      only in the full run
 
@@ -150,7 +151,7 @@ my $by_path = {
 my $version_zone = 'api_version_zone zone=calls:1m store=%DIR%/versions';
 
 my $chain = {
-    modules  => ['key', 'throttle', 'usage', 'version'],
+    modules  => ['key', 'throttle', 'usage', 'version', 'status'],
     http     => "auth_api_key_zone zone=keys:1m store=%KEYS%;
                  $usage_zone
                  api_throttle_zone \$binary_remote_addr zone=per_ip:1m
@@ -270,6 +271,7 @@ my @rows = (
     },
     {   %$throttle,
         name    => 'throttle, 1,000,000 keys',
+        single  => 1,
         compare => 'e',
         random  => $KEYS,
         target  => 400,
@@ -432,11 +434,19 @@ my @rows = (
     # together
 
     {   %$chain,
-        name   => 'all four modules loaded, none used',
+        name   => 'all modules loaded, none used',
         http   => '',
         config => '',
         proxy  => undef,
         probe  => undef,
+    },
+    {   %$chain,
+        name     => 'all modules used, but not in this location',
+        config   => '',
+        location => '/',
+        proxy    => undef,
+        probe    => undef,
+        server   => "location /used/ { $chain->{config} empty_gif; }",
     },
     {   %$chain,
         name    => 'key + plan + version',
