@@ -11,6 +11,27 @@
 
 static const ngx_apigw_cli_verb_t  ngx_apigw_cli_token_verbs[] = {
 
+    { "keygen", "", 0, 0,
+      "makes a key that signs tokens",
+      "The public half is printed as a JWK Set, a file for\n"
+      "auth_jwt_key_file. A secret (HS256 ...) has no public half: nginx\n"
+      "gets the file of --out.\n",
+      ngx_apigw_cli_token_keygen_options,
+      ngx_apigw_cli_token_keygen },
+
+    { "issue", "", 0, 0,
+      "signs a token and prints it",
+      NULL,
+      ngx_apigw_cli_token_issue_options,
+      ngx_apigw_cli_token_issue },
+
+    { "inspect", "", 0, 0,
+      "reads a token from standard input and shows what it says",
+      "Fails if the token is not valid: malformed, wrongly signed, expired.\n"
+      "Without --jwks the signature is not checked.\n",
+      ngx_apigw_cli_token_inspect_options,
+      ngx_apigw_cli_token_inspect },
+
     { "revoke", "", 0, 0,
       "refuses tokens by their jti, sub or kid",
       "At least one of --jti, --sub and --kid. All workers refuse such\n"
