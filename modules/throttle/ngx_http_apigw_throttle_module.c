@@ -211,18 +211,20 @@ ngx_http_apigw_throttle_handler(ngx_http_request_t *r,
 {
     ngx_http_apigw_throttle_ctx_t  *ctx;
 
+    /* a request that has not been anywhere else */
+
+    if (list->plain && !r->internal && r->err_status == 0
+        && ngx_http_get_module_ctx(r, ngx_http_apigw_throttle_module) == NULL)
+    {
+        return ngx_http_apigw_throttle_plain(r, tlcf, list->uses[0], phase);
+    }
+
     ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_throttle_module);
 
-    if (ctx && (ctx->phases & phase)) {
+    if ((ctx && (ctx->phases & phase))
+        || ngx_http_apigw_throttle_refused(r, ctx))
+    {
         return NGX_DECLINED;
-    }
-
-    if (ngx_http_apigw_throttle_refused(r, ctx)) {
-        return NGX_DECLINED;
-    }
-
-    if (list->plain && ctx == NULL) {
-        return ngx_http_apigw_throttle_plain(r, tlcf, list->uses[0], phase);
     }
 
     return ngx_http_apigw_throttle_round(r, tlcf, list, ctx, phase);

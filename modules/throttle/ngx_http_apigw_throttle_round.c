@@ -20,8 +20,6 @@ static ngx_int_t ngx_http_apigw_throttle_collect(ngx_http_request_t *r,
 static void ngx_http_apigw_throttle_charge(ngx_apigw_charge_t *charge,
     ngx_http_apigw_throttle_use_t *use, const ngx_apigw_limit_t *limit,
     ngx_str_t *key);
-static ngx_http_apigw_throttle_ctx_t *ngx_http_apigw_throttle_create_ctx(
-    ngx_http_request_t *r, ngx_uint_t n);
 static ngx_int_t ngx_http_apigw_throttle_room(ngx_http_request_t *r,
     ngx_http_apigw_throttle_round_t *round, ngx_uint_t n);
 static ngx_uint_t ngx_http_apigw_throttle_done(
@@ -40,6 +38,35 @@ static void ngx_http_apigw_throttle_full(ngx_http_request_t *r,
 static ngx_int_t ngx_http_apigw_throttle_wait(ngx_http_request_t *r,
     ngx_msec_t delay);
 static void ngx_http_apigw_throttle_resume(ngx_http_request_t *r);
+
+
+/* A context with room for a round of n charges. */
+
+static ngx_inline ngx_http_apigw_throttle_ctx_t *
+ngx_http_apigw_throttle_create_ctx(ngx_http_request_t *r, ngx_uint_t n)
+{
+    ngx_http_apigw_throttle_ctx_t    *ctx;
+    ngx_http_apigw_throttle_round_t  *round;
+
+    ctx = ngx_http_apigw_alloc_ctx(r, &ngx_http_apigw_throttle_module,
+                                   sizeof(ngx_http_apigw_throttle_ctx_t)
+                                   + n * (sizeof(ngx_apigw_charge_t)
+                                          + sizeof(void *)));
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    /* the others are written before they are read */
+
+    ngx_memzero(ctx, sizeof(ngx_http_apigw_throttle_ctx_t));
+
+    round = &ctx->rounds[0];
+
+    round->charges = (ngx_apigw_charge_t *) (ctx + 1);
+    round->uses = (ngx_http_apigw_throttle_use_t **) &round->charges[n];
+
+    return ctx;
+}
 
 
 /* One zone, all constant, nothing charged before: nearly every request. */
@@ -259,35 +286,6 @@ ngx_http_apigw_throttle_charge(ngx_apigw_charge_t *charge,
     charge->cost = use->cost;
 
     ngx_apigw_hash_half(&charge->hash, zone->hash_key, key->data, key->len);
-}
-
-
-/* A context with room for a round of n charges. */
-
-static ngx_http_apigw_throttle_ctx_t *
-ngx_http_apigw_throttle_create_ctx(ngx_http_request_t *r, ngx_uint_t n)
-{
-    ngx_http_apigw_throttle_ctx_t    *ctx;
-    ngx_http_apigw_throttle_round_t  *round;
-
-    ctx = ngx_http_apigw_alloc_ctx(r, &ngx_http_apigw_throttle_module,
-                                   sizeof(ngx_http_apigw_throttle_ctx_t)
-                                   + n * (sizeof(ngx_apigw_charge_t)
-                                          + sizeof(void *)));
-    if (ctx == NULL) {
-        return NULL;
-    }
-
-    /* the others are written before they are read */
-
-    ngx_memzero(ctx, sizeof(ngx_http_apigw_throttle_ctx_t));
-
-    round = &ctx->rounds[0];
-
-    round->charges = (ngx_apigw_charge_t *) (ctx + 1);
-    round->uses = (ngx_http_apigw_throttle_use_t **) &round->charges[n];
-
-    return ctx;
 }
 
 
