@@ -136,7 +136,7 @@ Vary: X-API-Version",
 "X-Api: orders v3 three header preview /orders/a
 Vary: X-API-Version",
 "X-Api: orders v2 two default current /orders/a
-Vary: X-API-Version, Accept"]
+Vary: X-API-Version, Accept, X-Other"]
 --- response_body eval
 ["one /orders/a\n", "one /orders/a\n", "three /orders/a\n", "two /orders/a\n"]
 
@@ -364,3 +364,30 @@ Link: </.well-known/api-catalog>; rel="api-catalog"
 [200, 405]
 --- response_body_like eval
 [qr/^$/, "405"]
+
+
+=== the catalogue of versions behind other segments
+--- http_config
+    upstream one { server 127.0.0.1:$TEST_NGINX_SERVER_PORT; }
+
+    api deep {
+        base /api;
+        version v1 upstream=one;
+        select path=3 header=V;
+    }
+
+    api both {
+        version v1 upstream=one;
+        select path=2 query=v;
+    }
+--- config
+    location /api/ { api_publish deep; empty_gif; }
+    location /b/ { api_publish both; empty_gif; }
+    location = /catalog { api_catalog; }
+--- request
+GET /catalog
+--- response_body eval
+'{"linkset":[{"anchor":"/.well-known/api-catalog","item":['
+. '{"href":"/api/","title":"deep v1","api":["deep"],"version":["v1"],"status":["current"],"uri-template":["/api/{segment1}/{segment2}/v1/{+rest}"]},'
+. '{"href":"/b/?v=v1","title":"both v1","api":["both"],"version":["v1"],"status":["current"],"uri-template":["/b/{segment1}/v1/{+rest}"]}'
+. "]}]}\n"

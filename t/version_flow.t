@@ -66,6 +66,12 @@ my ($uwsgi, $uwsgi_pid) = octets(sub {
     return "Status: 200\r\n\r\nuwsgi $version";
 });
 
+my ($scgi, $scgi_pid) = octets(sub {
+    my ($version) = $_[0] =~ m{API_VERSION\0(v\d)}s;
+    my ($path) = $_[0] =~ m{DOCUMENT_URI\0(\S*?)\0}s;
+    return "Status: 200\r\n\r\nscgi $version $path";
+});
+
 my ($fastcgi, $fastcgi_pid) = octets(sub {
     my ($version) = $_[0] =~ m{API_VERSION(v\d)};
     my $text = "Status: 200\r\n\r\nfastcgi $version";
@@ -73,12 +79,16 @@ my ($fastcgi, $fastcgi_pid) = octets(sub {
            . pack('CCnnCC NCa3', 1, 3, 1, 8, 0, 0, 0, 0, '');
 });
 
-END { kill 'TERM', grep { defined } $uwsgi_pid, $fastcgi_pid }
+END { kill 'TERM', grep { defined } $uwsgi_pid, $scgi_pid,
+    $fastcgi_pid }
 
 
 my $gw = Apigw::Scenario->start(
     http2 => 1,
     files => { 'html/files/a.txt' => "a file\n",
+               'html/call' => "\0\0\0\0\3who",
+               'html/users' => "anna:{PLAIN}x\n",
+               'html/message' => "\0\0\0\0\5hello",
                'html/ssi.html' => '<!--# include virtual="/web/v1/sub" -->'
                                   . ',<!--# include virtual="/web/sub" -->',
                'html/ssi2.html' => '<!--# include virtual="/web/v0/sub" -->.'
@@ -89,6 +99,7 @@ upstream two { server 127.0.0.1:$port; }
 upstream grpc { server 127.0.0.1:%%PORT_1%%; }
 upstream fast { server 127.0.0.1:$fastcgi; }
 upstream uw { server 127.0.0.1:$uwsgi; }
+upstream sc { server 127.0.0.1:$scgi; }
 
 proxy_cache_path %%ROOT%%/cache_temp keys_zone=cache:1m;
 proxy_set_header Host \$proxy_host;
@@ -112,6 +123,7 @@ api calls { version v1 upstream=grpc; version v2 upstream=grpc default;
     select package header=X-API-Version; }
 api fast  { version v1 upstream=fast; version v2 upstream=fast default; }
 api uw    { version v1 upstream=uw; version v2 upstream=uw default; }
+api sc    { version v1 upstream=sc; version v2 upstream=sc default; }
 api near  { version v1 upstream=one; version v1.5 upstream=one default;
     version v3 upstream=two;
             version v4 upstream=two status=preview;
@@ -137,6 +149,17 @@ api circle { version v1 upstream=one default; select \$circle; }
 server {
     listen 127.0.0.1:%%PORT_1%% http2;
     location / { empty_gif; add_header X-Path \$uri; }
+
+    # as a service answers: a message of a prefix of five bytes and its text,
+    # the status behind it
+    location ~ /Say\$ {
+        default_type application/grpc;
+        add_header X-Meta "\$http_x_api_version/\$http_te/\$http_meta";
+        add_trailer grpc-status 0;
+        add_trailer grpc-message "\$http_x_version";
+        alias %%ROOT%%/html/message;
+        error_page 405 =200 \$uri;
+    }
 }
 
 server {
@@ -229,6 +252,11 @@ location ~ \.html$ { ssi on; root %%ROOT%%/html; }
 location /any/ { api_publish web; satisfy any; deny all; auth_basic x;
     auth_basic_user_file none; empty_gif; }
 
+location /some/ { api_publish web; satisfy any; allow 127.0.0.1; deny all;
+    auth_basic x; auth_basic_user_file none; empty_gif; }
+location /user/ { api_publish web; satisfy any; deny all;
+    auth_basic x; auth_basic_user_file %%ROOT%%/html/users; empty_gif; }
+
 location /socket/ {
     api_publish web;
     proxy_pass http://$api_upstream;
@@ -240,12 +268,17 @@ location /socket/ {
 location ~ ^/(?:acme|v1|v2)\. {
     api_publish calls;
     grpc_pass grpc://$api_upstream;
+    grpc_set_header X-Version $api_version;
 }
 
 location /fast/ { api_publish fast; fastcgi_pass $api_upstream;
     fastcgi_param API_VERSION $api_version; }
 location /uw/ { api_publish uw; uwsgi_pass $api_upstream;
     uwsgi_param API_VERSION $api_version; }
+
+location /sc/ { api_publish sc; scgi_pass $api_upstream;
+    scgi_param DOCUMENT_URI $document_uri; scgi_param API_VERSION
+        $api_version; }
 
 location /near/ { api_publish near; empty_gif; }
 location /days/ { api_publish days; empty_gif; }
@@ -451,11 +484,21 @@ is($gw->get('/circle/')->header('X-Api'), 'circle v1 default /circle/',
     'has no value');
 
 
-# satisfy any refuses, but the version is known
+# satisfy any: refused or not, the version is known
 
 my $any = $gw->get('/any/v1/');
 is($any->status, 401, 'satisfy any');
 dated($any, 'satisfy any');
+
+is($gw->get('/some/v1/')->status, 200, 'satisfy any: the address will do');
+dated($gw->get('/some/v1/'), 'satisfy any, address');
+is($gw->get('/some/v0/')->status, 410, 'satisfy any passes no retired version');
+
+my @user = ('Authorization' => 'Basic YW5uYTp4');
+is($gw->get('/user/v1/', @user)->status, 200, 'satisfy any: the user will do');
+dated($gw->get('/user/v1/', @user), 'satisfy any, user');
+is($gw->get('/user/v0/', @user)->status, 410, 'nor does a user');
+is($gw->get('/user/v1/')->status, 401, 'satisfy any: neither of them');
 
 
 # Every kind of upstream
@@ -488,8 +531,32 @@ is(grpc('/acme.orders.v1/Get'), 'calls v2 default /acme.orders.v1/Get',
 is(grpc('/acme.Orders/Get', 'X-API-Version' => '1'),
     'calls v1 header /acme.Orders/Get', 'gRPC: metadata');
 
+# A whole call by another HTTP/2 client: message, metadata and trailers
+
+SKIP: {
+    skip 'no nghttp', 6 if !grep { -x "$_/nghttp" } split /:/, $ENV{PATH};
+
+    my @headers = map { "-H '$_'" } ':method: POST', 'te: trailers',
+        'content-type: application/grpc', 'meta: data';
+    my $url = 'http://127.0.0.1:' . $gw->http2_port . '/acme.v1.Hello/Say';
+    my $body = $gw->root . '/html/call';
+
+    my $call = `nghttp -v -d $body @headers $url 2>&1`;
+
+    $call =~ s/\e\[[0-9;]*m//g;
+
+    like($call, qr/\) :status: 200\n/, 'gRPC: a call');
+    like($call, qr/\) x-api-version: v1\n/, 'gRPC: the version of the answer');
+    like($call, qr{\) x-meta: /trailers/data\n}, 'gRPC: metadata goes through');
+    like($call, qr/\x00\x00\x00\x00\x05hello/, 'gRPC: the message comes back');
+    like($call, qr/\) grpc-status: 0\n/, 'gRPC: the trailers come back');
+    like($call, qr/\) grpc-message: v1\n/, 'gRPC: the service has the version');
+}
+
 is($gw->get('/fast/v1/a')->body, 'fastcgi v1', 'FastCGI');
 is($gw->get('/uw/v1/a')->body, 'uwsgi v1', 'uwsgi');
+is($gw->get('/sc/v1/a')->body, 'scgi v1 /sc/a', 'SCGI');
+is($gw->get('/sc/a')->body, 'scgi v2 /sc/a', 'SCGI: no version');
 
 
 # What a request without a known version falls back to

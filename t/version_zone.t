@@ -255,7 +255,8 @@ rename "$store/data.mdb", "$store/kept" or die;
 mkdir "$store/data.mdb" or die;
 $gw->start;
 call(2, '/a/v1/x', C => 'blind');
-is($gw->get('/a/v1/x', C => 'blind')->status, 200, 'without a store: no refusal');
+is($gw->get('/a/v1/x', C => 'blind')->status, 200,
+    'without a store: no refusal');
 ok($gw->wait_log(qr/zone "tiny": the store ".*" cannot be opened/),
     'without a store: the log says so');
 rmdir "$store/data.mdb" or die;

@@ -15,6 +15,11 @@
     (((c) | 0x20) >= 'a' && ((c) | 0x20) <= 'z')
 
 
+/* A word of eight such bytes. */
+
+#define ngx_apigw_bytes(n)  ((uint64_t) (n) * 0x0101010101010101ULL)
+
+
 static ngx_uint_t ngx_apigw_label_date(const u_char *p, size_t len,
     ngx_apigw_number_t *number);
 static const u_char *ngx_apigw_query_byte(const u_char *p,
@@ -223,6 +228,57 @@ ngx_apigw_path_segment(const ngx_str_t *path, const ngx_str_t *base,
     }
 
     return NGX_DECLINED;
+}
+
+
+/*
+ * Eight bytes at a time, the last eight perhaps once more.  In a byte below
+ * 0x80 the high bit of b + (0x80 - n) tells whether b is n or more.
+ */
+
+ngx_uint_t
+ngx_apigw_path_plain(const u_char *p, size_t len)
+{
+    u_char         rest[sizeof(uint64_t)];
+    uint64_t       w, low, letter, other;
+    const u_char  *last;
+
+    if (len < sizeof(uint64_t)) {
+        ngx_memset(rest, '/', sizeof(rest));
+        ngx_memcpy(rest, p, len);
+
+        p = rest;
+        len = sizeof(rest);
+    }
+
+    last = p + len - sizeof(uint64_t);
+
+    for ( ;; ) {
+        w = ngx_apigw_hash_word(p);
+        low = w | ngx_apigw_bytes(0x20);
+
+        letter = (low + ngx_apigw_bytes(0x80 - 'a'))
+                 & ~(low + ngx_apigw_bytes(0x80 - ('z' + 1)));
+
+        other = (w + ngx_apigw_bytes(0x80 - '-'))
+                & ~(w + ngx_apigw_bytes(0x80 - ('9' + 1)));
+
+        if (((letter | other) & ~w & ngx_apigw_bytes(0x80))
+            != ngx_apigw_bytes(0x80))
+        {
+            return 0;
+        }
+
+        if (p == last) {
+            return 1;
+        }
+
+        p += sizeof(uint64_t);
+
+        if (p > last) {
+            p = last;
+        }
+    }
 }
 
 

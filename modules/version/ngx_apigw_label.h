@@ -82,6 +82,11 @@ ngx_int_t ngx_apigw_path_segment(const ngx_str_t *path,
     const ngx_str_t *base, ngx_uint_t n, ngx_str_t *segment);
 
 
+/* Whether a path has only letters, digits, "-", "." and "/", or is empty. */
+
+ngx_uint_t ngx_apigw_path_plain(const u_char *p, size_t len);
+
+
 /*
  * Reads a query parameter, decoded, into buf of NGX_APIGW_LABEL_LEN + 1 bytes;
  * a longer value is cut there and so is no label.  NGX_DECLINED if there is

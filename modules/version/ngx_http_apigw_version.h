@@ -55,22 +55,46 @@ typedef struct ngx_http_apigw_version_api_s  ngx_http_apigw_version_api_t;
 typedef struct ngx_http_apigw_version_zone_s  ngx_http_apigw_version_zone_t;
 
 
+typedef struct ngx_http_apigw_version_ctx_s  ngx_http_apigw_version_ctx_t;
+typedef struct ngx_http_apigw_version_source_s
+    ngx_http_apigw_version_source_t;
+
+
+/* What one source says. */
+
 typedef struct {
+    ngx_http_apigw_version_t        *version;   /* NULL: unknown */
+    ngx_str_t                        text;      /* as written */
+    unsigned                         found:1;
+    unsigned                         clash:1;   /* with itself */
+} ngx_http_apigw_version_find_t;
+
+
+/* Fills find, zeroed but for its text; NGX_ERROR is for no memory only. */
+
+typedef ngx_int_t (*ngx_http_apigw_version_find_pt)(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find);
+
+
+struct ngx_http_apigw_version_source_s {
     ngx_http_apigw_version_source_e  type;
+    ngx_http_apigw_version_find_pt   find;
     ngx_uint_t                       position;  /* path */
     ngx_str_t                        name;      /* header: as written */
     ngx_str_t                        lowcase;   /* header */
     ngx_uint_t                       hash;      /* header */
     ngx_int_t                        index;     /* variable */
     ngx_str_t                        vary;      /* if this one decided */
-} ngx_http_apigw_version_source_t;
+};
 
 
 typedef struct {
     ngx_http_apigw_version_t        *version;   /* NULL: all that retire */
     time_t                           from;
     ngx_uint_t                       share;
-    ngx_uint_t                       minutes;   /* of an hour; 0: always */
+    ngx_uint_t                       minutes;   /* of an hour; 60: always */
     ngx_int_t                        by;        /* variable or NGX_ERROR */
     ngx_int_t                        exempt;    /* the same */
     ngx_str_t                        label;
@@ -174,7 +198,7 @@ typedef struct {
 } ngx_http_apigw_version_loc_conf_t;
 
 
-typedef struct {
+struct ngx_http_apigw_version_ctx_s {
     ngx_http_apigw_version_publish_t  *publish;
     ngx_http_apigw_version_t        *version;   /* NULL: none was found */
     ngx_http_apigw_version_source_e  source;
@@ -185,13 +209,13 @@ typedef struct {
     ngx_str_t                        path;      /* seen without it */
     ngx_str_t                        asked;     /* an unknown version */
 
-    ngx_http_apigw_problem_t         problem;
+    ngx_http_apigw_problem_t        *problem;   /* NULL: not refused */
 
     unsigned                         deciding:1;
     unsigned                         applied:1;
     unsigned                         sub:1;     /* a subrequest's */
     unsigned                         counted:1;
-} ngx_http_apigw_version_ctx_t;
+};
 
 
 /* A bit for the first letter of the name of a field. */
@@ -246,6 +270,28 @@ ngx_int_t ngx_http_apigw_version_check(ngx_conf_t *cf,
 ngx_int_t ngx_http_apigw_version_decide(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_publish_t *publish);
+
+/* How a source of a type is read. */
+
+ngx_http_apigw_version_find_pt ngx_http_apigw_version_finder(
+    ngx_http_apigw_version_source_e type);
+ngx_int_t ngx_http_apigw_version_find_header(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find);
+
+
+/* ngx_http_apigw_version_choose.c */
+
+/* The version of a request that names none or an unknown one. */
+
+ngx_int_t ngx_http_apigw_version_fall_back(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+
+/* Refuses what is past its sunset, or rehearses it. */
+
+ngx_int_t ngx_http_apigw_version_retire(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
 
 
 /* ngx_http_apigw_version_refuse.c */

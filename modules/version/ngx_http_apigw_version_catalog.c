@@ -42,6 +42,9 @@ static void ngx_http_apigw_catalog_links(ngx_http_apigw_catalog_t *c,
 static void ngx_http_apigw_catalog_href(ngx_http_apigw_catalog_t *c,
     ngx_http_apigw_version_publish_t *publish,
     ngx_http_apigw_version_t *version);
+static void ngx_http_apigw_catalog_template(ngx_http_apigw_catalog_t *c,
+    ngx_http_apigw_version_publish_t *publish,
+    ngx_http_apigw_version_t *version);
 static void ngx_http_apigw_catalog_date(ngx_http_apigw_catalog_t *c,
     const char *name, time_t date);
 static void ngx_http_apigw_catalog_put(ngx_http_apigw_catalog_t *c,
@@ -210,6 +213,7 @@ ngx_http_apigw_catalog_item(ngx_http_apigw_catalog_t *c,
                           ngx_http_apigw_version_status(version, ngx_time()));
     ngx_http_apigw_catalog_text(c, "\"]");
 
+    ngx_http_apigw_catalog_template(c, publish, version);
     ngx_http_apigw_catalog_date(c, "since", version->since);
     ngx_http_apigw_catalog_date(c, "deprecation", version->deprecated);
     ngx_http_apigw_catalog_date(c, "sunset", version->sunset);
@@ -312,6 +316,48 @@ ngx_http_apigw_catalog_href(ngx_http_apigw_catalog_t *c,
 
     ngx_http_apigw_catalog_path(c, &publish->base);
     ngx_http_apigw_catalog_text(c, "/");
+}
+
+
+/*
+ * A version that comes behind other segments has no place where it begins: a
+ * URI template (RFC 6570) tells how its URIs look.
+ */
+
+static void
+ngx_http_apigw_catalog_template(ngx_http_apigw_catalog_t *c,
+    ngx_http_apigw_version_publish_t *publish,
+    ngx_http_apigw_version_t *version)
+{
+    u_char                            text[NGX_INT_T_LEN];
+    ngx_uint_t                        i, n;
+    ngx_http_apigw_version_source_t  *source;
+
+    source = publish->api->sources.elts;
+
+    for (i = 0; i < publish->api->sources.nelts; i++) {
+
+        if (source[i].type != NGX_HTTP_APIGW_VERSION_PATH
+            || source[i].position == 1)
+        {
+            continue;
+        }
+
+        ngx_http_apigw_catalog_text(c, ",\"uri-template\":[\"");
+        ngx_http_apigw_catalog_path(c, &publish->base);
+
+        for (n = 1; n < source[i].position; n++) {
+            ngx_http_apigw_catalog_text(c, "/{segment");
+            ngx_http_apigw_catalog_put(c, text,
+                                       ngx_sprintf(text, "%ui", n) - text);
+            ngx_http_apigw_catalog_text(c, "}");
+        }
+
+        ngx_http_apigw_catalog_text(c, "/");
+        ngx_http_apigw_catalog_str(c, &version->label);
+        ngx_http_apigw_catalog_text(c, "/{+rest}\"]");
+        return;
+    }
 }
 
 

@@ -27,6 +27,10 @@ static void ngx_http_apigw_version_add_field(
     ngx_http_apigw_version_t *version, ngx_str_t *name, ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_version_vary(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api, ngx_uint_t n, ngx_str_t *vary);
+static ngx_int_t ngx_http_apigw_version_vary_variable(ngx_conf_t *cf,
+    ngx_int_t index, ngx_str_t *name);
+static ngx_int_t ngx_http_apigw_version_vary_add(ngx_conf_t *cf,
+    ngx_str_t *vary, ngx_str_t *name);
 static ngx_http_apigw_version_t *ngx_http_apigw_version_get(
     ngx_http_apigw_version_api_t *api, ngx_str_t *label);
 
@@ -424,6 +428,8 @@ ngx_http_apigw_version_fields(ngx_conf_t *cf,
 
     for (i = 0; i < api->sources.nelts; i++) {
 
+        source[i].find = ngx_http_apigw_version_finder(source[i].type);
+
         api->longest = ngx_max(api->longest, source[i].name.len);
 
         if (ngx_http_apigw_version_vary(cf, api, i + 1, &source[i].vary)
@@ -454,76 +460,203 @@ ngx_http_apigw_version_add_field(ngx_http_apigw_version_t *version,
 }
 
 
-/* The headers that were looked at when the n-th source has decided. */
+/*
+ * The headers that were looked at when the n-th source has decided, or, n
+ * being beyond them, none; then canaries have been looked at as well.
+ */
 
 static ngx_int_t
 ngx_http_apigw_version_vary(ngx_conf_t *cf, ngx_http_apigw_version_api_t *api,
     ngx_uint_t n, ngx_str_t *vary)
 {
-    size_t                            len;
-    u_char                           *p;
-    ngx_str_t                        *name[NGX_HTTP_APIGW_VERSION_SOURCES + 1];
-    ngx_uint_t                        i, k, names;
+    ngx_str_t                         name;
+    ngx_uint_t                        i;
+    ngx_http_apigw_version_t        **version;
     ngx_http_apigw_version_source_t  *source;
 
-    static ngx_str_t  accept = ngx_string("Accept");
-
     source = api->sources.elts;
-    names = 0;
-    len = 0;
 
-    for (i = 0; i < n; i++) {
+    for (i = 0; i < n && i < api->sources.nelts; i++) {
 
-        if (i == api->sources.nelts) {
+        switch (source[i].type) {
 
-            if (api->optin.lowcase.len == 0) {
-                break;
+        case NGX_HTTP_APIGW_VERSION_HEADER:
+            name = source[i].name;
+            break;
+
+        case NGX_HTTP_APIGW_VERSION_ACCEPT:
+            ngx_str_set(&name, "Accept");
+            break;
+
+        case NGX_HTTP_APIGW_VERSION_VARIABLE:
+
+            if (ngx_http_apigw_version_vary_variable(cf, source[i].index,
+                                                     &name)
+                == NGX_ERROR)
+            {
+                return NGX_ERROR;
             }
 
-            name[names] = &api->optin.name;
+            break;
 
-        } else if (source[i].type == NGX_HTTP_APIGW_VERSION_HEADER) {
-            name[names] = &source[i].name;
-
-        } else if (source[i].type == NGX_HTTP_APIGW_VERSION_ACCEPT) {
-            name[names] = &accept;
-
-        } else {
+        default:
             continue;
         }
 
-        for (k = 0; k < names; k++) {
-            if (name[k]->len == name[names]->len
-                && ngx_strncasecmp(name[k]->data, name[names]->data,
-                                   name[k]->len)
-                   == 0)
-            {
-                break;
-            }
-        }
-
-        if (k == names) {
-            len += name[names]->len + sizeof(", ") - 1;
-            names++;
+        if (ngx_http_apigw_version_vary_add(cf, vary, &name) != NGX_OK) {
+            return NGX_ERROR;
         }
     }
 
-    if (names == 0) {
+    if (n <= api->sources.nelts) {
         return NGX_OK;
     }
 
-    p = ngx_pnalloc(cf->pool, len);
+    if (api->optin.lowcase.len
+        && ngx_http_apigw_version_vary_add(cf, vary, &api->optin.name)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    version = api->versions.elts;
+
+    for (i = 0; i < api->versions.nelts; i++) {
+
+        if (version[i]->share == 0) {
+            continue;
+        }
+
+        if (version[i]->by == NGX_ERROR
+            || ngx_http_apigw_version_vary_variable(cf, version[i]->by, &name)
+               == NGX_DECLINED)
+        {
+            /* RFC 9110, 12.5.5: outside of the message, such as the address */
+
+            ngx_str_set(vary, "*");
+            return NGX_OK;
+        }
+
+        if (ngx_http_apigw_version_vary_add(cf, vary, &name) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The header that a variable is made of, empty if it is a part of the URI;
+ * NGX_DECLINED, and empty, if that is not known.
+ */
+
+static ngx_int_t
+ngx_http_apigw_version_vary_variable(ngx_conf_t *cf, ngx_int_t index,
+    ngx_str_t *name)
+{
+    u_char                      ch, *p;
+    ngx_str_t                  *variable;
+    ngx_uint_t                  i;
+    ngx_http_variable_t        *v;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    static ngx_str_t  uri[] = {
+        ngx_string("args"), ngx_string("query_string"),
+        ngx_string("request_uri"), ngx_string("uri"),
+        ngx_string("document_uri"), ngx_string("host"),
+        ngx_string("http_host"), ngx_string("scheme"),
+        ngx_null_string
+    };
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    v = cmcf->variables.elts;
+    variable = &v[index].name;
+
+    ngx_str_set(name, "");
+
+    for (i = 0; uri[i].len; i++) {
+        if (variable->len == uri[i].len
+            && ngx_strncmp(variable->data, uri[i].data, uri[i].len) == 0)
+        {
+            return NGX_OK;
+        }
+    }
+
+    if (variable->len > 4 && ngx_strncmp(variable->data, "arg_", 4) == 0) {
+        return NGX_OK;
+    }
+
+    if (variable->len > 7 && ngx_strncmp(variable->data, "cookie_", 7) == 0) {
+        ngx_str_set(name, "Cookie");
+        return NGX_OK;
+    }
+
+    if (variable->len <= 5 || ngx_strncmp(variable->data, "http_", 5) != 0) {
+        return NGX_DECLINED;
+    }
+
+    /* "http_x_caller" is "X-Caller" */
+
+    p = ngx_pnalloc(cf->pool, variable->len - 5);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    vary->data = p;
+    name->data = p;
+    name->len = variable->len - 5;
 
-    for (i = 0; i < names; i++) {
-        p = ngx_sprintf(p, "%s%V", i ? ", " : "", name[i]);
+    for (i = 5; i < variable->len; i++) {
+        ch = variable->data[i];
+
+        if (variable->data[i - 1] == '_') {
+            ch = ngx_toupper(ch);
+        }
+
+        *p++ = (ch == '_') ? '-' : ch;
     }
 
-    vary->len = p - vary->data;
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_vary_add(ngx_conf_t *cf, ngx_str_t *vary,
+    ngx_str_t *name)
+{
+    u_char  *p, *last, *next;
+
+    last = vary->data + vary->len;
+
+    for (p = vary->data; p < last; p = next + 2) {
+
+        next = ngx_strlchr(p, last, ',');
+
+        if (next == NULL) {
+            next = last;
+        }
+
+        if ((size_t) (next - p) == name->len
+            && ngx_strncasecmp(p, name->data, name->len) == 0)
+        {
+            return NGX_OK;
+        }
+    }
+
+    if (name->len == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(cf->pool, vary->len + sizeof(", ") - 1 + name->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    last = ngx_sprintf(p, "%V%s%V", vary, vary->len ? ", " : "", name);
+
+    vary->data = p;
+    vary->len = last - p;
 
     return NGX_OK;
 }

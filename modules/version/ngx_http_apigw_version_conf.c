@@ -836,6 +836,7 @@ ngx_http_apigw_version_brownout(ngx_conf_t *cf, ngx_command_t *cmd,
 
     brownout->by = NGX_ERROR;
     brownout->exempt = NGX_ERROR;
+    brownout->minutes = 60;
 
     value = cf->args->elts;
     from = 0;

@@ -282,12 +282,12 @@ ngx_http_apigw_version_handler(ngx_http_request_t *r)
 
     ctx->applied = 1;
 
-    if (ctx->problem.status) {
+    if (ctx->problem) {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                       "api \"%V\": %V", &ctx->publish->api->name,
-                      &ctx->problem.detail);
+                      &ctx->problem->detail);
 
-        return ngx_http_apigw_refuse(r, &ctx->problem);
+        return ngx_http_apigw_refuse(r, ctx->problem);
     }
 
     return ngx_http_apigw_version_rewrite(r, ctx);
@@ -438,8 +438,8 @@ ngx_http_apigw_version_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (ctx->problem.status
-        && ngx_http_apigw_problem_header(r, &ctx->problem) != NGX_OK)
+    if (ctx->problem
+        && ngx_http_apigw_problem_header(r, ctx->problem) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -459,8 +459,8 @@ ngx_http_apigw_version_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
 
-    if (ctx && ctx->problem.status) {
-        in = ngx_http_apigw_problem_body(r, &ctx->problem, in);
+    if (ctx && ctx->problem) {
+        in = ngx_http_apigw_problem_body(r, ctx->problem, in);
 
         if (in == NGX_CHAIN_ERROR) {
             return NGX_ERROR;
@@ -714,7 +714,7 @@ ngx_http_apigw_version_text(ngx_http_apigw_version_ctx_t *ctx, uintptr_t data)
 
         /* what was refused reaches no upstream, not even from error_page */
 
-        return ctx->problem.status ? NULL : &ctx->version->upstream;
+        return ctx->problem ? NULL : &ctx->version->upstream;
     }
 }
 

@@ -11,6 +11,9 @@
 #include "ngx_http_apigw_version.h"
 
 
+static ngx_int_t ngx_http_apigw_version_problem(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx, ngx_uint_t status, u_char *title,
+    size_t len);
 static ngx_int_t ngx_http_apigw_version_list(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_version_dates(ngx_http_request_t *r,
@@ -46,13 +49,41 @@ static const u_char  ngx_http_apigw_version_plain[256] = {
 };
 
 
+#define ngx_http_apigw_version_refuse(r, ctx, status, title)                  \
+    ngx_http_apigw_version_problem(r, ctx, status, (u_char *) title,          \
+                                   sizeof(title) - 1)
+
+
+static ngx_int_t
+ngx_http_apigw_version_problem(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx, ngx_uint_t status, u_char *title,
+    size_t len)
+{
+    ctx->problem = ngx_pcalloc(r->pool, sizeof(ngx_http_apigw_problem_t));
+    if (ctx->problem == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->problem->status = status;
+    ctx->problem->title.data = title;
+    ctx->problem->title.len = len;
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_http_apigw_version_missing(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx)
 {
-    ctx->problem.status = NGX_HTTP_BAD_REQUEST;
-    ngx_str_set(&ctx->problem.title, "Bad Request");
-    ngx_str_set(&ctx->problem.detail, "The request names no version.");
+    if (ngx_http_apigw_version_refuse(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                      "Bad Request")
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&ctx->problem->detail, "The request names no version.");
 
     return ngx_http_apigw_version_list(r, ctx);
 }
@@ -64,9 +95,14 @@ ngx_http_apigw_version_unknown(ngx_http_request_t *r,
 {
     u_char  *p;
 
-    ctx->problem.status = NGX_HTTP_NOT_FOUND;
-    ngx_str_set(&ctx->problem.title, "Not Found");
-    ngx_str_set(&ctx->problem.detail, "There is no such version.");
+    if (ngx_http_apigw_version_refuse(r, ctx, NGX_HTTP_NOT_FOUND,
+                                      "Not Found")
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&ctx->problem->detail, "There is no such version.");
 
     if (ngx_apigw_label_valid(ctx->asked.data, ctx->asked.len)) {
 
@@ -76,8 +112,8 @@ ngx_http_apigw_version_unknown(ngx_http_request_t *r,
             return NGX_ERROR;
         }
 
-        ctx->problem.detail.data = p;
-        ctx->problem.detail.len = ngx_sprintf(p, "There is no version \"%V\".",
+        ctx->problem->detail.data = p;
+        ctx->problem->detail.len = ngx_sprintf(p, "There is no version \"%V\".",
                                               &ctx->asked)
                                   - p;
     }
@@ -90,9 +126,14 @@ ngx_int_t
 ngx_http_apigw_version_conflict(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx)
 {
-    ctx->problem.status = NGX_HTTP_BAD_REQUEST;
-    ngx_str_set(&ctx->problem.title, "Bad Request");
-    ngx_str_set(&ctx->problem.detail,
+    if (ngx_http_apigw_version_refuse(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                      "Bad Request")
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&ctx->problem->detail,
                 "The request names versions that disagree.");
 
     return ngx_http_apigw_version_list(r, ctx);
@@ -115,11 +156,16 @@ ngx_http_apigw_version_retired(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ctx->problem.status = 410;
-    ngx_str_set(&ctx->problem.title, "Gone");
+    if (ngx_http_apigw_version_refuse(r, ctx, 410,
+                                      "Gone")
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
-    ctx->problem.detail.data = p;
-    ctx->problem.detail.len = ngx_sprintf(p,
+
+    ctx->problem->detail.data = p;
+    ctx->problem->detail.len = ngx_sprintf(p,
                                           "Version \"%V\" was retired on %V.",
                                           &version->label,
                                           &version->sunset_field)
@@ -146,12 +192,17 @@ ngx_http_apigw_version_browned(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ctx->problem.status = NGX_HTTP_SERVICE_UNAVAILABLE;
-    ctx->problem.retry_after = retry_after;
-    ngx_str_set(&ctx->problem.title, "Service Unavailable");
+    if (ngx_http_apigw_version_refuse(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                      "Service Unavailable")
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
-    ctx->problem.detail.data = p;
-    ctx->problem.detail.len = ngx_sprintf(p, "Version \"%V\" will be retired "
+    ctx->problem->retry_after = retry_after;
+
+    ctx->problem->detail.data = p;
+    ctx->problem->detail.len = ngx_sprintf(p, "Version \"%V\" will be retired "
                                              "on %V, this is a rehearsal.",
                                           &version->label,
                                           &version->sunset_field)
@@ -188,7 +239,7 @@ ngx_http_apigw_version_list(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ctx->problem.members.data = p;
+    ctx->problem->members.data = p;
 
     p = ngx_sprintf(p, "\"api\":\"%V\",\"versions\":[", &api->name);
 
@@ -203,7 +254,7 @@ ngx_http_apigw_version_list(ngx_http_request_t *r,
 
     *p++ = ']';
 
-    ctx->problem.members.len = p - ctx->problem.members.data;
+    ctx->problem->members.len = p - ctx->problem->members.data;
 
     return NGX_OK;
 }
@@ -238,7 +289,7 @@ ngx_http_apigw_version_dates(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ctx->problem.members.data = p;
+    ctx->problem->members.data = p;
 
     p = ngx_sprintf(p, "\"api\":\"%V\",\"version\":\"%V\",\"sunset\":\"",
                     &api->name, &version->label);
@@ -252,7 +303,7 @@ ngx_http_apigw_version_dates(ngx_http_request_t *r,
         *p++ = '"';
     }
 
-    ctx->problem.members.len = p - ctx->problem.members.data;
+    ctx->problem->members.len = p - ctx->problem->members.data;
 
     return NGX_OK;
 }
@@ -309,6 +360,13 @@ ngx_http_apigw_version_successor(ngx_http_apigw_version_ctx_t *ctx, u_char *p)
 
         place = ctx->segment.data - uri->data;
         rest = place + ctx->segment.len;
+
+        if (ngx_apigw_path_plain(uri->data, uri->len)) {
+            p = ngx_cpymem(p, uri->data, place);
+            p = ngx_cpymem(p, label->data, label->len);
+
+            return ngx_cpymem(p, uri->data + rest, uri->len - rest);
+        }
 
         p = ngx_http_apigw_version_escape(p, uri->data, place);
         p = ngx_cpymem(p, label->data, label->len);

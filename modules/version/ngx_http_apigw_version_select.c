@@ -11,16 +11,6 @@
 #include "ngx_http_apigw_version.h"
 
 
-/* What one source says. */
-
-typedef struct {
-    ngx_http_apigw_version_t  *version;     /* NULL: unknown */
-    ngx_str_t                  text;        /* as written */
-    unsigned                   found:1;
-    unsigned                   clash:1;     /* with itself */
-} ngx_http_apigw_version_find_t;
-
-
 /* How a text may name a version. */
 
 typedef enum {
@@ -30,31 +20,32 @@ typedef enum {
 } ngx_http_apigw_version_how_e;
 
 
-static ngx_int_t ngx_http_apigw_version_find(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx,
+static ngx_int_t ngx_http_apigw_version_find_path(
+    ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find);
-static void ngx_http_apigw_version_find_path(ngx_http_apigw_version_ctx_t *ctx,
+static ngx_int_t ngx_http_apigw_version_find_package(
+    ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find);
-static void ngx_http_apigw_version_find_package(
-    ngx_http_apigw_version_ctx_t *ctx, ngx_http_apigw_version_find_t *find);
-static void ngx_http_apigw_version_find_header(ngx_http_request_t *r,
-    ngx_http_apigw_version_api_t *api,
+static ngx_int_t ngx_http_apigw_version_find_accept(
+    ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find);
-static void ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
-    ngx_http_apigw_version_api_t *api,
+static ngx_int_t ngx_http_apigw_version_find_query(
+    ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find);
-static ngx_int_t ngx_http_apigw_version_find_query(ngx_http_request_t *r,
-    ngx_http_apigw_version_api_t *api,
+static ngx_int_t ngx_http_apigw_version_find_host(
+    ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find);
-static ngx_int_t ngx_http_apigw_version_find_variable(ngx_http_request_t *r,
-    ngx_http_apigw_version_api_t *api,
+static ngx_int_t ngx_http_apigw_version_find_variable(
+    ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find);
+static ngx_inline ngx_http_apigw_version_t *ngx_http_apigw_version_exact(
+    ngx_http_apigw_version_api_t *api, ngx_str_t *text);
 static void ngx_http_apigw_version_name(ngx_http_apigw_version_api_t *api,
     ngx_str_t *text, ngx_http_apigw_version_how_e how,
     ngx_http_apigw_version_find_t *find);
@@ -63,20 +54,6 @@ static ngx_table_elt_t *ngx_http_apigw_version_header(
     ngx_uint_t *i);
 static ngx_int_t ngx_http_apigw_version_path(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
-static ngx_int_t ngx_http_apigw_version_fall_back(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx);
-static ngx_http_apigw_version_t *ngx_http_apigw_version_nearest(
-    ngx_http_apigw_version_api_t *api, ngx_str_t *asked);
-static ngx_int_t ngx_http_apigw_version_unnamed(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx);
-static ngx_int_t ngx_http_apigw_version_canary(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx);
-static ngx_int_t ngx_http_apigw_version_retire(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx);
-static ngx_int_t ngx_http_apigw_version_brown_out(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx, time_t now);
-static ngx_int_t ngx_http_apigw_version_caller(ngx_http_request_t *r,
-    ngx_int_t by, ngx_str_t *caller);
 
 
 /*
@@ -110,7 +87,11 @@ ngx_http_apigw_version_decide(ngx_http_request_t *r,
 
     for ( /* void */ ; source != last; source++) {
 
-        if (ngx_http_apigw_version_find(r, ctx, source, &find) != NGX_OK) {
+        find.version = NULL;
+        find.found = 0;
+        find.clash = 0;
+
+        if (source->find(r, ctx, source, &find) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -153,68 +134,46 @@ ngx_http_apigw_version_decide(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (ctx->version == NULL) {
-        return NGX_OK;
+    if (ctx->version && ctx->version->sunset) {
+        return ngx_http_apigw_version_retire(r, ctx);
     }
 
-    return ngx_http_apigw_version_retire(r, ctx);
+    return NGX_OK;
+}
+
+
+ngx_http_apigw_version_find_pt
+ngx_http_apigw_version_finder(ngx_http_apigw_version_source_e type)
+{
+    switch (type) {
+
+    case NGX_HTTP_APIGW_VERSION_PATH:
+        return ngx_http_apigw_version_find_path;
+
+    case NGX_HTTP_APIGW_VERSION_PACKAGE:
+        return ngx_http_apigw_version_find_package;
+
+    case NGX_HTTP_APIGW_VERSION_HEADER:
+        return ngx_http_apigw_version_find_header;
+
+    case NGX_HTTP_APIGW_VERSION_ACCEPT:
+        return ngx_http_apigw_version_find_accept;
+
+    case NGX_HTTP_APIGW_VERSION_QUERY:
+        return ngx_http_apigw_version_find_query;
+
+    case NGX_HTTP_APIGW_VERSION_HOST:
+        return ngx_http_apigw_version_find_host;
+
+    default: /* NGX_HTTP_APIGW_VERSION_VARIABLE */
+        return ngx_http_apigw_version_find_variable;
+    }
 }
 
 
 static ngx_int_t
-ngx_http_apigw_version_find(ngx_http_request_t *r,
+ngx_http_apigw_version_find_path(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx,
-    ngx_http_apigw_version_source_t *source,
-    ngx_http_apigw_version_find_t *find)
-{
-    ngx_str_t                      text;
-    ngx_http_apigw_version_api_t  *api;
-
-    api = ctx->publish->api;
-
-    find->version = NULL;
-    find->found = 0;
-    find->clash = 0;
-
-    switch (source->type) {
-
-    case NGX_HTTP_APIGW_VERSION_PATH:
-        ngx_http_apigw_version_find_path(ctx, source, find);
-        return NGX_OK;
-
-    case NGX_HTTP_APIGW_VERSION_PACKAGE:
-        ngx_http_apigw_version_find_package(ctx, find);
-        return NGX_OK;
-
-    case NGX_HTTP_APIGW_VERSION_HEADER:
-        ngx_http_apigw_version_find_header(r, api, source, find);
-        return NGX_OK;
-
-    case NGX_HTTP_APIGW_VERSION_ACCEPT:
-        ngx_http_apigw_version_find_accept(r, api, source, find);
-        return NGX_OK;
-
-    case NGX_HTTP_APIGW_VERSION_QUERY:
-        return ngx_http_apigw_version_find_query(r, api, source, find);
-
-    case NGX_HTTP_APIGW_VERSION_HOST:
-        if (ngx_apigw_host_value(&r->headers_in.server, &source->name, &text)
-            == NGX_OK)
-        {
-            ngx_http_apigw_version_name(api, &text,
-                                        NGX_HTTP_APIGW_VERSION_LOOSE, find);
-        }
-
-        return NGX_OK;
-
-    default: /* NGX_HTTP_APIGW_VERSION_VARIABLE */
-        return ngx_http_apigw_version_find_variable(r, api, source, find);
-    }
-}
-
-
-static void
-ngx_http_apigw_version_find_path(ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find)
 {
@@ -224,22 +183,33 @@ ngx_http_apigw_version_find_path(ngx_http_apigw_version_ctx_t *ctx,
                                source->position, &segment)
         != NGX_OK)
     {
-        return;
+        return NGX_OK;
     }
 
-    ngx_http_apigw_version_name(ctx->publish->api, &segment,
-                                NGX_HTTP_APIGW_VERSION_EXACT, find);
+    find->version = ngx_http_apigw_version_exact(ctx->publish->api, &segment);
+
+    if (find->version) {
+        find->found = 1;
+
+    } else {
+        ngx_http_apigw_version_name(ctx->publish->api, &segment,
+                                    NGX_HTTP_APIGW_VERSION_EXACT, find);
+    }
 
     if (find->found) {
         ctx->segment = segment;
     }
+
+    return NGX_OK;
 }
 
 
 /* gRPC: the package is a part of the service's name, "/acme.v1.Orders/Get" */
 
-static void
-ngx_http_apigw_version_find_package(ngx_http_apigw_version_ctx_t *ctx,
+static ngx_int_t
+ngx_http_apigw_version_find_package(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find)
 {
     ngx_str_t  segment, text;
@@ -247,7 +217,7 @@ ngx_http_apigw_version_find_package(ngx_http_apigw_version_ctx_t *ctx,
     if (ngx_apigw_path_segment(&ctx->seen, &ctx->publish->base, 1, &segment)
         != NGX_OK)
     {
-        return;
+        return NGX_OK;
     }
 
     text.len = 0;
@@ -257,18 +227,19 @@ ngx_http_apigw_version_find_package(ngx_http_apigw_version_ctx_t *ctx,
         /* the name of the service itself is not a version */
 
         if (text.data + text.len == segment.data + segment.len) {
-            return;
+            return NGX_OK;
         }
 
         ngx_http_apigw_version_name(ctx->publish->api, &text,
                                     NGX_HTTP_APIGW_VERSION_EXACT, find);
     }
+    return NGX_OK;
 }
 
 
-static void
+ngx_int_t
 ngx_http_apigw_version_find_header(ngx_http_request_t *r,
-    ngx_http_apigw_version_api_t *api,
+    ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find)
 {
@@ -283,7 +254,7 @@ ngx_http_apigw_version_find_header(ngx_http_request_t *r,
     while ((h = ngx_http_apigw_version_header(source, &part, &i)) != NULL) {
 
         if (!find->found) {
-            ngx_http_apigw_version_name(api, &h->value,
+            ngx_http_apigw_version_name(ctx->publish->api, &h->value,
                                         NGX_HTTP_APIGW_VERSION_NAMED, find);
             continue;
         }
@@ -291,19 +262,21 @@ ngx_http_apigw_version_find_header(ngx_http_request_t *r,
         again.found = 0;
         again.version = NULL;
 
-        ngx_http_apigw_version_name(api, &h->value,
+        ngx_http_apigw_version_name(ctx->publish->api, &h->value,
                                     NGX_HTTP_APIGW_VERSION_NAMED, &again);
 
         if (again.found && again.version != find->version) {
             find->clash = 1;
         }
     }
+
+    return NGX_OK;
 }
 
 
-static void
+static ngx_int_t
 ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
-    ngx_http_apigw_version_api_t *api,
+    ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find)
 {
@@ -344,7 +317,8 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
             each.found = 0;
             each.version = NULL;
 
-            ngx_http_apigw_version_name(api, &accept.version, how, &each);
+            ngx_http_apigw_version_name(ctx->publish->api, &accept.version,
+                                        how, &each);
 
             if (!each.found) {
                 continue;
@@ -391,12 +365,14 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
         find->found = 0;
         find->version = NULL;
     }
+
+    return NGX_OK;
 }
 
 
 static ngx_int_t
 ngx_http_apigw_version_find_query(ngx_http_request_t *r,
-    ngx_http_apigw_version_api_t *api,
+    ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find)
 {
@@ -414,8 +390,8 @@ ngx_http_apigw_version_find_query(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    ngx_http_apigw_version_name(api, &text, NGX_HTTP_APIGW_VERSION_NAMED,
-                                find);
+    ngx_http_apigw_version_name(ctx->publish->api, &text,
+                                NGX_HTTP_APIGW_VERSION_NAMED, find);
 
     find->clash = (rc == NGX_ABORT);
 
@@ -431,8 +407,27 @@ ngx_http_apigw_version_find_query(ngx_http_request_t *r,
 
 
 static ngx_int_t
+ngx_http_apigw_version_find_host(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_source_t *source,
+    ngx_http_apigw_version_find_t *find)
+{
+    ngx_str_t  text;
+
+    if (ngx_apigw_host_value(&r->headers_in.server, &source->name, &text)
+        == NGX_OK)
+    {
+        ngx_http_apigw_version_name(ctx->publish->api, &text,
+                                    NGX_HTTP_APIGW_VERSION_LOOSE, find);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
 ngx_http_apigw_version_find_variable(ngx_http_request_t *r,
-    ngx_http_apigw_version_api_t *api,
+    ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find)
 {
@@ -452,10 +447,44 @@ ngx_http_apigw_version_find_variable(ngx_http_request_t *r,
     text.data = vv->data;
     text.len = vv->len;
 
-    ngx_http_apigw_version_name(api, &text, NGX_HTTP_APIGW_VERSION_NAMED,
-                                find);
+    ngx_http_apigw_version_name(ctx->publish->api, &text,
+                                NGX_HTTP_APIGW_VERSION_NAMED, find);
 
     return NGX_OK;
+}
+
+
+/* The version of a label, from its last byte on: labels begin alike. */
+
+static ngx_inline ngx_http_apigw_version_t *
+ngx_http_apigw_version_exact(ngx_http_apigw_version_api_t *api,
+    ngx_str_t *text)
+{
+    size_t                      n;
+    ngx_str_t                  *label;
+    ngx_http_apigw_version_t  **version, **last;
+
+    version = api->versions.elts;
+    last = version + api->versions.nelts;
+
+    for ( /* void */ ; version != last; version++) {
+        label = &(*version)->label;
+        n = text->len;
+
+        if (label->len != n) {
+            continue;
+        }
+
+        while (n && label->data[n - 1] == text->data[n - 1]) {
+            n--;
+        }
+
+        if (n == 0) {
+            return *version;
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -464,9 +493,7 @@ ngx_http_apigw_version_name(ngx_http_apigw_version_api_t *api,
     ngx_str_t *text, ngx_http_apigw_version_how_e how,
     ngx_http_apigw_version_find_t *find)
 {
-    u_char                      ch;
-    ngx_str_t                  *label;
-    ngx_uint_t                  i, n;
+    ngx_uint_t                  i;
     ngx_apigw_number_t          number;
     ngx_http_apigw_version_t  **version;
 
@@ -476,29 +503,18 @@ ngx_http_apigw_version_name(ngx_http_apigw_version_api_t *api,
 
     find->text = *text;
 
-    version = api->versions.elts;
-    n = api->versions.nelts;
+    find->version = ngx_http_apigw_version_exact(api, text);
 
-    /* the last byte first: labels begin alike */
-
-    ch = text->data[text->len - 1];
-
-    for (i = 0; i < n; i++) {
-        label = &version[i]->label;
-
-        if (label->len == text->len
-            && label->data[text->len - 1] == ch
-            && ngx_memcmp(label->data, text->data, text->len - 1) == 0)
-        {
-            find->found = 1;
-            find->version = version[i];
-            return;
-        }
+    if (find->version) {
+        find->found = 1;
+        return;
     }
+
+    version = api->versions.elts;
 
     if (how == NGX_HTTP_APIGW_VERSION_LOOSE) {
 
-        for (i = 0; i < n; i++) {
+        for (i = 0; i < api->versions.nelts; i++) {
 
             if (version[i]->label.len == text->len
                 && ngx_strncasecmp(version[i]->label.data, text->data,
@@ -515,7 +531,7 @@ ngx_http_apigw_version_name(ngx_http_apigw_version_api_t *api,
 
         find->found = 1;
 
-        for (i = 0; i < n; i++) {
+        for (i = 0; i < api->versions.nelts; i++) {
 
             if (ngx_apigw_label_named(&version[i]->label, text->data,
                                       text->len))
@@ -614,286 +630,6 @@ ngx_http_apigw_version_path(ngx_http_request_t *r,
 
     p = ngx_cpymem(p, ctx->seen.data, cut - ctx->seen.data);
     ngx_memcpy(p, rest, last - rest);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_apigw_version_fall_back(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx)
-{
-    ngx_http_apigw_version_api_t  *api;
-
-    api = ctx->publish->api;
-
-    if (ctx->asked.len == 0) {
-
-        if (api->current == NULL
-            || api->fallback == NGX_HTTP_APIGW_VERSION_REJECT)
-        {
-            return ngx_http_apigw_version_missing(r, ctx);
-        }
-
-        return ngx_http_apigw_version_unnamed(r, ctx);
-    }
-
-    switch (api->fallback) {
-
-    case NGX_HTTP_APIGW_VERSION_TO_DEFAULT:
-        return ngx_http_apigw_version_unnamed(r, ctx);
-
-    case NGX_HTTP_APIGW_VERSION_TO_NEAREST:
-        ctx->version = ngx_http_apigw_version_nearest(api, &ctx->asked);
-
-        if (ctx->version) {
-            ctx->source = NGX_HTTP_APIGW_VERSION_NEAREST;
-            return NGX_OK;
-        }
-    }
-
-    return ngx_http_apigw_version_unknown(r, ctx);
-}
-
-
-/* The highest version not above the asked one that is generally available. */
-
-static ngx_http_apigw_version_t *
-ngx_http_apigw_version_nearest(ngx_http_apigw_version_api_t *api,
-    ngx_str_t *asked)
-{
-    ngx_uint_t                  i, shape;
-    ngx_apigw_number_t          number;
-    ngx_http_apigw_version_t   *nearest, **version;
-
-    shape = ngx_apigw_label_number(asked->data, asked->len, &number);
-
-    if (shape == NGX_APIGW_SHAPE_NONE
-        || (shape == NGX_APIGW_SHAPE_DATE)
-           != (api->shapes == NGX_APIGW_SHAPE_DATE))
-    {
-        return NULL;
-    }
-
-    nearest = NULL;
-    version = api->versions.elts;
-
-    for (i = 0; i < api->versions.nelts; i++) {
-
-        if (version[i]->preview
-            || version[i]->canary
-            || version[i]->since > ngx_time()
-            || ngx_apigw_number_cmp(&version[i]->number, &number) > 0)
-        {
-            continue;
-        }
-
-        if (nearest == NULL
-            || ngx_apigw_number_cmp(&version[i]->number, &nearest->number) > 0)
-        {
-            nearest = version[i];
-        }
-    }
-
-    return nearest;
-}
-
-
-/* A request that leaves the choice to us: the default or a canary. */
-
-static ngx_int_t
-ngx_http_apigw_version_unnamed(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx)
-{
-    ngx_http_apigw_version_api_t  *api;
-
-    api = ctx->publish->api;
-
-    ctx->version = api->current;
-    ctx->source = NGX_HTTP_APIGW_VERSION_DEFAULT;
-
-    if (!api->has_canary) {
-        return NGX_OK;
-    }
-
-    return ngx_http_apigw_version_canary(r, ctx);
-}
-
-
-/*
- * Each canary has a hash of its own and takes its share of those that no
- * earlier canary took, so a share that grows takes nobody out of its canary.
- */
-
-static ngx_int_t
-ngx_http_apigw_version_canary(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx)
-{
-    ngx_str_t                        caller;
-    ngx_uint_t                       i;
-    ngx_http_apigw_version_t       **version;
-    ngx_http_apigw_version_api_t    *api;
-    ngx_http_apigw_version_find_t    asked;
-
-    api = ctx->publish->api;
-    asked.found = 0;
-    asked.version = NULL;
-
-    if (api->optin.lowcase.len) {
-        ngx_http_apigw_version_find_header(r, api, &api->optin, &asked);
-    }
-
-    version = api->versions.elts;
-
-    for (i = 0; i < api->versions.nelts; i++) {
-
-        if (!version[i]->canary
-            || (version[i]->sunset && version[i]->sunset <= ngx_time()))
-        {
-            continue;
-        }
-
-        if (version[i]->optin && asked.found) {
-
-            if (asked.version != version[i]) {
-                continue;
-            }
-
-        } else {
-
-            if (ngx_http_apigw_version_caller(r, version[i]->by, &caller)
-                != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-
-            if (caller.len == 0
-                || ngx_apigw_share_place(&version[i]->salt, caller.data,
-                                         caller.len)
-                   >= version[i]->limit)
-            {
-                continue;
-            }
-        }
-
-        ctx->version = version[i];
-        ctx->source = NGX_HTTP_APIGW_VERSION_CANARY;
-        break;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_apigw_version_retire(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx)
-{
-    time_t                     now;
-    ngx_http_apigw_version_t  *version;
-
-    version = ctx->version;
-
-    if (version->sunset == 0) {
-        return NGX_OK;
-    }
-
-    now = ngx_time();
-
-    if (now >= version->sunset) {
-        return ngx_http_apigw_version_retired(r, ctx);
-    }
-
-    if (version->brownout && now >= version->brownout->from) {
-        return ngx_http_apigw_version_brown_out(r, ctx, now);
-    }
-
-    return NGX_OK;
-}
-
-
-/* The share grows from the given one to 100 % at the sunset. */
-
-static ngx_int_t
-ngx_http_apigw_version_brown_out(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx, time_t now)
-{
-    time_t                              left;
-    uint64_t                            limit;
-    ngx_str_t                           caller;
-    ngx_http_apigw_version_t           *version;
-    ngx_http_variable_value_t          *vv;
-    ngx_http_apigw_version_brownout_t  *brownout;
-
-    version = ctx->version;
-    brownout = version->brownout;
-
-    left = 3600;
-
-    if (brownout->minutes) {
-        left = (time_t) brownout->minutes * 60 - now % 3600;
-
-        if (left <= 0) {
-            return NGX_OK;
-        }
-    }
-
-    if (brownout->exempt != NGX_ERROR) {
-        vv = ngx_http_get_flushed_variable(r, brownout->exempt);
-
-        if (vv == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (!vv->not_found
-            && vv->len
-            && !(vv->len == 1 && vv->data[0] == '0'))
-        {
-            return NGX_OK;
-        }
-    }
-
-    if (ngx_http_apigw_version_caller(r, brownout->by, &caller) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    limit = brownout->share
-            + (uint64_t) (NGX_APIGW_SHARE_ALL - brownout->share)
-              * (uint64_t) (now - brownout->from)
-              / (uint64_t) (version->sunset - brownout->from);
-
-    limit = (limit << 32) / NGX_APIGW_SHARE_ALL;
-
-    if (ngx_apigw_share_place(&version->salt, caller.data, caller.len)
-        >= limit)
-    {
-        return NGX_OK;
-    }
-
-    return ngx_http_apigw_version_browned(r, ctx,
-                                          ngx_min(left, version->sunset - now));
-}
-
-
-static ngx_int_t
-ngx_http_apigw_version_caller(ngx_http_request_t *r, ngx_int_t by,
-    ngx_str_t *caller)
-{
-    ngx_http_variable_value_t  *vv;
-
-    if (by == NGX_ERROR) {
-        *caller = r->connection->addr_text;
-        return NGX_OK;
-    }
-
-    vv = ngx_http_get_flushed_variable(r, by);
-
-    if (vv == NULL) {
-        return NGX_ERROR;
-    }
-
-    caller->len = vv->not_found ? 0 : vv->len;
-    caller->data = vv->data;
 
     return NGX_OK;
 }

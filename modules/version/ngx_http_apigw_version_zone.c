@@ -630,7 +630,7 @@ ngx_http_apigw_version_tally(ngx_http_apigw_version_zone_t *ctx,
     second = (uint32_t) (now % NGX_APIGW_TALLY_DAY);
 
     source = vctx->source
-             | (vctx->problem.status ? NGX_APIGW_TALLY_REFUSED : 0);
+             | (vctx->problem ? NGX_APIGW_TALLY_REFUSED : 0);
 
     salt = vctx->version ? &vctx->version->salt : &vctx->publish->api->salt;
     hp = NULL;

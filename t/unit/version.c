@@ -28,6 +28,7 @@ static void test_label(void);
 static void test_number(void);
 static void test_named(void);
 static void test_path(void);
+static void test_plain(void);
 static void test_query(void);
 static void test_host(void);
 static void test_dotted(void);
@@ -52,6 +53,7 @@ main(void)
     test_number();
     test_named();
     test_path();
+    test_plain();
     test_query();
     test_host();
     test_dotted();
@@ -306,6 +308,44 @@ test_path(void)
         is(paths[i].path, paths[i].segment == NULL ? rc == NGX_DECLINED
                           : rc == NGX_OK && same(&segment, paths[i].segment));
     }
+}
+
+
+/* Every byte at every place of paths of every length up to 40. */
+
+static void
+test_plain(void)
+{
+    u_char      path[40];
+    size_t      len, i;
+    ngx_uint_t  ch, plain, bad;
+
+    bad = 0;
+
+    for (len = 0; len <= sizeof(path); len++) {
+        for (i = 0; i < ngx_max(len, 1); i++) {
+            for (ch = 0; ch < 256; ch++) {
+
+                memset(path, 'x', sizeof(path));
+                path[i] = (u_char) ch;
+
+                plain = i >= len || ch == '-' || ch == '.' || ch == '/'
+                        || (ch >= '0' && ch <= '9')
+                        || (ch >= 'a' && ch <= 'z')
+                        || (ch >= 'A' && ch <= 'Z');
+
+                bad += ngx_apigw_path_plain(path, len) != plain;
+
+                /* its neighbours have no influence */
+
+                memset(path, '\xff', sizeof(path));
+                path[i] = (u_char) ch;
+                bad += len > 1 && ngx_apigw_path_plain(path, len);
+            }
+        }
+    }
+
+    is("plain paths, all bytes at all places", bad == 0);
 }
 
 
