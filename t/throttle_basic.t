@@ -673,3 +673,38 @@ Retry-After: (?:60|59|58|57)",
 "Retry-After: (?:60|59|58|57)"]
 --- raw_response_headers_unlike eval
 [qr/\nRetry-After:/, qr/\nNothing:/]
+
+
+=== legacy fields of a back end: those of the tighter limit, once
+--- http_config
+    api_throttle_zone $arg_k zone=a:64k rate=1r/m burst=5;
+    api_throttle_headers legacy;
+--- config
+    location /p { api_throttle zone=a; proxy_pass http://127.0.0.1:$server_port/back?$args; }
+    location /back {
+        add_header x-ratelimit-limit 100;
+        add_header x-ratelimit-remaining $arg_r;
+        add_header X-RateLimit-Remaining $arg_s;
+        add_header X-RateLimit-Reset $arg_t;
+        add_header X-RateLimit-Policy kept;
+        empty_gif;
+    }
+--- request eval
+["GET /p?k=1&r=9&t=9", "GET /p?k=1&r=2&t=9", "GET /p?k=1&r=2&t=999", "GET /p?k=1&r=9&s=8&t=x", "GET /p?k=1&r=-1"]
+--- response_headers_like eval
+["X-RateLimit-Limit: 5
+X-RateLimit-Remaining: 4
+X-RateLimit-Reset: 60
+X-RateLimit-Policy: kept",
+"X-RateLimit-Limit: 100
+X-RateLimit-Remaining: 2
+X-RateLimit-Reset: 9",
+"X-RateLimit-Limit: 100
+X-RateLimit-Remaining: 2
+X-RateLimit-Reset: 999",
+"X-RateLimit-Limit: 5
+X-RateLimit-Remaining: 1
+X-RateLimit-Reset: (?:240|239|238|237)",
+"X-RateLimit-Limit: 5
+X-RateLimit-Remaining: 0
+X-RateLimit-Reset: (?:300|299|298|297)"]

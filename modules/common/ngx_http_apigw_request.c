@@ -19,9 +19,24 @@ static ngx_int_t ngx_http_apigw_problem_body_create(ngx_http_request_t *r,
     ngx_http_apigw_problem_t *pr);
 static u_char *ngx_http_apigw_problem_member(u_char *p, const char *name,
     ngx_str_t *value);
+static ngx_uint_t ngx_http_apigw_limit_tighter(ngx_http_request_t *r,
+    uint64_t remaining, time_t reset);
+static ngx_table_elt_t *ngx_http_apigw_find_field(ngx_http_request_t *r,
+    ngx_str_t *name);
 
 
 static ngx_str_t  ngx_http_apigw_about_blank = ngx_string("about:blank");
+
+
+#define NGX_HTTP_APIGW_REMAINING  1
+#define NGX_HTTP_APIGW_RESET      2
+
+
+static ngx_str_t  ngx_http_apigw_limit_names[] = {
+    ngx_string("X-RateLimit-Limit"),
+    ngx_string("X-RateLimit-Remaining"),
+    ngx_string("X-RateLimit-Reset")
+};
 
 
 /* An internal redirect has cleared the contexts, see realip. */
@@ -243,6 +258,115 @@ ngx_http_apigw_problem_member(u_char *p, const char *name, ngx_str_t *value)
     *last++ = '"';
 
     return last;
+}
+
+
+ngx_int_t
+ngx_http_apigw_limit_fields(ngx_http_request_t *r, uint64_t limit,
+    uint64_t remaining, time_t reset)
+{
+    u_char           *p;
+    uint64_t          numbers[3];
+    ngx_str_t         value, *name;
+    ngx_uint_t        i;
+    ngx_table_elt_t  *h;
+
+    if (ngx_http_apigw_limit_tighter(r, remaining, reset)) {
+        return NGX_OK;
+    }
+
+    numbers[0] = limit;
+    numbers[NGX_HTTP_APIGW_REMAINING] = remaining;
+    numbers[NGX_HTTP_APIGW_RESET] = (uint64_t) reset;
+
+    p = ngx_pnalloc(r->pool, 3 * NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < 3; i++) {
+        name = &ngx_http_apigw_limit_names[i];
+
+        while ((h = ngx_http_apigw_find_field(r, name)) != NULL) {
+            h->hash = 0;
+        }
+
+        if (i == NGX_HTTP_APIGW_RESET && reset < 0) {
+            break;
+        }
+
+        value.data = p;
+        p = ngx_sprintf(p, "%uL", numbers[i]);
+        value.len = p - value.data;
+
+        if (ngx_http_apigw_add_header(r, (char *) name->data, &value)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* Whether what the response has already is as near to its end, or nearer. */
+
+static ngx_uint_t
+ngx_http_apigw_limit_tighter(ngx_http_request_t *r, uint64_t remaining,
+    time_t reset)
+{
+    time_t            later;
+    ngx_int_t         n;
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_apigw_find_field(r,
+                       &ngx_http_apigw_limit_names[NGX_HTTP_APIGW_REMAINING]);
+    if (h == NULL) {
+        return 0;
+    }
+
+    n = ngx_atoi(h->value.data, h->value.len);
+
+    if (n == NGX_ERROR || (uint64_t) n != remaining) {
+        return n != NGX_ERROR && (uint64_t) n < remaining;
+    }
+
+    /* without a reset it is for good */
+
+    h = ngx_http_apigw_find_field(r,
+                           &ngx_http_apigw_limit_names[NGX_HTTP_APIGW_RESET]);
+    if (h == NULL) {
+        return 1;
+    }
+
+    later = ngx_atotm(h->value.data, h->value.len);
+
+    return reset >= 0 && later >= reset;
+}
+
+
+static ngx_table_elt_t *
+ngx_http_apigw_find_field(ngx_http_request_t *r, ngx_str_t *name)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].hash && h[i].key.len == name->len
+                && ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
+            {
+                return &h[i];
+            }
+        }
+    }
+
+    return NULL;
 }
 
 

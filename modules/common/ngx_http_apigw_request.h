@@ -85,6 +85,17 @@ ngx_chain_t *ngx_http_apigw_problem_body(ngx_http_request_t *r,
     ngx_http_apigw_problem_t *pr, ngx_chain_t *in);
 
 
+/*
+ * Adds X-RateLimit-Limit, -Remaining and, unless it is negative, -Reset.  A
+ * response tells of one limit: if there are such fields already, by another
+ * module or a back end, those with less remaining stay, or with the later
+ * reset.  Returns NGX_OK or NGX_ERROR.
+ */
+
+ngx_int_t ngx_http_apigw_limit_fields(ngx_http_request_t *r, uint64_t limit,
+    uint64_t remaining, time_t reset);
+
+
 /* Puts "?" in the place of every byte that is not part of UTF-8. */
 
 void ngx_http_apigw_make_utf8(u_char *start, u_char *last);

@@ -18,8 +18,6 @@ static u_char *ngx_http_apigw_throttle_states(u_char *p,
     ngx_http_apigw_throttle_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_throttle_legacy_headers(ngx_http_request_t *r,
     ngx_http_apigw_throttle_ctx_t *ctx);
-static ngx_int_t ngx_http_apigw_throttle_number_header(ngx_http_request_t *r,
-    const char *name, uint64_t number);
 static ngx_int_t ngx_http_apigw_throttle_number_text(ngx_http_request_t *r,
     uint64_t number, ngx_str_t *text);
 static u_char *ngx_http_apigw_throttle_number(u_char *p, uint64_t number);
@@ -231,32 +229,9 @@ ngx_http_apigw_throttle_legacy_headers(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ngx_http_apigw_throttle_number_header(r, "X-RateLimit-Limit",
-                                              charge->limit->burst)
-        != NGX_OK
-        || ngx_http_apigw_throttle_number_header(r, "X-RateLimit-Remaining",
-                                          ngx_apigw_bucket_remaining(charge))
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_apigw_throttle_number_header(r, "X-RateLimit-Reset",
-                                     ngx_http_apigw_throttle_seconds(charge));
-}
-
-
-static ngx_int_t
-ngx_http_apigw_throttle_number_header(ngx_http_request_t *r, const char *name,
-    uint64_t number)
-{
-    ngx_str_t  value;
-
-    if (ngx_http_apigw_throttle_number_text(r, number, &value) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_apigw_add_header(r, name, &value);
+    return ngx_http_apigw_limit_fields(r, charge->limit->burst,
+                            ngx_apigw_bucket_remaining(charge),
+                            (time_t) ngx_http_apigw_throttle_seconds(charge));
 }
 
 
