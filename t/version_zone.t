@@ -70,7 +70,8 @@ sub calls {
              grep { $_->{calls} } @lines };
 }
 
-sub flushed { sleep 0.4 }
+# longer than an interval and the flush itself
+sub flushed { sleep 0.25 }
 
 sub call {
     my ($n, @request) = @_;
@@ -221,18 +222,18 @@ ok(wait_for(sub { v1('anna') == $before + 15 }, 3), 'master_process off');
 $gw->conf(master => 1, workers => 2, http => http(zone => 'tiny:32k'));
 $gw->restart;
 
-for my $round (1 .. 6) {
+for my $round (1 .. 5) {
     my $client = $gw->connect;
-    $client->get('/a/v1/x', C => "tiny$_") for map { $round * 10 + $_ } 0 .. 9;
+    $client->get('/a/v1/x', C => "tiny$_") for map { $round * 25 + $_ } 0 .. 24;
     flushed();
 }
 
 $calls = calls('caller');
-is(scalar(grep { /tiny/ } keys %$calls), 60,
+is(scalar(grep { /tiny/ } keys %$calls), 125,
     'more callers than fit, one after the other');
-call(1, '/a/v1/x', C => "tiny$_") for 10, 69;
+call(1, '/a/v1/x', C => "tiny$_") for 25 .. 35, 149;
 flushed();
-is_deeply([map { v1("tiny$_") } 10, 69], [2, 2],
+is_deeply([map { v1("tiny$_") } 25 .. 35, 149], [(2) x 12],
     'who was evicted is counted on');
 
 my $whole = calls()->{'a v1'};

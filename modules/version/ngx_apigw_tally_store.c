@@ -494,8 +494,9 @@ ngx_apigw_tally_version_decode(ngx_str_t *api, ngx_str_t *label,
     p = key->mv_data;
 
     if (key->mv_size < 1
-        || key->mv_size > 1 + 2 * NGX_APIGW_TALLY_LABEL
         || p[0] > key->mv_size - 1
+        || p[0] > NGX_APIGW_TALLY_LABEL
+        || key->mv_size - 1 - p[0] > NGX_APIGW_TALLY_LABEL
         || value->mv_size != sizeof(ngx_apigw_tally_version_t))
     {
         return NGX_ERROR;

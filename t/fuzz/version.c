@@ -4,8 +4,9 @@
 
 
 /*
- * Everything of a request that names a version, for libFuzzer: the parsers
- * stay within their input and say nothing that contradicts itself.
+ * Everything of a request that names a version, and the records of the store
+ * of calls, for libFuzzer: the parsers stay within their input and say nothing
+ * that contradicts itself.
  */
 
 
@@ -15,6 +16,10 @@
 #include "ngx_apigw_date.c"
 #include "ngx_apigw_label.c"
 #include "ngx_apigw_accept.c"
+#include "ngx_apigw_instance.c"
+#include "ngx_apigw_store.c"
+#include "ngx_apigw_tally.c"
+#include "ngx_apigw_tally_store.c"
 
 
 #define must(condition)  if (!(condition)) __builtin_trap()
@@ -25,6 +30,7 @@ static void fuzz_path(ngx_str_t *text);
 static void fuzz_query(ngx_str_t *text);
 static void fuzz_host(ngx_str_t *text);
 static void fuzz_label(ngx_str_t *text);
+static void fuzz_record(ngx_str_t *text);
 static ngx_uint_t within(ngx_str_t *part, ngx_str_t *text);
 
 
@@ -48,12 +54,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     memcpy(text.data, data + 1, text.len);
 
-    switch (data[0] % 5) {
+    switch (data[0] % 6) {
     case 0: fuzz_accept(&text); break;
     case 1: fuzz_path(&text); break;
     case 2: fuzz_query(&text); break;
     case 3: fuzz_host(&text); break;
     case 4: fuzz_label(&text); break;
+    case 5: fuzz_record(&text); break;
     }
 
     free(text.data);
@@ -95,6 +102,16 @@ fuzz_path(ngx_str_t *text)
 
     static ngx_str_t  base = ngx_string("/a");
     static ngx_str_t  none = ngx_string("");
+
+    for (i = 0; i < text->len; i++) {
+        if (!ngx_apigw_is_letter(text->data[i])
+            && (text->data[i] < '-' || text->data[i] > '9'))
+        {
+            break;
+        }
+    }
+
+    must(ngx_apigw_path_plain(text->data, text->len) == (i == text->len));
 
     for (n = 1; n < 4; n++) {
 
@@ -182,6 +199,51 @@ fuzz_label(ngx_str_t *text)
         must(ngx_apigw_date_parse(buf, NGX_APIGW_DATE_ISO_LEN, &again)
              == NGX_OK && again == date);
         must(memcmp(buf, text->data, 10) == 0);
+    }
+}
+
+
+/* A key and a value: the first byte tells where the one ends. */
+
+static void
+fuzz_record(ngx_str_t *text)
+{
+    u_char                      key[NGX_APIGW_TALLY_KEY_MAX];
+    MDB_val                     k, v;
+    ngx_str_t                   api, label, whole;
+    ngx_apigw_tally_info_t      info;
+    ngx_apigw_tally_record_t    record;
+    ngx_apigw_tally_version_t   version;
+
+    if (text->len == 0) {
+        return;
+    }
+
+    k.mv_data = text->data + 1;
+    k.mv_size = ngx_min(text->data[0], text->len - 1);
+    v.mv_data = text->data + 1 + k.mv_size;
+    v.mv_size = text->len - 1 - k.mv_size;
+
+    if (ngx_apigw_tally_key_decode(&info, &k) == NGX_OK) {
+        must(ngx_apigw_tally_key(key, &info) == k.mv_size);
+        must(memcmp(key, k.mv_data, k.mv_size) == 0);
+    }
+
+    if (ngx_apigw_tally_decode(&record, &v) == 0) {
+        must(record.head.parts <= NGX_APIGW_TALLY_PARTS);
+        must(record.head.last < NGX_APIGW_TALLY_DAY);
+    }
+
+    if (ngx_apigw_tally_version_decode(&api, &label, &version, &k, &v)
+        == NGX_OK)
+    {
+        whole.data = k.mv_data;
+        whole.len = k.mv_size;
+
+        must(within(&api, &whole) && within(&label, &whole));
+        must(api.len <= NGX_APIGW_TALLY_LABEL);
+        must(label.len <= NGX_APIGW_TALLY_LABEL);
+        must(version.successor <= NGX_APIGW_TALLY_LABEL);
     }
 }
 

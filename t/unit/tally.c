@@ -801,12 +801,55 @@ describe(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
 static void
 test_versions(ngx_apigw_store_t *store)
 {
-    list_t  l = { 0, "" };
+    u_char                      name[140];
+    MDB_val                     k, value;
+    unsigned                    i, good, bad;
+    ngx_str_t                   a, label;
+    ngx_apigw_tally_version_t   v, back;
+    list_t                      l = { 0, "" };
+
+    bad = 0;
 
     check(ngx_apigw_store_write(store, describe, NULL) == 0
           && ngx_apigw_tally_walk_versions(store, list, &l) == 0
           && strcmp(l.text, "orders/v1 -224058496 v2;orders/v2 0 ;") == 0,
           "what is configured");
+
+    memset(&v, 0, sizeof(v));
+    v.format = NGX_APIGW_TALLY_FORMAT;
+
+    memset(name, 'x', sizeof(name));
+    k.mv_data = name;
+    value.mv_data = &v;
+    value.mv_size = sizeof(v);
+
+    for (i = 0; i < 256; i++) {
+        for (k.mv_size = 0; k.mv_size < sizeof(name); k.mv_size++) {
+            name[0] = i;
+            good = k.mv_size && i <= 64 && i < k.mv_size
+                   && k.mv_size - 1 - i <= 64;
+
+            bad += good != (ngx_apigw_tally_version_decode(&a, &label, &back,
+                                                           &k, &value)
+                            == NGX_OK);
+        }
+    }
+
+    check(bad == 0, "keys of versions with lengths that cannot be");
+
+    name[0] = 6;
+    k.mv_size = 9;
+    v.successor = 65;
+    check(ngx_apigw_tally_version_decode(&a, &label, &back, &k, &value)
+          == NGX_ERROR, "a successor that is too long");
+    v.successor = 0;
+    v.format++;
+    check(ngx_apigw_tally_version_decode(&a, &label, &back, &k, &value)
+          == NGX_ERROR, "a version of another format");
+    v.format--;
+    value.mv_size--;
+    check(ngx_apigw_tally_version_decode(&a, &label, &back, &k, &value)
+          == NGX_ERROR, "a version that is cut");
 }
 
 
