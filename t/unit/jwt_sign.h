@@ -32,7 +32,7 @@ typedef struct {
 } test_key_t;
 
 
-#define TEST_KEPT  65536
+#define TEST_KEPT  1000000
 
 static void        *test_kept[TEST_KEPT];
 static ngx_uint_t   test_nkept;
