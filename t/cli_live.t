@@ -8,6 +8,7 @@ use warnings;
 use Digest::SHA qw(sha256_hex);
 use JSON::PP qw(decode_json encode_json);
 use Test::More;
+use Time::HiRes qw(time);
 
 use Apigw::Scenario;
 
@@ -149,24 +150,76 @@ apigw('create', '--id', 'old1', '--consumer', 'o');
 is(used('old1'), undef, 'a new key with an old id was never used');
 
 
-# many keys while the gateway serves
+# many keys while the gateway serves: a million with APIGW_LONG=1, in less than
+# a minute, which no worker and no reload notices
 
-my $many = join '', map { encode_json({ key => sprintf('many-keys-%010d', $_),
-                                        id => "m$_", consumer => 'm' . $_ % 99,
-                                        plan => 'a' }) . "\n" } 1 .. 20000;
+my $n = $ENV{APIGW_LONG} ? 1_000_000 : 20_000;
+my $file = $gw->root . '/many.ndjson';
 
-my $wait = $gw->load_start(clients => 2, seconds => 4, uri => '/',
+open my $out, '>', $file or die "$file: $!\n";
+printf $out qq({"key":"many-keys-%010d","id":"m%d","consumer":"m%d",)
+            . qq("plan":"a"}\n), $_, $_, $_ % 99
+    for 1 .. $n;
+close $out or die "$file: $!\n";
+
+my @private = map { private($_) } $gw->workers;
+my ($test, $reload) = (took(sub { $gw->test_config }),
+                       took(sub { $gw->reload }));
+
+my $wait = $gw->load_start(clients => 2, seconds => $ENV{APIGW_LONG} ? 45 : 4,
+                           uri => '/',
                            headers => ['X-API-Key' => 'made-elsewhere-0001']);
 
-apigw('import', { stdin => $many });
+my $took = took(sub { apigw('import', $file) });
 
 my $load = $wait->();
 
 is($load->{errors}, 0, 'an import under load: no request fails');
 is_deeply([keys %{ $load->{status} }], [200], 'and all are accepted');
 cmp_ok($load->{requests}, '>', 100, "$load->{requests} of them");
+cmp_ok($took, '<', 60, sprintf '%d keys in %.1f seconds', $n, $took);
 
 is(scalar(grep { verdict(sprintf 'many-keys-%010d', $_) ne "m$_" }
-          1, 777, 19999, 20000), 0, 'the keys are there');
+          1, 777, $n - 1, $n), 0, 'the keys are there');
 
-done_testing();
+if ($ENV{APIGW_LONG}) {
+    my $client = $gw->connect;
+
+    $client->get('/', ['X-API-Key' => sprintf 'many-keys-%010d', $_ * 7])
+        for 1 .. 5000;
+
+    my @now = map { private($_) } $gw->workers;
+    my $more = (sort { $b <=> $a } @now)[0] - (sort { $a <=> $b } @private)[0];
+
+    cmp_ok($more, '<', 4000, "a worker keeps $more KB more for itself");
+    cmp_ok(took(sub { $gw->test_config }), '<', 2 * $test + 0.5,
+           'nginx -t takes no longer');
+    cmp_ok(took(sub { $gw->reload }), '<', 2 * $reload + 1,
+           'nor does a reload');
+}
+
+done_testing;
+
+
+sub took {
+    my ($what) = @_;
+
+    my $began = time;
+    $what->();
+
+    return time - $began;
+}
+
+
+# What a process has for itself, in KB.
+
+sub private {
+    my ($pid) = @_;
+
+    open my $in, '<', "/proc/$pid/smaps_rollup" or return 0;
+
+    my $sum = 0;
+    m{^Private_Dirty:\s+(\d+)} and $sum += $1 while <$in>;
+
+    return $sum;
+}

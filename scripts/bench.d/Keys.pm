@@ -56,7 +56,12 @@ sub store {
 
     my $dir = "$work/keys-$n";
 
-    return "$dir/store" if -e "$dir/complete";
+    # a store of an older version is made anew
+
+    return "$dir/store"
+        if -e "$dir/complete"
+           && system("'$build/apigw' key list --store '$dir/store' \\
+                      --consumer nobody >/dev/null 2>&1") == 0;
 
     remove_tree($dir);
     make_path("$dir/store");
