@@ -28,6 +28,10 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::Bin/../../t/lib";
+
+use Apigw::Token ();
 use Keys;
 
 
@@ -67,6 +71,45 @@ my $malformed = sub {
 };
 
 my $missing = sub { return ('/', '') };
+
+
+# Tokens of the size that providers give: 400 bytes of claims.
+
+my %signer = map { $_ => Apigw::Token->new($_, kid => "key-of-2026-$_") }
+             qw(HS256 RS256 ES256 Ed25519);
+
+my $claims = {
+    iss => 'https://id.example.com/realms/company',
+    aud => ['orders', 'account'],
+    sub => '6f1d0c2e-8a0b-4c43-9f5e-1d2a7b3c4d5e', plan => 'pro',
+    exp => time + 86400, iat => time, nbf => time - 1,
+    jti => 'b1946ac9-2492-4a8d-9f3e-5e7f8a6b9c0d', azp => 'orders-web',
+    scope => 'openid profile email orders:read orders:write',
+    email => 'somebody@example.com', preferred_username => 'somebody',
+    realm_access => { roles => ['user', 'buyer'] },
+};
+
+my %token = map { $_ => $signer{$_}->sign($claims) } keys %signer;
+
+my $jwt = sub {
+    my ($alg, $text) = @_;
+
+    my $token = $text // $token{$alg};
+
+    return (
+        modules => ['jwt'],
+        files   => { 'keys.json' => Apigw::Token::jwks(values %signer) },
+        http    => 'auth_jwt_zone zone=jwt:4m;',
+        config  => 'auth_jwt shop; auth_jwt_key_file %DIR%/keys.json;',
+        probe   => ['$jwt_consumer/$jwt_plan', qr{^6f1d0c2e-[^/]+/pro$}],
+        shape   => "jwt-$alg",
+        request => sub { return ('/', "Authorization: Bearer $token\r\n") },
+    );
+};
+
+my $seen = 'auth_jwt shop; auth_jwt_key_file %DIR%/keys.json;
+            auth_jwt_cache zone=jwt;';
+my $identity = 'set $who "$jwt_consumer$jwt_plan";';
 
 
 # Configurations that several rows share.
@@ -350,6 +393,63 @@ my @rows = (
     },
     {   %$refused,
         name    => 'key, missing (401)',
+        shape   => 'missing',
+        request => $missing,
+    },
+
+    # jwt: without auth_jwt_cache each request is as if its token was first seen
+
+    {   $jwt->('HS256'),
+        name    => 'jwt, HS256, first seen',
+        compare => 'ep',
+        target  => 100_000,
+    },
+    {   $jwt->('RS256'),
+        name    => 'jwt, RS256, first seen',
+        compare => 'ep',
+    },
+    {   $jwt->('ES256'),
+        name    => 'jwt, ES256, first seen',
+        compare => 'ep',
+    },
+    {   $jwt->('Ed25519'),
+        name    => 'jwt, Ed25519, first seen',
+        compare => 'ep',
+    },
+    {   $jwt->('RS256'),
+        name    => 'jwt, RS256, seen before, consumer and plan',
+        compare => 'ep',
+        target  => 3500,
+        config  => "$seen $identity",
+    },
+    {   $jwt->('ES256'),
+        name    => 'jwt, ES256, seen before, consumer and plan',
+        target  => 3500,
+        config  => "$seen $identity",
+    },
+    {   $jwt->('ES256'),
+        name    => 'jwt, ES256, seen before, scope and rule',
+        target  => 3500,
+        config  => "$seen auth_jwt_scope orders:read;
+                    auth_jwt_require_claim azp eq orders-web;",
+    },
+    {   $jwt->('ES256', $signer{ES256}->sign({ %$claims,
+                                               exp => time - 9 })),
+        name    => 'jwt, expired (401)',
+        status  => 401,
+        probe   => ['$jwt_consumer', qr/^$/],
+        shape   => 'jwt-expired',
+    },
+    {   $jwt->('ES256', $signer{ES256}->sign($claims, { kid => 'unknown' })),
+        name    => 'jwt, unknown key (401)',
+        status  => 401,
+        probe   => ['$jwt_consumer', qr/^$/],
+        shape   => 'jwt-unknown',
+    },
+    {   $jwt->('ES256'),
+        name    => 'jwt, missing (401)',
+        status  => 401,
+        probe   => ['$jwt_consumer', qr/^$/],
         shape   => 'missing',
         request => $missing,
     },
