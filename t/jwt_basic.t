@@ -142,7 +142,8 @@ is(said(ask('/', $key{$_}->sign({ sub => 'joe' }, { kid => undef }))),
 my $full = $key->sign({
     sub => 'joe', address => { city => 'Wien', 'a.b' => 2 },
     realm_access => { roles => ['a', 'b'] }, 'a.b' => 'dot', a => { b => 1 },
-    n => 12.5, b => JSON::PP::true, o => { x => [1] }, l => [1, 'x', { y => 2 }],
+    n => 12.5, b => JSON::PP::true, o => { x => [1] },
+    l => [1, 'x', { y => 2 }],
     none => undef,
 }, { 'x5t#S256' => 'abc' });
 
@@ -271,7 +272,8 @@ for my $case (
     ['/', 'x', $invalid],
     ['/', $key->sign({}, { kid => 'none' }), $invalid],
     ['/', $expired, "$invalid, error_description=\"The token expired\""],
-    ['/realm?shop=a"\\%0db', undef, undef, 'Bearer realm="the \"a\"\\\\%0db\" shop"'],
+    ['/realm?shop=a"\\%0db', undef, undef,
+     'Bearer realm="the \"a\"\\\\%0db\" shop"'],
     ['/silent', undef, undef, undef],
     ['/silent/on', undef, ''],
     ['/own', $forged, undef, 'Bearer at="localhost"'],
