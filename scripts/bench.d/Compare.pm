@@ -304,7 +304,8 @@ sub memory {
 
     push @{$result->{memory}},
          { name => "key, KB a worker keeps for itself, $_ keys",
-           value => $private{$_} } for sort { $a <=> $b } keys %private;
+           value => $private{$_} }
+        for grep { $private{$_} } sort { $a <=> $b } keys %private;
 }
 
 
