@@ -120,6 +120,7 @@ ngx_apigw_cli_version_report(ngx_apigw_cli_t *cli)
     static const char  *by[] = { "version", "caller", "day", "source" };
 
     conf = cli->conf;
+    from = to = 0;
 
     ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));
     ngx_memzero(&report, sizeof(ngx_apigw_cli_version_report_t));

@@ -87,6 +87,8 @@ struct ngx_http_apigw_version_zone_s {
 };
 
 
+static ngx_int_t ngx_http_apigw_version_zone_parameters(ngx_conf_t *cf,
+    ngx_http_apigw_version_zone_t *ctx, ngx_str_t *name, ssize_t *size);
 static char *ngx_http_apigw_version_zone_parameter(ngx_conf_t *cf,
     ngx_http_apigw_version_zone_t *ctx, ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_version_init_zone(ngx_shm_zone_t *shm_zone,
@@ -168,10 +170,8 @@ ngx_http_apigw_version_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_version_main_conf_t *amcf = conf;
 
-    char                            *rv;
     ssize_t                          size;
-    ngx_str_t                       *value, name, s;
-    ngx_uint_t                       i;
+    ngx_str_t                        name;
     ngx_shm_zone_t                  *shm_zone;
     ngx_pool_cleanup_t              *cln;
     ngx_apigw_helper_t             **hp;
@@ -180,10 +180,6 @@ ngx_http_apigw_version_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (amcf->zone) {
         return "is duplicate";
     }
-
-    value = cf->args->elts;
-    size = 0;
-    ngx_str_null(&name);
 
     cln = ngx_pool_cleanup_add(cf->pool, 0);
     ctx = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_version_zone_t));
@@ -196,53 +192,12 @@ ngx_http_apigw_version_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     cln->data = ctx;
 
     ctx->conf = amcf;
-    ctx->by = NGX_ERROR;
-    ctx->helper.interval = NGX_CONF_UNSET_MSEC;
-    ctx->retention = NGX_CONF_UNSET;
 
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (ngx_strncmp(value[i].data, "zone=", 5) == 0) {
-
-            if (name.len) {
-                goto duplicate;
-            }
-
-            s.data = value[i].data + 5;
-            s.len = value[i].len - 5;
-
-            if (ngx_apigw_zone_parse(cf, &s, &name, &size) != NGX_OK) {
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        rv = ngx_http_apigw_version_zone_parameter(cf, ctx, &value[i]);
-
-        if (rv == NGX_CONF_ERROR) {
-            return rv;
-        }
-
-        if (rv != NGX_CONF_OK) {
-            goto duplicate;
-        }
-    }
-
-    if (name.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"zone\" parameter", &cmd->name);
+    if (ngx_http_apigw_version_zone_parameters(cf, ctx, &name, &size)
+        != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
-
-    if (ctx->helper.directory.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"store\" parameter", &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_conf_init_msec_value(ctx->helper.interval, 1000);
-    ngx_conf_init_value(ctx->retention, NGX_HTTP_APIGW_VERSION_RETENTION);
 
     shm_zone = ngx_shared_memory_add(cf, &name, size,
                                      &ngx_http_apigw_version_module);
@@ -273,12 +228,71 @@ ngx_http_apigw_version_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     amcf->zone = ctx;
 
     return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_zone_parameters(ngx_conf_t *cf,
+    ngx_http_apigw_version_zone_t *ctx, ngx_str_t *name, ssize_t *size)
+{
+    char        *rv;
+    ngx_str_t   *value, s;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+
+    ngx_str_null(name);
+
+    ctx->by = NGX_ERROR;
+    ctx->helper.interval = NGX_CONF_UNSET_MSEC;
+    ctx->retention = NGX_CONF_UNSET;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "zone=", 5) == 0) {
+
+            if (name->len) {
+                goto duplicate;
+            }
+
+            s.data = value[i].data + 5;
+            s.len = value[i].len - 5;
+
+            if (ngx_apigw_zone_parse(cf, &s, name, size) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
+            continue;
+        }
+
+        rv = ngx_http_apigw_version_zone_parameter(cf, ctx, &value[i]);
+
+        if (rv == NGX_CONF_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (rv != NGX_CONF_OK) {
+            goto duplicate;
+        }
+    }
+
+    if (name->len == 0 || ctx->helper.directory.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must have \"%s\" parameter", &value[0],
+                           name->len ? "store" : "zone");
+        return NGX_ERROR;
+    }
+
+    ngx_conf_init_msec_value(ctx->helper.interval, 1000);
+    ngx_conf_init_value(ctx->retention, NGX_HTTP_APIGW_VERSION_RETENTION);
+
+    return NGX_OK;
 
 duplicate:
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "duplicate parameter \"%V\"", &value[i]);
-    return NGX_CONF_ERROR;
+    return NGX_ERROR;
 }
 
 
