@@ -4,7 +4,8 @@
 #
 # The first line of the input is a JWK Set; every other one a token as
 # hexadecimal digits.  For each of them a line comes out: "ok" and its claims
-# as JSON, or "no" and why.
+# as JSON, or "no" and why.  With the argument "issue" it makes keys and tokens
+# of its own: a JWK Set, then a line for each token.
 #
 # python3-jwt forgives what the strict rules of the suite do not (base64 with
 # anything in it, members twice, "crit", dates as strings), so these are
@@ -16,6 +17,8 @@ import re
 import sys
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 LIMIT = 2 ** 53
 
@@ -150,6 +153,60 @@ def load(text):
     return keys
 
 
+def text(data):
+    return base64.urlsafe_b64encode(data).rstrip(b'=').decode('ascii')
+
+
+def number(n, size):
+    return text(n.to_bytes(size, 'big'))
+
+
+def make(alg):
+    """A private key and its public JWK."""
+    if alg.startswith('HS'):
+        key = b'python' * 20
+        return key, {'kty': 'oct', 'k': text(key)}
+
+    if alg[0] in 'RP':
+        key = rsa.generate_private_key(65537, 2048)
+        numbers = key.public_key().public_numbers()
+        return key, {'kty': 'RSA', 'n': number(numbers.n, 256), 'e': 'AQAB'}
+
+    if alg.startswith('ES'):
+        curve, crv = {'ES256': (ec.SECP256R1(), 'P-256'),
+                      'ES384': (ec.SECP384R1(), 'P-384'),
+                      'ES512': (ec.SECP521R1(), 'P-521'),
+                      'ES256K': (ec.SECP256K1(), 'secp256k1')}[alg]
+        key = ec.generate_private_key(curve)
+        numbers = key.public_key().public_numbers()
+        size = (curve.key_size + 7) // 8
+        return key, {'kty': 'EC', 'crv': crv, 'x': number(numbers.x, size),
+                     'y': number(numbers.y, size)}
+
+    key = {'Ed25519': ed25519.Ed25519PrivateKey,
+           'Ed448': ed448.Ed448PrivateKey}[alg].generate()
+    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return key, {'kty': 'OKP', 'crv': alg, 'x': text(raw)}
+
+
+def issue():
+    algs = ['HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256',
+            'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'ES256K', 'Ed25519',
+            'Ed448']
+    keys = {alg: make(alg) for alg in algs if alg[0] not in 'RP'}
+    both = make('RSA')
+    keys.update({alg: both for alg in algs if alg[0] in 'RP'})
+
+    print(json.dumps({'keys': [dict(keys[alg][1], kid=alg) for alg in algs]}))
+
+    for alg in algs:
+        name = 'EdDSA' if alg.startswith('Ed') else alg
+        for n in range(4):
+            print(jwt.encode({'sub': 'python', 'n': n, 'exp': 9000000000},
+                             keys[alg][0], algorithm=name,
+                             headers={'kid': alg}))
+
+
 def main():
     keys = load(sys.stdin.readline())
 
@@ -163,4 +220,7 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    if sys.argv[1:] == ['issue']:
+        issue()
+    else:
+        main()
