@@ -365,7 +365,7 @@ ngx_apigw_key_cidr_next(ngx_apigw_key_record_t *rec, size_t *pos,
     p = rec->allow.data + *pos;
     len = (p[0] == 4) ? 4 : 16;
 
-    if (n < 2 + len) {
+    if (n < 2 + len || p[1] > len * 8) {
         return 0;
     }
 
@@ -671,6 +671,10 @@ ngx_apigw_key_quota_next(ngx_apigw_key_record_t *rec, size_t *pos,
 
     p = rec->quotas.data + *pos;
     n = 0;
+
+    if (p[0] < NGX_APIGW_KEY_PER_HOUR || p[0] > NGX_APIGW_KEY_PERIODS) {
+        return 0;
+    }
 
     for (i = 1; i < NGX_APIGW_KEY_QUOTA; i++) {
         n = n << 8 | p[i];
