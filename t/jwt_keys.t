@@ -279,7 +279,7 @@ is($client->get('/request', [Authorization => 'Bearer ' . $one->sign({})])
 $gw->expect_log(qr/the JWT key request "\S+" failed/,
                 qr/JWT keys of "\S+"/, qr/larger than 10 megabytes/,
                 qr/open\(\) ".*\/html\/none" failed/,
-                qr/unsafe URI/);
+                qr/unsafe URI/, qr/upstream prematurely closed connection/);
 
 is(said(ask('/missing', $one)), '500 unavailable', '404: 500');
 is(said(ask('/large', $one)), '500 unavailable', 'too large: 500');
@@ -293,6 +293,8 @@ for my $case (
                   body => jwks($one) }],
     ['204', { status => 204 }],
     ['no keys', { body => '{"keys":[]}' }],
+    ['cut short', { raw => "HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"
+                           . jwks($one), close => 1 }],
 )
 {
     $up->answer($case->[1]);

@@ -241,8 +241,10 @@ typedef struct {
     u_char                      *body;
     size_t                       len;
     size_t                       size;
+    ngx_uint_t                   status;
     unsigned                     waiting:1;
-    unsigned                     failed:1;
+    unsigned                     cut:1;
+    unsigned                     encoded:1;
     unsigned                     large:1;
 } ngx_http_apigw_jwt_fetch_t;
 

@@ -144,7 +144,8 @@ ngx_http_apigw_jwt_fetch_start(ngx_http_request_t *r,
 
     fetch->len = 0;
     fetch->large = 0;
-    fetch->failed = 0;
+    fetch->cut = 0;
+    fetch->status = 0;
 
     if (ngx_http_subrequest(r, &uri, &args, &sr, ps,
                             NGX_HTTP_SUBREQUEST_WAITED)
@@ -254,23 +255,26 @@ ngx_http_apigw_jwt_fetch_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_apigw_jwt_fetch_t *fetch = data;
 
+    /* this is called again after the page of an error */
+
     fetch->waiting = 0;
+    fetch->status = r->headers_out.status;
+    fetch->encoded = (r->headers_out.content_encoding != NULL);
 
-    if (rc == NGX_ERROR || r->headers_out.status != NGX_HTTP_OK
-        || r->headers_out.content_encoding)
-    {
-        fetch->failed = 1;
+    /* an answer that was cut short may end well for all that */
+
+    fetch->cut = (rc == NGX_ERROR
+                  || (r->headers_out.content_length_n != -1 && !fetch->large
+                      && r->headers_out.content_length_n
+                         != (off_t) fetch->len));
+
+    if (rc != NGX_ERROR) {
+        return rc;
     }
 
-    if (fetch->failed) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "the JWT key request \"%V\" failed: %s (%ui)",
-                      &fetch->uri, r->headers_out.content_encoding
-                                   ? "the keys are encoded" : "status",
-                      r->headers_out.status);
-    }
+    /* which would end the request without an answer */
 
-    return rc;
+    return r->connection->error ? NGX_ERROR : NGX_OK;
 }
 
 
@@ -281,18 +285,30 @@ ngx_http_apigw_jwt_fetch_take(ngx_http_request_t *r,
     ngx_http_apigw_jwt_ctx_t *ctx, ngx_http_apigw_jwt_source_t *source,
     ngx_msec_t cache)
 {
+    const char                  *text;
     ngx_http_apigw_jwt_keys_t   *keys;
     ngx_http_apigw_jwt_fetch_t  *fetch;
 
     fetch = ctx->fetch;
+    text = NULL;
 
-    if (fetch->large) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "the JWT keys of \"%V\" are larger than 10 megabytes",
-                      &fetch->uri);
+    if (fetch->status != NGX_HTTP_OK) {
+        text = "another status than 200";
+
+    } else if (fetch->cut) {
+        text = "the keys are cut short";
+
+    } else if (fetch->encoded) {
+        text = "the keys are encoded";
+
+    } else if (fetch->large) {
+        text = "the keys are larger than 10 megabytes";
     }
 
-    if (fetch->failed || fetch->large) {
+    if (text) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "the JWT key request \"%V\" failed: %s",
+                      &fetch->uri, text);
         return NGX_DECLINED;
     }
 
@@ -420,6 +436,8 @@ ngx_http_apigw_jwt_fetch_forget(ngx_http_apigw_jwt_fetch_t *fetch)
         ngx_apigw_jwks_free(fetch->sets[i]);
         fetch->sets[i] = NULL;
     }
+
+    fetch->subrequest = NULL;
 }
 
 

@@ -448,7 +448,7 @@ ngx_http_apigw_jwt_keys_parse(ngx_http_apigw_jwt_keys_t *keys,
 }
 
 
-/* Says so once, until it works again or fails with other content. */
+/* Says so once, until it works again. */
 
 static ngx_int_t
 ngx_http_apigw_jwt_keys_failed(ngx_http_apigw_jwt_keys_t *keys,

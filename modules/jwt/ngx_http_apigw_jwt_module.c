@@ -527,7 +527,9 @@ ngx_http_apigw_jwt_header_filter(ngx_http_request_t *r)
 
         /* the body is for us */
 
+        r->header_sent = 1;
         r->filter_need_in_memory = 1;
+
         return NGX_OK;
     }
 
