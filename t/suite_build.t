@@ -71,6 +71,8 @@ passes('scripts/check-symbols', $module);
 
 fails(qr/error: no module "nobody", there are: key/,
       $build[0], '--modules', 'nobody');
+fails(qr/error: the module "key" twice/,
+      $build[0], '--modules', 'key throttle key');
 fails(qr/error: one variant at a time/, $build[0], '--static', '--debug');
 fails(qr{error: invalid folder name "\.\./x"}, $build[0], '--name', '../x');
 

@@ -34,6 +34,7 @@ my $quickstart = 'examples/quickstart/nginx.conf';
 
     edit($tree, $quickstart, sub {
         s/quota  25/quota  26/;
+        s/burst=10;/burst=11;/;
         s/sunset=2024-01-01/sunset=2098-01-01/;
         s/sunset=2099-01-01/sunset=2097-01-01/;
         s/(auth_api_key  zone=keys;)/$1 auth_api_key_strip off;/;
@@ -46,7 +47,7 @@ my $quickstart = 'examples/quickstart/nginx.conf';
     isnt($status, 0, 'a broken quick start is noticed');
 
     like($text, qr/not as promised: \Q$_\E/, $_)
-        for 'served 25', 'status 410', 'header Sunset: .* 2099 .* GMT',
+        for 'served 25', 'burst 10 5', 'status 410', 'header Sunset: .* 2099 .* GMT',
             'body "api_key":""', 'body "plan":"free"', 'body "version":"v2"';
 
     like($text, qr/error: \d+ answers are not as promised/, 'the error');
@@ -83,7 +84,35 @@ for my $signal (qw(INT TERM)) {
     ok(!listening($base), 'nor a socket');
 }
 
+# the master is killed
+{
+    my $tree = gateway();
+    my ($pid, $file) = start($tree);
+
+    ok(wait_for(sub { slurp($file) =~ /Ctrl-C/ }, 30), 'it is ready')
+        or diag(slurp($file));
+
+    kill 'KILL', slurp("$tree/build/run/nginx.pid");
+
+    is(ended($pid) >> 8, 1, 'it ends');
+    like(slurp($file), qr/error: the gateway has ended/, 'and says why');
+    ok(wait_for(sub { !processes($tree) }, 10), 'no process is left');
+    ok(!listening($base), 'nor a socket');
+}
+
 # reasons not to start
+{
+    my $tree = gateway();
+
+    local $ENV{APIGW_BUILD} = "$tree/none";
+    fails(qr/error: APIGW_BUILD: no folder "\S+none"/,
+          "$tree/scripts/run", '--check');
+
+    mkdir $ENV{APIGW_BUILD} or die "mkdir: $!\n";
+    fails(qr/error: APIGW_BUILD: no apigw in "\S+none"/,
+          "$tree/scripts/run", '--check');
+}
+
 {
     my $tree = gateway();
     my $busy = $port{9002};
@@ -159,6 +188,9 @@ sub start {
     my $file = "$tree/output";
     put($file, '');
 
+    # the worker user gets there, and the processes show it
+    chmod 0755, "$tree" or die "chmod: $!\n";
+
     my $pid = fork;
     die "fork() failed: $!\n" if !defined $pid;
 
@@ -215,7 +247,9 @@ sub processes {
     my %found = map { $_ => 1 }
                 grep { $command{$_} =~ /\Q$tree\E/ } keys %command;
 
-    return sort grep { $found{$_} || $found{$parent{$_}} } keys %command;
+    my @pids = sort grep { $found{$_} || $found{$parent{$_}} } keys %command;
+
+    return @pids;
 }
 
 

@@ -56,6 +56,7 @@ END
     isnt($places[1], $places[3], 'two server roots');
 
     fails(qr{error: no test "t/x_none.t"}, $test, 't/x_none.t');
+    fails(qr{error: no test "README.md"}, $test, 'README.md');
 }
 
 fails(qr/error: unknown argument "--fast"/, $test, '--fast');
