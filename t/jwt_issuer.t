@@ -254,7 +254,8 @@ for my $name (sort(keys %bad), qw(untrusted system hostname refused)) {
               : qr/SSL certificate/;
 
     ok(wait_for(sub {
-        $gw->error_log =~ /"$name": cannot fetch its keys: .*$why.*; there are none/
+        $gw->error_log
+            =~ /"$name": cannot fetch its keys: .*$why.*; there are none/
     }, 8), "$name: the log tells why")
         or diag(grep { /"$name"/ } split /^/, $gw->error_log);
 
@@ -325,10 +326,12 @@ ok(wait_for(sub { $provider->count('/quick/jwks') > $count }, 5),
 
 $provider->set('/quick/jwks', { status => 503 });
 ok(wait_for(sub {
-    $gw->error_log =~ /"quick": cannot .*status 503; the last ones may be used for/
+    $gw->error_log
+        =~ /"quick": cannot .*status 503; the last ones may be used for/
 }, 5), 'the log tells how long the last keys last');
 ok(wait_for(sub { !accepted($gw, 'quick', $one) }, 6), 'then they are gone');
-ok(wait_for(sub { $gw->error_log =~ /"quick": there are no keys that are not older/
+ok(wait_for(sub {
+    $gw->error_log =~ /"quick": there are no keys that are not older/
 }, 5), 'which is logged');
 
 $provider->set('/quick/jwks', { body => jwks($one) });
