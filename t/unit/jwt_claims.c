@@ -22,15 +22,20 @@ static ngx_uint_t  number;
 static void
 ok(ngx_uint_t right, const char *fmt, ...)
 {
+    char     name[256], *p;
     va_list  args;
 
-    printf("%sok %lu - ", right ? "" : "not ", (u_long) ++number);
-
     va_start(args, fmt);
-    vprintf(fmt, args);
+    (void) vsnprintf(name, sizeof(name), fmt, args);
     va_end(args);
 
-    printf("\n");
+    for (p = name; *p; p++) {
+        if (*p < ' ' || *p == 0x7f) {
+            *p = '?';
+        }
+    }
+
+    printf("%sok %lu - %s\n", right ? "" : "not ", (u_long) ++number, name);
 }
 
 

@@ -159,15 +159,20 @@ static const vector_t  vectors[] = {
 static void
 ok(ngx_uint_t right, const char *fmt, ...)
 {
+    char     name[256], *p;
     va_list  args;
 
-    printf("%sok %lu - ", right ? "" : "not ", (u_long) ++number);
-
     va_start(args, fmt);
-    vprintf(fmt, args);
+    (void) vsnprintf(name, sizeof(name), fmt, args);
     va_end(args);
 
-    printf("\n");
+    for (p = name; *p; p++) {
+        if (*p < ' ' || *p == 0x7f) {
+            *p = '?';
+        }
+    }
+
+    printf("%sok %lu - %s\n", right ? "" : "not ", (u_long) ++number, name);
 }
 
 
@@ -826,6 +831,19 @@ test_ecdsa(void)
     ngx_memcpy(wrong + 1, sig, 64);
     wrong[0] = 0;
     is(verify(test_join(input, wrong, 65), jwks, ALL), BADSIG, "a byte more");
+
+    /* what would be right if sizes did not matter */
+
+    ngx_memcpy(wrong, sig, 64);
+    wrong[64] = 0;
+    is(verify(test_join(input, wrong, 65), jwks, ALL), BADSIG,
+       "a byte more at the end");
+
+    ngx_memzero(wrong, sizeof(wrong));
+    ngx_memcpy(wrong + 1, sig, 32);
+    ngx_memcpy(wrong + 34, sig + 32, 32);
+    is(verify(test_join(input, wrong, 66), jwks, ALL), BADSIG,
+       "a zero in front of r and of s");
 
     /* the curve is the key's, not the token's */
 
