@@ -18,7 +18,7 @@ my $gw = Apigw::Scenario->start(
     http    => '
         api_throttle_zone $arg_k zone=a:64k rate=1r/h burst=3;
         api_throttle_zone $arg_k zone=b:64k rate=1r/h burst=2;
-        api_throttle_zone $arg_k zone=quick:64k rate=5r/s burst=4;
+        api_throttle_zone $arg_k zone=quick:64k rate=3r/s burst=4;
         api_throttle_zone $arg_k zone=small:32k rate=$arg_r default=1r/d;
         api_throttle_zone $arg_k zone=drained:32k rate=1000r/s;
         api_throttle_zone $arg_k zone=large:1m rate=1r/d;

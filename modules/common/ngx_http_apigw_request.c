@@ -12,13 +12,14 @@
 
 #define NGX_HTTP_APIGW_PROBLEM_TYPE  "application/problem+json"
 
+#define NGX_HTTP_APIGW_REMAINING  1
+#define NGX_HTTP_APIGW_RESET      2
+
 
 static ngx_uint_t ngx_http_apigw_problem_shown(ngx_http_request_t *r,
     ngx_http_apigw_problem_t *pr);
 static ngx_int_t ngx_http_apigw_problem_body_create(ngx_http_request_t *r,
     ngx_http_apigw_problem_t *pr);
-static u_char *ngx_http_apigw_problem_member(u_char *p, const char *name,
-    ngx_str_t *value);
 static ngx_uint_t ngx_http_apigw_limit_tighter(ngx_http_request_t *r,
     uint64_t remaining, time_t reset);
 static ngx_table_elt_t *ngx_http_apigw_find_field(ngx_http_request_t *r,
@@ -26,10 +27,6 @@ static ngx_table_elt_t *ngx_http_apigw_find_field(ngx_http_request_t *r,
 
 
 static ngx_str_t  ngx_http_apigw_about_blank = ngx_string("about:blank");
-
-
-#define NGX_HTTP_APIGW_REMAINING  1
-#define NGX_HTTP_APIGW_RESET      2
 
 
 static ngx_str_t  ngx_http_apigw_limit_names[] = {
@@ -199,7 +196,7 @@ ngx_http_apigw_problem_body_create(ngx_http_request_t *r,
     ngx_http_apigw_problem_t *pr)
 {
     size_t      len;
-    u_char     *p;
+    u_char     *p, *last;
     ngx_str_t  *type;
 
     type = pr->type.len ? &pr->type : &ngx_http_apigw_about_blank;
@@ -218,15 +215,19 @@ ngx_http_apigw_problem_body_create(ngx_http_request_t *r,
 
     pr->body.data = p;
 
-    *p++ = '{';
-    p = ngx_http_apigw_problem_member(p, "type", type);
-    *p++ = ',';
-    p = ngx_http_apigw_problem_member(p, "title", &pr->title);
-    p = ngx_sprintf(p, ",\"status\":%ui", pr->status);
+    p = ngx_sprintf(p, "{\"type\":\"%V\",\"title\":\"%V\",\"status\":%ui",
+                    type, &pr->title, pr->status);
 
     if (pr->detail.len) {
-        *p++ = ',';
-        p = ngx_http_apigw_problem_member(p, "detail", &pr->detail);
+        p = ngx_cpymem(p, ",\"detail\":\"", sizeof(",\"detail\":\"") - 1);
+        last = (u_char *) ngx_escape_json(p, pr->detail.data, pr->detail.len);
+
+        /* JSON is UTF-8, what came from a client may not be */
+
+        ngx_http_apigw_make_utf8(p, last);
+
+        p = last;
+        *p++ = '"';
     }
 
     if (pr->members.len) {
@@ -240,24 +241,6 @@ ngx_http_apigw_problem_body_create(ngx_http_request_t *r,
     pr->body.len = p - pr->body.data;
 
     return NGX_OK;
-}
-
-
-static u_char *
-ngx_http_apigw_problem_member(u_char *p, const char *name, ngx_str_t *value)
-{
-    u_char  *last;
-
-    p = ngx_sprintf(p, "\"%s\":\"", name);
-    last = (u_char *) ngx_escape_json(p, value->data, value->len);
-
-    /* JSON is UTF-8, what came from a client may not be */
-
-    ngx_http_apigw_make_utf8(p, last);
-
-    *last++ = '"';
-
-    return last;
 }
 
 

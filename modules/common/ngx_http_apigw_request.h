@@ -27,7 +27,7 @@
 
 typedef struct {
     ngx_uint_t       status;       /* 0: nothing was refused */
-    ngx_str_t        type;         /* URI; empty: "about:blank" */
+    ngx_str_t        type;         /* literal URI; empty: "about:blank" */
     ngx_str_t        title;        /* literal text without \ and " */
     ngx_str_t        detail;       /* any text or empty */
     ngx_str_t        members;      /* further members: "a":1,"b":"c" */
