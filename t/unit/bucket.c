@@ -870,7 +870,10 @@ static void
 test_create(void)
 {
     static u_char         block[8192] __attribute__((aligned(64)));
+    static u_char         other[8192] __attribute__((aligned(64)));
     ngx_apigw_buckets_t  *buckets;
+
+    static ngx_apigw_hash_key_t  none;
 
     ok(ngx_apigw_buckets_create(block, 4095) == NULL,
        "4095 bytes are too few");
@@ -880,6 +883,15 @@ test_create(void)
     ok(buckets && ngx_apigw_buckets_valid(block, sizeof(block)), "a table");
     ok(!ngx_apigw_buckets_valid(block, sizeof(block) / 2),
        "no table of another size");
+
+    /* nobody can know where a key is, nor learn it from another table */
+
+    ok(ngx_apigw_buckets_create(other, sizeof(other)) != NULL
+       && memcmp(ngx_apigw_buckets_key(buckets), &none, sizeof(none)) != 0
+       && memcmp(ngx_apigw_buckets_key(buckets),
+                 ngx_apigw_buckets_key((ngx_apigw_buckets_t *) other),
+                 sizeof(none)) != 0,
+       "each table has a secret of its own");
 
     ((u_char *) buckets)[0] ^= 1;
     ok(!ngx_apigw_buckets_valid(block, sizeof(block)),
