@@ -196,41 +196,6 @@ ngx_apigw_label_named(const ngx_str_t *label, const u_char *p, size_t len)
 }
 
 
-ngx_int_t
-ngx_apigw_path_segment(const ngx_str_t *path, const ngx_str_t *base,
-    ngx_uint_t n, ngx_str_t *segment)
-{
-    u_char  *p, *last;
-
-    if (path->len <= base->len
-        || ngx_memcmp(path->data, base->data, base->len) != 0)
-    {
-        return NGX_DECLINED;
-    }
-
-    p = path->data + base->len;
-    last = path->data + path->len;
-
-    /* each round starts at the "/" before a segment */
-
-    while (p != last && *p == '/') {
-
-        segment->data = ++p;
-
-        while (p != last && *p != '/') {
-            p++;
-        }
-
-        if (--n == 0) {
-            segment->len = p - segment->data;
-            return segment->len ? NGX_OK : NGX_DECLINED;
-        }
-    }
-
-    return NGX_DECLINED;
-}
-
-
 /*
  * Eight bytes at a time, the last eight perhaps once more.  In a byte below
  * 0x80 the high bit of b + (0x80 - n) tells whether b is n or more.

@@ -73,15 +73,6 @@ ngx_uint_t ngx_apigw_label_named(const ngx_str_t *label, const u_char *p,
     size_t len);
 
 
-/*
- * Finds the n-th (1 is the first) segment of a path behind base, which has no
- * "/" at its end.  NGX_DECLINED if the path is not below base or ends before.
- */
-
-ngx_int_t ngx_apigw_path_segment(const ngx_str_t *path,
-    const ngx_str_t *base, ngx_uint_t n, ngx_str_t *segment);
-
-
 /* Whether a path has only letters, digits, "-", "." and "/", or is empty. */
 
 ngx_uint_t ngx_apigw_path_plain(const u_char *p, size_t len);
@@ -126,6 +117,46 @@ uint32_t ngx_apigw_share_place(const ngx_apigw_hash_key_t *salt,
 
 
 #pragma GCC visibility pop
+
+
+/*
+ * Finds the n-th (1 is the first) segment of a path behind base, which has no
+ * "/" at its end.  NGX_DECLINED if the path is not below base or ends before.
+ */
+
+static ngx_inline ngx_int_t
+ngx_apigw_path_segment(const ngx_str_t *path, const ngx_str_t *base,
+    ngx_uint_t n, ngx_str_t *segment)
+{
+    u_char  *p, *last;
+
+    if (path->len <= base->len
+        || ngx_memcmp(path->data, base->data, base->len) != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    p = path->data + base->len;
+    last = path->data + path->len;
+
+    /* each round starts at the "/" before a segment */
+
+    while (p != last && *p == '/') {
+
+        segment->data = ++p;
+
+        while (p != last && *p != '/') {
+            p++;
+        }
+
+        if (--n == 0) {
+            segment->len = p - segment->data;
+            return segment->len ? NGX_OK : NGX_DECLINED;
+        }
+    }
+
+    return NGX_DECLINED;
+}
 
 
 #endif /* _NGX_APIGW_LABEL_H_INCLUDED_ */

@@ -168,6 +168,7 @@ struct ngx_http_apigw_version_api_s {
     unsigned                         has_fallback:1;
     unsigned                         has_canary:1;
     unsigned                         first:1;   /* on_conflict=first */
+    unsigned                         linked:1;  /* a URI can carry one */
 };
 
 

@@ -430,6 +430,10 @@ ngx_http_apigw_version_fields(ngx_conf_t *cf,
 
         source[i].find = ngx_http_apigw_version_finder(source[i].type);
 
+        api->linked |= source[i].type == NGX_HTTP_APIGW_VERSION_PATH
+                       || source[i].type == NGX_HTTP_APIGW_VERSION_QUERY
+                       || source[i].type == NGX_HTTP_APIGW_VERSION_HOST;
+
         api->longest = ngx_max(api->longest, source[i].name.len);
 
         if (ngx_http_apigw_version_vary(cf, api, i + 1, &source[i].vary)

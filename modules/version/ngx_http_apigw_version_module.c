@@ -35,9 +35,11 @@ static ngx_int_t ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_version_add_link(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
+static ngx_inline u_char *ngx_http_apigw_version_target(
+    ngx_http_apigw_version_ctx_t *ctx, u_char *p);
 static ngx_inline ngx_table_elt_t *ngx_http_apigw_version_push(
     ngx_list_t *headers);
-static ngx_int_t ngx_http_apigw_version_add(ngx_list_t *headers,
+static ngx_inline ngx_int_t ngx_http_apigw_version_add(ngx_list_t *headers,
     ngx_str_t *name, ngx_str_t *value);
 static void ngx_http_apigw_version_hide(ngx_http_request_t *r,
     ngx_http_apigw_version_t *version);
@@ -544,13 +546,52 @@ ngx_http_apigw_version_add_link(ngx_http_request_t *r,
     value.data = p;
 
     p = ngx_cpymem(p, head->data, head->len);
-    p = ngx_http_apigw_version_successor(ctx, p);
+    p = ngx_http_apigw_version_target(ctx, p);
     p = ngx_cpymem(p, tail, sizeof(tail) - 1);
 
     value.len = p - value.data;
 
     return ngx_http_apigw_version_add(&r->headers_out.headers,
                                       &ngx_http_apigw_version_link, &value);
+}
+
+
+/*
+ * ngx_http_apigw_version_successor(), in short for what is usual: a path
+ * without special characters, with another segment in the place of the
+ * version's, or as it is if no URI can carry a version.
+ */
+
+static ngx_inline u_char *
+ngx_http_apigw_version_target(ngx_http_apigw_version_ctx_t *ctx, u_char *p)
+{
+    u_char     *rest;
+    ngx_str_t  *uri, *label;
+
+    uri = &ctx->seen;
+
+    if (uri->len < 2
+        || uri->data[1] == '/'
+        || !ngx_apigw_path_plain(uri->data, uri->len))
+    {
+        return ngx_http_apigw_version_successor(ctx, p);
+    }
+
+    if (ctx->source == NGX_HTTP_APIGW_VERSION_PATH) {
+        label = &ctx->version->successor->label;
+        rest = ctx->segment.data + ctx->segment.len;
+
+        p = ngx_cpymem(p, uri->data, ctx->segment.data - uri->data);
+        p = ngx_cpymem(p, label->data, label->len);
+
+        return ngx_cpymem(p, rest, uri->data + uri->len - rest);
+    }
+
+    if (!ctx->publish->api->linked) {
+        return ngx_cpymem(p, uri->data, uri->len);
+    }
+
+    return ngx_http_apigw_version_successor(ctx, p);
 }
 
 
@@ -571,7 +612,7 @@ ngx_http_apigw_version_push(ngx_list_t *headers)
 }
 
 
-static ngx_int_t
+static ngx_inline ngx_int_t
 ngx_http_apigw_version_add(ngx_list_t *headers, ngx_str_t *name,
     ngx_str_t *value)
 {

@@ -353,28 +353,6 @@ ngx_http_apigw_version_successor(ngx_http_apigw_version_ctx_t *ctx, u_char *p)
     label = &ctx->version->successor->label;
     uri = &ctx->seen;
 
-    if (ctx->source == NGX_HTTP_APIGW_VERSION_PATH && ctx->segment.len
-        && (uri->len < 2 || uri->data[1] != '/'))
-    {
-        /* the usual case: another segment in the place of the same */
-
-        place = ctx->segment.data - uri->data;
-        rest = place + ctx->segment.len;
-
-        if (ngx_apigw_path_plain(uri->data, uri->len)) {
-            p = ngx_cpymem(p, uri->data, place);
-            p = ngx_cpymem(p, label->data, label->len);
-
-            return ngx_cpymem(p, uri->data + rest, uri->len - rest);
-        }
-
-        p = ngx_http_apigw_version_escape(p, uri->data, place);
-        p = ngx_cpymem(p, label->data, label->len);
-
-        return ngx_http_apigw_version_escape(p, uri->data + rest,
-                                             uri->len - rest);
-    }
-
     source = ngx_http_apigw_version_link_source(ctx, &place);
     name = source ? &source->name : NULL;
 
