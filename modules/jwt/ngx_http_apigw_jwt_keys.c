@@ -32,8 +32,8 @@ static ngx_int_t ngx_http_apigw_jwt_keys_look(ngx_http_apigw_jwt_keys_t *keys,
     ngx_uint_t level, ngx_log_t *log);
 static ngx_int_t ngx_http_apigw_jwt_keys_read(ngx_http_apigw_jwt_keys_t *keys,
     ngx_uint_t level, ngx_log_t *log);
-static ngx_int_t ngx_http_apigw_jwt_keys_read_all(ngx_fd_t fd, u_char *data,
-    size_t size);
+static const char *ngx_http_apigw_jwt_keys_read_all(ngx_fd_t fd,
+    u_char **data, size_t *size, ngx_err_t *err, ngx_log_t *log);
 static ngx_int_t ngx_http_apigw_jwt_keys_failed(
     ngx_http_apigw_jwt_keys_t *keys, ngx_uint_t level, ngx_log_t *log,
     ngx_err_t err, const char *text);
@@ -279,13 +279,15 @@ static ngx_int_t
 ngx_http_apigw_jwt_keys_read(ngx_http_apigw_jwt_keys_t *keys, ngx_uint_t level,
     ngx_log_t *log)
 {
-    size_t            size;
-    u_char           *data;
-    ngx_fd_t          fd;
-    ngx_int_t         rc;
-    ngx_err_t         err;
-    const char       *text;
-    ngx_file_info_t   fi;
+    size_t       size;
+    u_char      *data;
+    ngx_fd_t     fd;
+    ngx_int_t    rc;
+    ngx_err_t    err;
+    const char  *text;
+
+    data = NULL;
+    size = 0;
 
     /* not to wait for the other end of a pipe */
 
@@ -294,49 +296,22 @@ ngx_http_apigw_jwt_keys_read(ngx_http_apigw_jwt_keys_t *keys, ngx_uint_t level,
 
     if (fd == NGX_INVALID_FILE) {
         err = ngx_errno;
+        text = "cannot be read";
 
+    } else {
+        text = ngx_http_apigw_jwt_keys_read_all(fd, &data, &size, &err, log);
+
+        if (ngx_close_file(fd) == NGX_FILE_ERROR) {
+            ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                          ngx_close_file_n " \"%V\" failed", &keys->name);
+        }
+    }
+
+    if (text) {
         /* it may have been its mode, which leaves no other trace */
 
         keys->looked = 0;
 
-        return ngx_http_apigw_jwt_keys_failed(keys, level, log, err,
-                                              "cannot be read");
-    }
-
-    data = NULL;
-    size = 0;
-    err = 0;
-    text = NULL;
-
-    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
-        err = ngx_errno;
-        text = "cannot be read";
-
-    } else if (!ngx_is_file(&fi)) {
-        text = "is not a file";
-
-    } else if (ngx_file_size(&fi) > NGX_APIGW_JWKS_SIZE_MAX) {
-        text = "is larger than 10 megabytes";
-
-    } else {
-        size = (size_t) ngx_file_size(&fi);
-        data = ngx_alloc(size + 1, log);
-
-        if (data == NULL
-            || ngx_http_apigw_jwt_keys_read_all(fd, data, size) != NGX_OK)
-        {
-            err = ngx_errno;
-            text = "cannot be read";
-        }
-    }
-
-    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
-        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
-                      ngx_close_file_n " \"%V\" failed", &keys->name);
-    }
-
-    if (text) {
-        keys->looked = 0;
         rc = ngx_http_apigw_jwt_keys_failed(keys, level, log, err, text);
 
     } else {
@@ -352,33 +327,55 @@ ngx_http_apigw_jwt_keys_read(ngx_http_apigw_jwt_keys_t *keys, ngx_uint_t level,
 }
 
 
-static ngx_int_t
-ngx_http_apigw_jwt_keys_read_all(ngx_fd_t fd, u_char *data, size_t size)
-{
-    ssize_t  n;
+/* Returns NULL, or what is wrong; *data is to be freed if it is not NULL. */
 
-    while (size) {
-        n = ngx_read_fd(fd, data, size);
+static const char *
+ngx_http_apigw_jwt_keys_read_all(ngx_fd_t fd, u_char **data, size_t *size,
+    ngx_err_t *err, ngx_log_t *log)
+{
+    size_t           done;
+    ssize_t          n;
+    ngx_file_info_t  fi;
+
+    *err = 0;
+
+    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
+        *err = ngx_errno;
+        return "cannot be read";
+    }
+
+    if (!ngx_is_file(&fi)) {
+        return "is not a file";
+    }
+
+    if (ngx_file_size(&fi) > NGX_APIGW_JWKS_SIZE_MAX) {
+        return "is larger than 10 megabytes";
+    }
+
+    *size = (size_t) ngx_file_size(&fi);
+
+    *data = ngx_alloc(*size + 1, log);
+    if (*data == NULL) {
+        *err = NGX_ENOMEM;
+        return "cannot be read";
+    }
+
+    for (done = 0; done < *size; done += n) {
+
+        n = ngx_read_fd(fd, *data + done, *size - done);
 
         if (n == -1 && ngx_errno == NGX_EINTR) {
+            n = 0;
             continue;
         }
 
         if (n <= 0) {
-            /* shorter than a moment ago: being written */
-
-            if (n == 0) {
-                ngx_set_errno(EIO);
-            }
-
-            return NGX_ERROR;
+            *err = n ? ngx_errno : 0;
+            return n ? "cannot be read" : "is being written";
         }
-
-        data += n;
-        size -= n;
     }
 
-    return NGX_OK;
+    return NULL;
 }
 
 

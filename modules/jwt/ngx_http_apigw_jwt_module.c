@@ -27,6 +27,8 @@ static char *ngx_http_apigw_jwt_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_apigw_jwt_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_apigw_jwt_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static void ngx_http_apigw_jwt_merge_values(
+    ngx_http_apigw_jwt_loc_conf_t *prev, ngx_http_apigw_jwt_loc_conf_t *conf);
 static ngx_uint_t ngx_http_apigw_jwt_is_useless(
     ngx_http_apigw_jwt_loc_conf_t *conf, const char **name);
 static ngx_int_t ngx_http_apigw_jwt_init(ngx_conf_t *cf);
@@ -722,6 +724,39 @@ ngx_http_apigw_jwt_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
+    ngx_http_apigw_jwt_merge_values(prev, conf);
+
+    if (conf->realm == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    if (conf->issuers == NULL && conf->sources == NULL) {
+
+        /* a server may leave it to its locations, and gives 500 itself */
+
+        if (clcf->name.len == 0) {
+            return NGX_CONF_OK;
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"auth_jwt\" has no keys in location \"%V\": use "
+                           "\"auth_jwt_key_file\", \"auth_jwt_key_request\" "
+                           "or \"issuer=\"", &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_apigw_jwt_merge_policy(cf, conf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static void
+ngx_http_apigw_jwt_merge_values(ngx_http_apigw_jwt_loc_conf_t *prev,
+    ngx_http_apigw_jwt_loc_conf_t *conf)
+{
     ngx_conf_merge_ptr_value(conf->sources, prev->sources, NULL);
     ngx_conf_merge_ptr_value(conf->audience, prev->audience, NULL);
     ngx_conf_merge_sec_value(conf->leeway, prev->leeway, 0);
@@ -757,31 +792,6 @@ ngx_http_apigw_jwt_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_uint_value(conf->challenge, prev->challenge,
                               NGX_HTTP_APIGW_JWT_CHALLENGE);
-
-    if (conf->realm == NULL) {
-        return NGX_CONF_OK;
-    }
-
-    if (conf->issuers == NULL && conf->sources == NULL) {
-
-        /* a server may leave it to its locations, and gives 500 itself */
-
-        if (clcf->name.len == 0) {
-            return NGX_CONF_OK;
-        }
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"auth_jwt\" has no keys in location \"%V\": use "
-                           "\"auth_jwt_key_file\", \"auth_jwt_key_request\" "
-                           "or \"issuer=\"", &clcf->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_http_apigw_jwt_merge_policy(cf, conf) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
 }
 
 

@@ -66,10 +66,12 @@ static ngx_http_apigw_jwt_verdict_e ngx_http_apigw_jwt_choose(
     ngx_http_apigw_jwt_found_t *found, ngx_http_apigw_jwt_proof_t *proof);
 static ngx_http_apigw_jwt_verdict_e ngx_http_apigw_jwt_judge(
     ngx_http_apigw_jwt_ctx_t *ctx, ngx_http_apigw_jwt_proof_t *proof);
+static ngx_http_apigw_jwt_verdict_e ngx_http_apigw_jwt_times(
+    ngx_http_apigw_jwt_ctx_t *ctx, ngx_http_apigw_jwt_proof_t *proof);
 static ngx_uint_t ngx_http_apigw_jwt_audience(json_t *claims,
     ngx_array_t *audience);
-static ngx_uint_t ngx_http_apigw_jwt_listed(ngx_http_apigw_jwt_keys_t *list,
-    ngx_str_t *value);
+static ngx_uint_t ngx_http_apigw_jwt_listed(
+    ngx_http_apigw_jwt_policy_t *policy, ngx_str_t *values);
 static void ngx_http_apigw_jwt_parsed_free(void *data);
 
 
@@ -299,19 +301,8 @@ ngx_http_apigw_jwt_decide(ngx_http_request_t *r,
     }
 
     if (ctx->verdict == NGX_HTTP_APIGW_JWT_OK
-        && (ngx_http_apigw_jwt_listed(ctx->policy->revoked_sub,
-                             &ctx->values[NGX_HTTP_APIGW_JWT_VALUE_SUB])
-            || ngx_http_apigw_jwt_listed(ctx->policy->revoked_kid,
-                             &ctx->values[NGX_HTTP_APIGW_JWT_VALUE_KID])))
+        && ngx_http_apigw_jwt_listed(ctx->policy, ctx->values))
     {
-        ctx->verdict = NGX_HTTP_APIGW_JWT_REVOKED;
-    }
-
-    if (ctx->policy->revoked_kid && ctx->verdict == NGX_HTTP_APIGW_JWT_OK
-        && ctx->values[NGX_HTTP_APIGW_JWT_VALUE_KID].data == NULL)
-    {
-        /* which would be a way around the list */
-
         ctx->verdict = NGX_HTTP_APIGW_JWT_REVOKED;
     }
 
@@ -729,9 +720,9 @@ static ngx_http_apigw_jwt_verdict_e
 ngx_http_apigw_jwt_judge(ngx_http_apigw_jwt_ctx_t *ctx,
     ngx_http_apigw_jwt_proof_t *proof)
 {
-    ngx_str_t                     text;
-    ngx_apigw_claims_times_t      times;
-    ngx_http_apigw_jwt_issuer_t  *issuer;
+    ngx_str_t                      text;
+    ngx_http_apigw_jwt_issuer_t   *issuer;
+    ngx_http_apigw_jwt_verdict_e   verdict;
 
     if (proof->claims == NULL) {
         proof->claims = ngx_apigw_claims_parse(proof->jws.payload.data,
@@ -754,6 +745,38 @@ ngx_http_apigw_jwt_judge(ngx_http_apigw_jwt_ctx_t *ctx,
 
     issuer = proof->issuer;
 
+    if (issuer && issuer->type.len
+        && !ngx_apigw_jws_typ(&proof->jws, &issuer->type))
+    {
+        return NGX_HTTP_APIGW_JWT_TYPE;
+    }
+
+    verdict = ngx_http_apigw_jwt_times(ctx, proof);
+
+    if (verdict != NGX_HTTP_APIGW_JWT_OK) {
+        return verdict;
+    }
+
+    if (!ngx_http_apigw_jwt_audience(proof->claims, ctx->policy->audience)
+        || (issuer && !ngx_http_apigw_jwt_audience(proof->claims,
+                                                   issuer->audience)))
+    {
+        return NGX_HTTP_APIGW_JWT_AUDIENCE;
+    }
+
+    return NGX_HTTP_APIGW_JWT_OK;
+}
+
+
+static ngx_http_apigw_jwt_verdict_e
+ngx_http_apigw_jwt_times(ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_http_apigw_jwt_proof_t *proof)
+{
+    ngx_apigw_claims_times_t      times;
+    ngx_http_apigw_jwt_issuer_t  *issuer;
+
+    issuer = proof->issuer;
+
     ngx_memzero(&times, sizeof(ngx_apigw_claims_times_t));
 
     times.leeway = ctx->policy->leeway;
@@ -764,12 +787,6 @@ ngx_http_apigw_jwt_judge(ngx_http_apigw_jwt_ctx_t *ctx,
 
         if (issuer->leeway != NGX_CONF_UNSET) {
             times.leeway = issuer->leeway;
-        }
-
-        if (issuer->type.len
-            && !ngx_apigw_jws_typ(&proof->jws, &issuer->type))
-        {
-            return NGX_HTTP_APIGW_JWT_TYPE;
         }
     }
 
@@ -790,7 +807,7 @@ ngx_http_apigw_jwt_judge(ngx_http_apigw_jwt_ctx_t *ctx,
     switch (ngx_apigw_claims_now(&proof->window, ngx_time())) {
 
     case NGX_APIGW_CLAIMS_OK:
-        break;
+        return NGX_HTTP_APIGW_JWT_OK;
 
     case NGX_APIGW_CLAIMS_EARLY:
         return NGX_HTTP_APIGW_JWT_EARLY;
@@ -798,15 +815,6 @@ ngx_http_apigw_jwt_judge(ngx_http_apigw_jwt_ctx_t *ctx,
     default: /* NGX_APIGW_CLAIMS_EXPIRED */
         return NGX_HTTP_APIGW_JWT_EXPIRED;
     }
-
-    if (!ngx_http_apigw_jwt_audience(proof->claims, ctx->policy->audience)
-        || (issuer && !ngx_http_apigw_jwt_audience(proof->claims,
-                                                   issuer->audience)))
-    {
-        return NGX_HTTP_APIGW_JWT_AUDIENCE;
-    }
-
-    return NGX_HTTP_APIGW_JWT_OK;
 }
 
 
@@ -820,15 +828,30 @@ ngx_http_apigw_jwt_audience(json_t *claims, ngx_array_t *audience)
 }
 
 
+/* Whether a list of revocations has the token. */
+
 static ngx_uint_t
-ngx_http_apigw_jwt_listed(ngx_http_apigw_jwt_keys_t *list, ngx_str_t *value)
+ngx_http_apigw_jwt_listed(ngx_http_apigw_jwt_policy_t *policy,
+    ngx_str_t *values)
 {
-    if (list == NULL || value->data == NULL) {
-        return 0;
+    ngx_str_t  *kid, *sub;
+
+    kid = &values[NGX_HTTP_APIGW_JWT_VALUE_KID];
+    sub = &values[NGX_HTTP_APIGW_JWT_VALUE_SUB];
+
+    /* to have no kid would be a way around the list */
+
+    if (policy->revoked_kid
+        && (kid->data == NULL
+            || json_object_getn(policy->revoked_kid->revoked,
+                                (char *) kid->data, kid->len)))
+    {
+        return 1;
     }
 
-    return json_object_getn(list->revoked, (char *) value->data, value->len)
-           != NULL;
+    return policy->revoked_sub && sub->data
+           && json_object_getn(policy->revoked_sub->revoked,
+                               (char *) sub->data, sub->len) != NULL;
 }
 
 
