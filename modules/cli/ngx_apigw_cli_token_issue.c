@@ -25,8 +25,12 @@ static const char *ngx_apigw_cli_token_set_alg(ngx_apigw_cli_t *cli,
 static const char *ngx_apigw_cli_token_set_claim(ngx_apigw_cli_t *cli,
     const ngx_apigw_cli_option_t *option, ngx_str_t *value);
 
+static int ngx_apigw_cli_token_keygen_check(ngx_apigw_cli_t *cli,
+    ngx_apigw_jwa_t alg);
 static int ngx_apigw_cli_token_write(const char *name, json_t *value,
     ngx_uint_t secret);
+static int ngx_apigw_cli_token_create(const char *name, mode_t mode,
+    const char *text, size_t len);
 static int ngx_apigw_cli_token_add(const char *name, json_t *jwk);
 static json_t *ngx_apigw_cli_token_set(const char *name);
 static int ngx_apigw_cli_token_print(json_t *value);
@@ -161,17 +165,12 @@ ngx_apigw_cli_token_set_claim(ngx_apigw_cli_t *cli,
 }
 
 
-int
-ngx_apigw_cli_token_keygen(ngx_apigw_cli_t *cli)
+static int
+ngx_apigw_cli_token_keygen_check(ngx_apigw_cli_t *cli, ngx_apigw_jwa_t alg)
 {
-    int                          rc;
-    json_t                      *jwk, *set;
-    ngx_apigw_jwa_t              alg;
-    ngx_apigw_cli_token_key_t    key;
     ngx_apigw_cli_token_conf_t  *conf;
 
     conf = cli->conf;
-    alg = conf->alg ? conf->alg : NGX_APIGW_JWA_ES256;
 
     if (conf->out.data == NULL) {
         return ngx_apigw_cli_usage(cli, "\"--out FILE\" is missing");
@@ -192,6 +191,28 @@ ngx_apigw_cli_token_keygen(ngx_apigw_cli_t *cli)
 
     if (conf->kid.len > NGX_APIGW_JWK_KID_MAX) {
         return ngx_apigw_cli_usage(cli, "\"--kid\": too long");
+    }
+
+    return NGX_APIGW_CLI_DONE;
+}
+
+
+int
+ngx_apigw_cli_token_keygen(ngx_apigw_cli_t *cli)
+{
+    int                          rc;
+    json_t                      *jwk, *set;
+    ngx_apigw_jwa_t              alg;
+    ngx_apigw_cli_token_key_t    key;
+    ngx_apigw_cli_token_conf_t  *conf;
+
+    conf = cli->conf;
+    alg = conf->alg ? conf->alg : NGX_APIGW_JWA_ES256;
+
+    rc = ngx_apigw_cli_token_keygen_check(cli, alg);
+
+    if (rc != NGX_APIGW_CLI_DONE) {
+        return rc;
     }
 
     if (ngx_apigw_cli_token_key_make(&key, alg,
@@ -256,13 +277,11 @@ ngx_apigw_cli_token_keygen(ngx_apigw_cli_t *cli)
 static int
 ngx_apigw_cli_token_write(const char *name, json_t *value, ngx_uint_t secret)
 {
-    int          fd, err;
+    int          err;
     char        *text, *temp;
-    size_t       len;
-    ssize_t      n;
-    ngx_uint_t   done;
-    struct stat  st;
     mode_t       mode;
+    size_t       len;
+    struct stat  st;
 
     text = json_dumps(value, JSON_COMPACT);
 
@@ -276,53 +295,61 @@ ngx_apigw_cli_token_write(const char *name, json_t *value, ngx_uint_t secret)
     temp = ngx_apigw_cli_alloc(strlen(name) + sizeof(".new"));
     (void) sprintf(temp, "%s%s", name, secret ? "" : ".new");
 
-    mode = secret ? 0600 : 0644;
-    done = 0;
-    err = 0;
+    mode = secret ? 0600 : (stat(name, &st) == 0) ? st.st_mode & 0777 : 0644;
 
-    if (!secret && stat(name, &st) == 0) {
-        mode = st.st_mode & 0777;
-    }
+    err = ngx_apigw_cli_token_create(temp, mode, text, len + 1);
 
-    fd = open(temp, O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC, secret ? 0600 : 0644);
-
-    if (fd != -1) {
-        n = write(fd, text, len + 1);
-
-        done = n == (ssize_t) len + 1
-               && (secret || fchmod(fd, mode) == 0)
-               && fsync(fd) == 0;
+    if (err == 0 && !secret && rename(temp, name) != 0) {
         err = errno;
-
-        if (close(fd) != 0 && done) {
-            done = 0;
-            err = errno;
-        }
-
-        if (done && !secret && rename(temp, name) != 0) {
-            done = 0;
-            err = errno;
-        }
-
-        if (!done) {
-            (void) unlink(temp);
-        }
-
-    } else {
-        err = errno;
+        (void) unlink(temp);
     }
 
     OPENSSL_cleanse(text, len);
     free(text);
 
-    if (!done) {
+    if (err) {
         (void) ngx_apigw_cli_error("cannot write \"%s\": %s", temp,
-                                   err ? strerror(err) : "the disk is full");
+                                   strerror(err));
     }
 
     free(temp);
 
-    return done ? NGX_APIGW_CLI_DONE : NGX_APIGW_CLI_FAILED;
+    return err ? NGX_APIGW_CLI_FAILED : NGX_APIGW_CLI_DONE;
+}
+
+
+/* A new file, on disk and whole, or none; 0 or errno. */
+
+static int
+ngx_apigw_cli_token_create(const char *name, mode_t mode, const char *text,
+    size_t len)
+{
+    int      fd, err;
+    ssize_t  n;
+
+    fd = open(name, O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC, 0600);
+
+    if (fd == -1) {
+        return errno;
+    }
+
+    n = write(fd, text, len);
+
+    err = (n == -1) ? errno : (n != (ssize_t) len) ? ENOSPC : 0;
+
+    if (err == 0 && (fchmod(fd, mode) != 0 || fsync(fd) != 0)) {
+        err = errno;
+    }
+
+    if (close(fd) != 0 && err == 0) {
+        err = errno;
+    }
+
+    if (err) {
+        (void) unlink(name);
+    }
+
+    return err;
 }
 
 

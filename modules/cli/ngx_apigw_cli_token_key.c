@@ -84,6 +84,8 @@ static char *ngx_apigw_cli_token_openssl(
 static ngx_int_t ngx_apigw_cli_token_sign_raw(
     const ngx_apigw_cli_token_key_t *key, const ngx_apigw_cli_token_alg_t *a,
     const ngx_apigw_cli_buf_t *input, u_char *signature, size_t *len);
+static ngx_int_t ngx_apigw_cli_token_ecdsa(const u_char *der, size_t size,
+    u_char *signature, size_t *len);
 static ngx_uint_t ngx_apigw_cli_token_verified(
     const ngx_apigw_cli_token_key_t *key, const char *token);
 
@@ -944,12 +946,10 @@ ngx_apigw_cli_token_sign_raw(const ngx_apigw_cli_token_key_t *key,
     const ngx_apigw_cli_token_alg_t *a, const ngx_apigw_cli_buf_t *input,
     u_char *signature, size_t *len)
 {
+    u_char         der[160], *p;
     ngx_int_t      rc;
-    ECDSA_SIG     *sig;
     EVP_MD_CTX    *ctx;
     EVP_PKEY_CTX  *pctx;
-    const u_char  *p;
-    u_char         der[160];
 
     if (key->pkey == NULL) {
         p = EVP_Q_mac(NULL, "HMAC", NULL, a->md, NULL, key->secret,
@@ -987,25 +987,8 @@ ngx_apigw_cli_token_sign_raw(const ngx_apigw_cli_token_key_t *key,
 
     *len = sizeof(der);
 
-    if (EVP_DigestSign(ctx, der, len, input->data, input->len) != 1) {
-        goto done;
-    }
-
-    p = der;
-    sig = d2i_ECDSA_SIG(NULL, &p, (long) *len);
-
-    if (sig) {
-        if (BN_bn2binpad(ECDSA_SIG_get0_r(sig), signature, (int) a->size)
-            != -1
-            && BN_bn2binpad(ECDSA_SIG_get0_s(sig), signature + a->size,
-                            (int) a->size)
-               != -1)
-        {
-            *len = 2 * a->size;
-            rc = NGX_OK;
-        }
-
-        ECDSA_SIG_free(sig);
+    if (EVP_DigestSign(ctx, der, len, input->data, input->len) == 1) {
+        rc = ngx_apigw_cli_token_ecdsa(der, a->size, signature, len);
     }
 
 done:
@@ -1013,6 +996,32 @@ done:
     EVP_MD_CTX_free(ctx);
 
     return rc;
+}
+
+
+/* r and s in their full size, from DER. */
+
+static ngx_int_t
+ngx_apigw_cli_token_ecdsa(const u_char *der, size_t size, u_char *signature,
+    size_t *len)
+{
+    int         r, s;
+    ECDSA_SIG  *sig;
+
+    sig = d2i_ECDSA_SIG(NULL, &der, (long) *len);
+
+    if (sig == NULL) {
+        return NGX_ERROR;
+    }
+
+    r = BN_bn2binpad(ECDSA_SIG_get0_r(sig), signature, (int) size);
+    s = BN_bn2binpad(ECDSA_SIG_get0_s(sig), signature + size, (int) size);
+
+    ECDSA_SIG_free(sig);
+
+    *len = 2 * size;
+
+    return (r != -1 && s != -1) ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -49,8 +49,8 @@ static ngx_int_t ngx_apigw_claims_put(ngx_apigw_claims_buf_t *b,
 static ngx_int_t ngx_apigw_claims_put_text(ngx_apigw_claims_buf_t *b,
     const void *data, size_t len);
 static size_t ngx_apigw_claims_real(char *buf, double n);
-static ngx_int_t ngx_apigw_claims_order(const json_t *value,
-    const json_t *expected, ngx_int_t *order);
+static ngx_int_t ngx_apigw_claims_order(ngx_apigw_claims_op_e op,
+    const json_t *value, const json_t *expected);
 static ngx_uint_t ngx_apigw_claims_in(const json_t *value,
     const json_t *array);
 static ngx_int_t ngx_apigw_claims_compare(ngx_apigw_claims_op_e op,
@@ -902,7 +902,6 @@ ngx_apigw_claims_compare(ngx_apigw_claims_op_e op, const json_t *value,
 {
     size_t       i;
     json_t      *each;
-    ngx_int_t    order;
     ngx_uint_t   yes;
 
     switch (op) {
@@ -943,27 +942,7 @@ ngx_apigw_claims_compare(ngx_apigw_claims_op_e op, const json_t *value,
         break;
 
     default:
-
-        if (ngx_apigw_claims_order(value, expected, &order) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        switch (op) {
-        case NGX_APIGW_CLAIMS_GT:
-            yes = (order > 0);
-            break;
-
-        case NGX_APIGW_CLAIMS_GE:
-            yes = (order >= 0);
-            break;
-
-        case NGX_APIGW_CLAIMS_LT:
-            yes = (order < 0);
-            break;
-
-        default:
-            yes = (order <= 0);
-        }
+        return ngx_apigw_claims_order(op, value, expected);
     }
 
     return yes ? NGX_OK : NGX_DECLINED;
@@ -987,10 +966,10 @@ ngx_apigw_claims_in(const json_t *value, const json_t *array)
 
 
 static ngx_int_t
-ngx_apigw_claims_order(const json_t *value, const json_t *expected,
-    ngx_int_t *order)
+ngx_apigw_claims_order(ngx_apigw_claims_op_e op, const json_t *value,
+    const json_t *expected)
 {
-    int          rc;
+    int          order;
     double       a, b;
     size_t       n, m;
     json_int_t   x, y;
@@ -998,28 +977,40 @@ ngx_apigw_claims_order(const json_t *value, const json_t *expected,
     if (json_is_integer(value) && json_is_integer(expected)) {
         x = json_integer_value(value);
         y = json_integer_value(expected);
-        *order = (x > y) - (x < y);
-        return NGX_OK;
-    }
+        order = (x > y) - (x < y);
 
-    if (json_is_number(value) && json_is_number(expected)) {
+    } else if (json_is_number(value) && json_is_number(expected)) {
         a = json_number_value(value);
         b = json_number_value(expected);
-        *order = (a > b) - (a < b);
-        return NGX_OK;
-    }
+        order = (a > b) - (a < b);
 
-    if (!json_is_string(value) || !json_is_string(expected)) {
+    } else if (json_is_string(value) && json_is_string(expected)) {
+        n = json_string_length(value);
+        m = json_string_length(expected);
+
+        order = ngx_memcmp(json_string_value(value),
+                           json_string_value(expected), ngx_min(n, m));
+
+        if (order == 0) {
+            order = (n > m) - (n < m);
+        }
+
+    } else {
         return NGX_ERROR;
     }
 
-    n = json_string_length(value);
-    m = json_string_length(expected);
+    switch (op) {
 
-    rc = ngx_memcmp(json_string_value(value), json_string_value(expected),
-                    ngx_min(n, m));
+    case NGX_APIGW_CLAIMS_GT:
+        return order > 0 ? NGX_OK : NGX_DECLINED;
 
-    *order = rc ? rc : (n > m) - (n < m);
+    case NGX_APIGW_CLAIMS_GE:
+        return order >= 0 ? NGX_OK : NGX_DECLINED;
 
-    return NGX_OK;
+    case NGX_APIGW_CLAIMS_LT:
+        return order < 0 ? NGX_OK : NGX_DECLINED;
+
+    default:
+        return order <= 0 ? NGX_OK : NGX_DECLINED;
+    }
 }

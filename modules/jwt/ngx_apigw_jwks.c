@@ -31,6 +31,8 @@ static ngx_int_t ngx_apigw_jwks_parse_pem(ngx_apigw_jwks_parser_t *ps,
     const u_char *data, size_t len);
 static ngx_int_t ngx_apigw_jwks_add(ngx_apigw_jwks_parser_t *ps, ngx_int_t rc,
     ngx_apigw_jwk_t *key, const ngx_str_t *kid, const char *why);
+static void ngx_apigw_jwks_bad(ngx_apigw_jwks_parser_t *ps,
+    const ngx_str_t *kid, const char *why);
 static ngx_int_t ngx_apigw_jwks_keep(ngx_apigw_jwks_parser_t *ps,
     ngx_apigw_jwk_t *key, const ngx_str_t *kid);
 static ngx_int_t ngx_apigw_jwks_done(ngx_apigw_jwks_parser_t *ps);
@@ -73,12 +75,7 @@ ngx_apigw_jwks_parse(const u_char *data, size_t len,
     ps.jwks->references = 1;
 
     if (format == NGX_APIGW_JWKS_ANY) {
-
-        for (i = 0; i < len; i++) {
-            if (data[i] > ' ') {
-                break;
-            }
-        }
+        for (i = 0; i < len && data[i] <= ' '; i++) { /* void */ }
 
         format = (i < len && data[i] == '{') ? NGX_APIGW_JWKS_JSON
                                              : NGX_APIGW_JWKS_PEM;
@@ -306,8 +303,6 @@ static ngx_int_t
 ngx_apigw_jwks_add(ngx_apigw_jwks_parser_t *ps, ngx_int_t rc,
     ngx_apigw_jwk_t *key, const ngx_str_t *kid, const char *why)
 {
-    size_t             i, n;
-    char               name[64];
     ngx_apigw_jwks_t  *jwks;
 
     ERR_clear_error();
@@ -345,6 +340,29 @@ ngx_apigw_jwks_add(ngx_apigw_jwks_parser_t *ps, ngx_int_t rc,
         return rc;
     }
 
+    ngx_apigw_jwks_bad(ps, kid, why);
+
+    if (ps->flags & NGX_APIGW_JWKS_STRICT) {
+        return NGX_ABORT;
+    }
+
+    if (jwks->bad++ == 0) {
+        ngx_memcpy(jwks->warning, ps->error, NGX_APIGW_JWKS_ERROR);
+    }
+
+    ps->error[0] = '\0';
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_apigw_jwks_bad(ngx_apigw_jwks_parser_t *ps, const ngx_str_t *kid,
+    const char *why)
+{
+    char    name[64];
+    size_t  i, n;
+
     n = 0;
 
     if (kid->data) {
@@ -360,18 +378,6 @@ ngx_apigw_jwks_add(ngx_apigw_jwks_parser_t *ps, ngx_int_t rc,
 
     ngx_apigw_jwks_error(ps->error, "key %d%s%s%s: %s", (int) ps->number,
                          n ? ", \"" : "", name, n ? "\"" : "", why);
-
-    if (ps->flags & NGX_APIGW_JWKS_STRICT) {
-        return NGX_ABORT;
-    }
-
-    if (jwks->bad++ == 0) {
-        ngx_memcpy(jwks->warning, ps->error, NGX_APIGW_JWKS_ERROR);
-    }
-
-    ps->error[0] = '\0';
-
-    return NGX_OK;
 }
 
 
