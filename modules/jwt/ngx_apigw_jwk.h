@@ -38,7 +38,9 @@
 
 
 #define NGX_APIGW_JWKS_SIZE_MAX  (10 * 1024 * 1024)
-#define NGX_APIGW_JWKS_KEYS_MAX  10000
+#define NGX_APIGW_JWKS_KEYS_MAX  10000        /* of the operator, strict */
+#define NGX_APIGW_JWKS_KEYS_FEW  1000         /* of others: some 0.1 s of work
+                                                 for a worker */
 #define NGX_APIGW_JWK_KID_MAX    1024
 #define NGX_APIGW_JWKS_ERROR     160
 

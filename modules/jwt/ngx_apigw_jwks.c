@@ -303,15 +303,18 @@ static ngx_int_t
 ngx_apigw_jwks_add(ngx_apigw_jwks_parser_t *ps, ngx_int_t rc,
     ngx_apigw_jwk_t *key, const ngx_str_t *kid, const char *why)
 {
+    ngx_uint_t         max;
     ngx_apigw_jwks_t  *jwks;
 
     ERR_clear_error();
 
     jwks = ps->jwks;
 
-    if (jwks->nkeys + jwks->skipped + jwks->bad == NGX_APIGW_JWKS_KEYS_MAX) {
-        ngx_apigw_jwks_error(ps->error, "more than %d keys",
-                             NGX_APIGW_JWKS_KEYS_MAX);
+    max = (ps->flags & NGX_APIGW_JWKS_STRICT) ? NGX_APIGW_JWKS_KEYS_MAX
+                                              : NGX_APIGW_JWKS_KEYS_FEW;
+
+    if (jwks->nkeys + jwks->skipped + jwks->bad == max) {
+        ngx_apigw_jwks_error(ps->error, "more than %d keys", (int) max);
         ngx_apigw_jwk_clear(key);
         return NGX_ABORT;
     }
