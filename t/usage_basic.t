@@ -234,8 +234,8 @@ Content-Type: application/problem+json",
 [200, 200, 429, 200, 429]
 --- raw_response_headers_like eval
 ["", "", qr/RateLimit: "rate";r=0;t=(59|60), (?s:.*)Retry-After: \1\r|Retry-After: (59|60)\r(?s:.*)RateLimit: "rate";r=0;t=\2, /,
-qr/RateLimit: "rate";r=1;t=\d+, "a:rate";r=0;t=\d+, "day";r=8;t=\d+, "a:day";r=4;t=\d+\r/,
-qr/RateLimit-Policy: "rate";q=2;w=120, "a:rate";q=1;w=3600, "day";q=9;w=86400, "a:day";q=5;w=86400\r/]
+qr/RateLimit: "rate";r=1;t=\d+, "day";r=8;t=\d+, "a:rate";r=0;t=\d+, "a:day";r=4;t=\d+\r/,
+qr/RateLimit-Policy: "rate";q=2;w=120, "day";q=9;w=86400, "a:rate";q=1;w=3600, "a:day";q=5;w=86400\r/]
 --- response_body_like eval
 ["GIF", "GIF", qr/"violated-policies":\["rate"\]/, "GIF", qr/"violated-policies":\["a:rate"\]/]
 

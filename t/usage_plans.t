@@ -36,6 +36,9 @@ our $http = <<'_EOC_';
         quota 2 per=lifetime;
     }
 
+    api_plan fast  { rate 2r/m burst=2; }
+    api_plan fastq { rate 2r/m; quota 9 per=lifetime; }
+
     api_plan money { quota 100 per=lifetime; }
     api_plan big   { quota 1000 per=lifetime; }
 _EOC_
@@ -112,10 +115,24 @@ our $config = <<'_EOC_';
     }
 
     location /self {
-        api_usage zone=usage plan=$arg_p consumer=$arg_c;
+        api_usage zone=usage plan=$arg_p consumer=$arg_c api=$arg_a;
         api_usage_self;
     }
+
+    location /bytes {
+        api_usage zone=usage plan=money consumer=$arg_c cost=$bytes_sent;
+        api_usage_charge on=response;
+        empty_gif;
+    }
 _EOC_
+
+$config .= qq{
+    location /self8 {
+        set \$strange "a\xff\\"\xc3(b";
+        api_usage zone=usage plan=\$arg_n consumer=\$strange;
+        api_usage_self;
+    }
+};
 
 run_tests();
 
@@ -326,6 +343,72 @@ GET /legacy?p=zones&c=h
 X-RateLimit-Limit: 5
 X-RateLimit-Remaining: 4
 X-RateLimit-Reset: \d+
+
+
+=== legacy headers of a rate: without a quota, or when it refuses
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /legacy?p=fast&c=h", "GET /legacy?p=fast&c=h", "GET /legacy?p=fast&c=h", "GET /legacy?p=fastq&c=h", "GET /legacy?p=fastq&c=h"]
+--- error_code eval
+[200, 200, 429, 200, 429]
+--- response_headers_like eval
+["X-RateLimit-Limit: 2
+X-RateLimit-Remaining: 1
+X-RateLimit-Reset: 30",
+"X-RateLimit-Remaining: 0
+X-RateLimit-Reset: (59|60)",
+"X-RateLimit-Limit: 2
+X-RateLimit-Remaining: 0
+X-RateLimit-Reset: (29|30)",
+"X-RateLimit-Limit: 9
+X-RateLimit-Remaining: 8",
+"X-RateLimit-Limit: 1
+X-RateLimit-Remaining: 0
+X-RateLimit-Reset: (29|30)"]
+
+
+=== fields of limits that change: policies are not those of the request before
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /u?p=money&c=f1", "GET /own?p=money&c=f2&quota=7/lifetime", "GET /u?p=money&c=f3", "GET /u?p=base&c=f4&a=search", "GET /u?p=base&c=f4&a=search", "GET /u?p=base&c=f5", "GET /u?p=over&c=f6"]
+--- error_code eval
+[200, 200, 200, 200, 429, 200, 200]
+--- response_headers eval
+["RateLimit-Policy: \"lifetime\";q=100
+RateLimit: \"lifetime\";r=99",
+"RateLimit-Policy: \"lifetime\";q=7
+RateLimit: \"lifetime\";r=6",
+"RateLimit-Policy: \"lifetime\";q=100
+RateLimit: \"lifetime\";r=99",
+"RateLimit-Policy: \"rate\";q=100;w=1, \"lifetime\";q=3, \"day\";q=100;w=86400, \"search:lifetime\";q=1",
+"RateLimit-Policy: \"lifetime\";q=3, \"day\";q=100;w=86400, \"search:lifetime\";q=1",
+"RateLimit-Policy: \"rate\";q=100;w=1, \"lifetime\";q=3, \"day\";q=100;w=86400",
+"RateLimit-Policy: \"lifetime\";q=10
+RateLimit: \"lifetime\";r=9"]
+
+
+=== bytes of the answer as cost
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /bytes?c=b", "GET /cost?c=b&n=1", "GET /bytes?c=b"]
+--- error_code eval
+[200, 429, 429]
+--- response_headers_like eval
+["", "X-Quota: 100 \\d{3} 0", ""]
+
+
+=== what a caller reads of itself: limits for an API, names that are no UTF-8
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /u?p=base&c=%22%ff&a=search", "GET /self?p=base&c=own&a=search", "GET /self?p=base&c=own&a=other", "GET /self8?n=base", "HEAD /self?p=base&c=own"]
+--- error_code eval
+[200, 200, 200, 200, 200]
+--- response_body_like eval
+["GIF", qr!^\{"consumer":"own","plan":"base","quotas":\[\{"per":"lifetime","used":0,"limit":3,"remaining":3\},\{"per":"day".*\},\{"api":"search","per":"lifetime","used":0,"limit":1,"remaining":1\}\]\}$!, qr!"per":"day",[^}]*\}\]\}$!, qr!^\{"consumer":"a\?\\"\?\(b","plan":!, ""]
 
 
 === a caller's own usage, not charged

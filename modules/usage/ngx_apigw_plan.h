@@ -67,6 +67,11 @@ struct ngx_apigw_plan_s {
     ngx_apigw_limit_t            limit;
     uint64_t                     salt;      /* of the family's rate */
     uint64_t                     entry;     /* of the name, in the ledger */
+    ngx_uint_t                   index;     /* among all, from 1 */
+
+    /* "day", "api:rate", in quotes, by kind of window and _RATE */
+
+    ngx_str_t                    policies[NGX_APIGW_PLAN_RATE + 1];
 
     ngx_uint_t                   nquotas;
     ngx_apigw_quota_t            quotas[NGX_APIGW_PLAN_QUOTAS];

@@ -90,6 +90,16 @@ typedef struct {
 } ngx_http_apigw_usage_span_t;
 
 
+/* The policies of a plan, and what they were written from. */
+
+typedef struct {
+    u_char                      *data;
+    size_t                       len;
+    uint64_t                     total[NGX_APIGW_PLAN_QUOTAS];
+    ngx_apigw_window_span_t      span[NGX_APIGW_PLAN_QUOTAS];
+} ngx_http_apigw_usage_text_t;
+
+
 /* Of a process: shm_zone->data. */
 
 typedef struct {
@@ -110,6 +120,7 @@ typedef struct {
     /* the windows that quotas were last in, by their index */
 
     ngx_http_apigw_usage_span_t *spans;
+    ngx_http_apigw_usage_text_t *texts;     /* by a plan's index */
 
     ngx_apigw_store_t           *store;
     ngx_pid_t                    store_pid;
@@ -193,6 +204,7 @@ typedef struct {
     ngx_array_t                  tzs;       /* ngx_http_apigw_usage_tz_t * */
     ngx_apigw_plans_t            plans;
     ngx_uint_t                   nquotas;
+    ngx_uint_t                   nplans;    /* with those of APIs */
     ngx_str_t                    unknown;   /* plan for those, or empty */
 
     /* while their blocks are read */
@@ -427,12 +439,24 @@ ngx_http_apigw_usage_quota_t *ngx_http_apigw_usage_nearest(
 /* ngx_http_apigw_usage_report.c */
 
 ngx_int_t ngx_http_apigw_usage_add_variables(ngx_conf_t *cf);
-ngx_int_t ngx_http_apigw_usage_headers(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx);
 ngx_int_t ngx_http_apigw_usage_refuse(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx, ngx_uint_t status);
 char *ngx_http_apigw_usage_self(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+
+/* ngx_http_apigw_usage_fields.c */
+
+ngx_int_t ngx_http_apigw_usage_headers(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx);
+
+/* The quoted name of a plan's policy, by kind of window or _RATE. */
+
+u_char *ngx_http_apigw_usage_policy(u_char *p, const ngx_apigw_plan_t *plan,
+    ngx_uint_t kind);
+uint64_t ngx_http_apigw_usage_left(ngx_http_apigw_usage_quota_t *q);
+time_t ngx_http_apigw_usage_seconds(ngx_http_apigw_usage_quota_t *q);
+time_t ngx_http_apigw_usage_rate_wait(ngx_apigw_charge_t *charge);
 
 
 /* ngx_http_apigw_usage_caller.c */

@@ -164,6 +164,7 @@ ngx_http_apigw_usage_overridden(ngx_http_request_t *r,
     }
 
     *own = *plan;
+    own->index = 0;
 
     if (ngx_http_apigw_usage_override_rate(own, &text[0], &text[1]) == NGX_OK
         && ngx_apigw_plan_override(own, &text[2]) == NGX_OK)

@@ -122,6 +122,10 @@ ngx_http_apigw_usage_observe(ngx_http_request_t *r,
 
     ngx_http_apigw_usage_place(eval, eval->plan, ngx_time());
 
+    if (eval->api) {
+        ngx_http_apigw_usage_place(eval, eval->api, ngx_time());
+    }
+
     for (i = 0; i < eval->nquotas; i++) {
         rc = ngx_http_apigw_usage_look(r, eval, &eval->quotas[i]);
 

@@ -10,6 +10,14 @@
 #include "ngx_http_apigw_usage.h"
 
 
+/* more than the policies of a rate and five quotas, with an API's name */
+
+#define NGX_HTTP_APIGW_USAGE_TEXT                                             \
+    ((1 + NGX_APIGW_PLAN_QUOTAS)                                              \
+     * (NGX_APIGW_PLAN_FAMILY + sizeof("\"lifetime\":;q=;w=, ")               \
+        + 2 * NGX_INT64_LEN))
+
+
 /* The block api_plan: what it may contain, as ngx_apigw_plan.h has it. */
 
 
@@ -36,8 +44,11 @@ static ngx_apigw_window_tz_t *ngx_http_apigw_usage_tz(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf, ngx_str_t *name);
 static char *ngx_http_apigw_usage_plan_family_used(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf, ngx_apigw_plan_t *plan);
-static void ngx_http_apigw_usage_number_quotas(
-    ngx_http_apigw_usage_main_conf_t *mcf, ngx_apigw_plan_t *plan);
+static ngx_int_t ngx_http_apigw_usage_number_plan(ngx_conf_t *cf,
+    ngx_http_apigw_usage_main_conf_t *mcf, ngx_apigw_plan_t *plan,
+    const ngx_str_t *api);
+static ngx_int_t ngx_http_apigw_usage_texts(ngx_conf_t *cf,
+    ngx_http_apigw_usage_main_conf_t *mcf, ngx_http_apigw_usage_zone_t *ctx);
 static ngx_int_t ngx_http_apigw_usage_number(u_char *p, size_t len,
     uint64_t *n);
 
@@ -811,10 +822,18 @@ ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
 
         ngx_apigw_plans_add(&mcf->plans, pp[i]);
 
-        ngx_http_apigw_usage_number_quotas(mcf, pp[i]);
+        if (ngx_http_apigw_usage_number_plan(cf, mcf, pp[i], NULL)
+            != NGX_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
 
         for (api = pp[i]->apis; api; api = api->next) {
-            ngx_http_apigw_usage_number_quotas(mcf, api);
+            if (ngx_http_apigw_usage_number_plan(cf, mcf, api, &api->name)
+                != NGX_OK)
+            {
+                return NGX_CONF_ERROR;
+            }
         }
     }
 
@@ -824,7 +843,9 @@ ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
         zp[i]->spans = ngx_pcalloc(cf->pool,
                          (mcf->nquotas + 1)
                          * sizeof(ngx_http_apigw_usage_span_t));
-        if (zp[i]->spans == NULL) {
+        if (zp[i]->spans == NULL
+            || ngx_http_apigw_usage_texts(cf, mcf, zp[i]) != NGX_OK)
+        {
             return NGX_CONF_ERROR;
         }
     }
@@ -833,15 +854,67 @@ ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
 }
 
 
-static void
-ngx_http_apigw_usage_number_quotas(ngx_http_apigw_usage_main_conf_t *mcf,
-    ngx_apigw_plan_t *plan)
+/* Numbers a plan and its quotas, and names its policies. */
+
+static ngx_int_t
+ngx_http_apigw_usage_number_plan(ngx_conf_t *cf,
+    ngx_http_apigw_usage_main_conf_t *mcf, ngx_apigw_plan_t *plan,
+    const ngx_str_t *api)
 {
-    ngx_uint_t  i;
+    u_char      *p;
+    ngx_uint_t   i;
+    const char  *name;
+
+    plan->index = ++mcf->nplans;
 
     for (i = 0; i < plan->nquotas; i++) {
         plan->quotas[i].index = ++mcf->nquotas;
     }
+
+    for (i = 0; i <= NGX_APIGW_PLAN_RATE; i++) {
+        name = i == NGX_APIGW_PLAN_RATE ? "rate" : ngx_apigw_window_name(i);
+
+        p = ngx_pnalloc(cf->pool, sizeof("\":\"") + ngx_strlen(name)
+                                  + (api ? api->len : 0));
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        plan->policies[i].data = p;
+
+        p = api ? ngx_sprintf(p, "\"%V:%s\"", api, name)
+                : ngx_sprintf(p, "\"%s\"", name);
+
+        plan->policies[i].len = p - plan->policies[i].data;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Room for the policies of every plan, to be written when they are needed. */
+
+static ngx_int_t
+ngx_http_apigw_usage_texts(ngx_conf_t *cf,
+    ngx_http_apigw_usage_main_conf_t *mcf, ngx_http_apigw_usage_zone_t *ctx)
+{
+    u_char      *p;
+    ngx_uint_t   i;
+
+    ctx->texts = ngx_pcalloc(cf->pool, (mcf->nplans + 1)
+                                       * sizeof(ngx_http_apigw_usage_text_t));
+    p = ngx_palloc(cf->pool, (mcf->nplans + 1) * NGX_HTTP_APIGW_USAGE_TEXT);
+
+    if (ctx->texts == NULL || p == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i <= mcf->nplans; i++) {
+        ctx->texts[i].data = p;
+        p += NGX_HTTP_APIGW_USAGE_TEXT;
+    }
+
+    return NGX_OK;
 }
 
 

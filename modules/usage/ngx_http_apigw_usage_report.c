@@ -21,11 +21,6 @@
 #define NGX_HTTP_APIGW_USAGE_REMAINING  2
 #define NGX_HTTP_APIGW_USAGE_RESET      3
 
-/* a policy's name: an API's, ":", its own, and what is around them */
-
-#define NGX_HTTP_APIGW_USAGE_POLICY                                           \
-    (NGX_APIGW_PLAN_FAMILY + sizeof(", \"lifetime\":"))
-
 #define NGX_HTTP_APIGW_USAGE_PLAN       0
 #define NGX_HTTP_APIGW_USAGE_CONSUMER   1
 
@@ -36,27 +31,8 @@ static ngx_int_t ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_usage_violated(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx, const ngx_apigw_plan_t **rate);
-static u_char *ngx_http_apigw_usage_policy(u_char *p, size_t comma,
-    ngx_http_apigw_usage_eval_t *eval, const ngx_apigw_plan_t *plan,
-    const ngx_str_t *name);
-static time_t ngx_http_apigw_usage_rate_wait(ngx_apigw_charge_t *charge);
 static void ngx_http_apigw_usage_refuse_caller(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
-
-static uint64_t ngx_http_apigw_usage_left(ngx_http_apigw_usage_quota_t *q);
-static time_t ngx_http_apigw_usage_seconds(ngx_http_apigw_usage_quota_t *q);
-static ngx_int_t ngx_http_apigw_usage_draft(ngx_http_request_t *r,
-    ngx_http_apigw_usage_eval_t *eval);
-static void ngx_http_apigw_usage_rate_item(u_char **policy, u_char **state,
-    ngx_http_apigw_usage_eval_t *eval, ngx_uint_t n);
-static void ngx_http_apigw_usage_quota_item(u_char **policy, u_char **state,
-    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
-    size_t comma);
-static u_char *ngx_http_apigw_usage_number_text(u_char *p, uint64_t n);
-static ngx_int_t ngx_http_apigw_usage_legacy(ngx_http_request_t *r,
-    ngx_http_apigw_usage_eval_t *eval);
-static ngx_int_t ngx_http_apigw_usage_number_header(ngx_http_request_t *r,
-    const char *name, uint64_t n);
 
 static ngx_int_t ngx_http_apigw_usage_name_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -67,7 +43,7 @@ static ngx_int_t ngx_http_apigw_usage_status_variable(ngx_http_request_t *r,
 
 static ngx_int_t ngx_http_apigw_usage_self_handler(ngx_http_request_t *r);
 static u_char *ngx_http_apigw_usage_self_quota(u_char *p,
-    ngx_http_apigw_usage_quota_t *q);
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q);
 
 
 static ngx_str_t  ngx_http_apigw_usage_statuses[] = {
@@ -80,9 +56,6 @@ static ngx_str_t  ngx_http_apigw_usage_statuses[] = {
     ngx_string("REJECTED_CONSUMER"),
     ngx_string("REJECTED_STORE")
 };
-
-
-static const ngx_str_t  ngx_http_apigw_usage_rate_name = ngx_string("rate");
 
 
 static ngx_http_variable_t  ngx_http_apigw_usage_vars[] = {
@@ -273,7 +246,8 @@ ngx_http_apigw_usage_violated(ngx_http_request_t *r,
 
     p = ngx_pnalloc(r->pool, sizeof("\"violated-policies\":[]")
                              + (eval->nrates + eval->nquotas)
-                               * NGX_HTTP_APIGW_USAGE_POLICY);
+                               * (sizeof("\"lifetime\":,")
+                                  + NGX_APIGW_PLAN_FAMILY));
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -302,9 +276,9 @@ ngx_http_apigw_usage_violated(ngx_http_request_t *r,
         never |= (wait == -1);
         longest = ngx_max(longest, wait);
 
-        p = ngx_http_apigw_usage_policy(p, p == start ? 0 : 1, eval,
-                                     eval->limits[i],
-                                     &ngx_http_apigw_usage_rate_name);
+        p = ngx_cpymem(p, ",", p != start);
+        p = ngx_http_apigw_usage_policy(p, eval->limits[i],
+                                        NGX_APIGW_PLAN_RATE);
     }
 
     for (i = 0; i < eval->nquotas; i++) {
@@ -319,8 +293,8 @@ ngx_http_apigw_usage_violated(ngx_http_request_t *r,
         never |= (wait == -1);
         longest = ngx_max(longest, wait);
 
-        p = ngx_http_apigw_usage_policy(p, p == start ? 0 : 1, eval, q->plan,
-                                        &q->quota->name);
+        p = ngx_cpymem(p, ",", p != start);
+        p = ngx_http_apigw_usage_policy(p, q->plan, q->quota->window.kind);
     }
 
     *p++ = ']';
@@ -329,45 +303,6 @@ ngx_http_apigw_usage_violated(ngx_http_request_t *r,
     ctx->problem.retry_after = never ? 0 : longest;
 
     return NGX_OK;
-}
-
-
-/* The quoted name of a policy, which an API's have before theirs. */
-
-static u_char *
-ngx_http_apigw_usage_policy(u_char *p, size_t comma,
-    ngx_http_apigw_usage_eval_t *eval, const ngx_apigw_plan_t *plan,
-    const ngx_str_t *name)
-{
-    p = ngx_cpymem(p, ", ", comma);
-    *p++ = '"';
-
-    if (plan == eval->api) {
-        p = ngx_cpymem(p, plan->name.data, plan->name.len);
-        *p++ = ':';
-    }
-
-    p = ngx_cpymem(p, name->data, name->len);
-    *p++ = '"';
-
-    return p;
-}
-
-
-/* Seconds until a rate admits what it refused, -1 if that is never. */
-
-static time_t
-ngx_http_apigw_usage_rate_wait(ngx_apigw_charge_t *charge)
-{
-    uint64_t  wait;
-
-    wait = ngx_apigw_bucket_wait(charge);
-
-    if (wait == NGX_APIGW_BUCKET_NEVER) {
-        return -1;
-    }
-
-    return ngx_max((time_t) ((wait + 999) / 1000), 1);
 }
 
 
@@ -404,263 +339,6 @@ ngx_http_apigw_usage_refuse_caller(ngx_http_request_t *r,
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "usage: empty consumer, the request is refused");
     }
-}
-
-
-/* What is left within the limit, after this request. */
-
-static uint64_t
-ngx_http_apigw_usage_left(ngx_http_apigw_usage_quota_t *q)
-{
-    uint64_t  used, nominal;
-
-    nominal = ngx_http_apigw_usage_nominal(q);
-    used = q->value + q->units;
-
-    return nominal > used ? nominal - used : 0;
-}
-
-
-static time_t
-ngx_http_apigw_usage_seconds(ngx_http_apigw_usage_quota_t *q)
-{
-    return ngx_max((time_t) q->span.end - ngx_time(), 0);
-}
-
-
-ngx_int_t
-ngx_http_apigw_usage_headers(ngx_http_request_t *r,
-    ngx_http_apigw_usage_ctx_t *ctx)
-{
-    ngx_http_apigw_usage_eval_t  *eval;
-
-    eval = &ctx->eval;
-
-    if (eval->plan == NULL || (eval->nrates == 0 && eval->nquotas == 0)) {
-        return NGX_OK;
-    }
-
-    return ctx->conf->headers == NGX_HTTP_APIGW_USAGE_DRAFT
-           ? ngx_http_apigw_usage_draft(r, eval)
-           : ngx_http_apigw_usage_legacy(r, eval);
-}
-
-
-/*
- * draft-ietf-httpapi-ratelimit-headers: an item for each rate and limited
- * quota whose state is known.  Most of what is written are numbers, so they
- * are written here and not by ngx_sprintf().
- */
-
-static ngx_int_t
-ngx_http_apigw_usage_draft(ngx_http_request_t *r,
-    ngx_http_apigw_usage_eval_t *eval)
-{
-    u_char                        *p, *s;
-    size_t                         room;
-    ngx_str_t                      policies, states;
-    ngx_uint_t                     i, n, rates;
-    ngx_http_apigw_usage_quota_t  *q;
-    ngx_http_apigw_usage_quota_t  *quotas[NGX_HTTP_APIGW_USAGE_LIMITS
-                                          * NGX_APIGW_PLAN_QUOTAS];
-
-    /* the rate was not asked if a quota or the store has refused */
-
-    rates = eval->result == NGX_HTTP_APIGW_USAGE_REJECTED_STORE
-            || eval->result == NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA
-            ? 0 : eval->nrates;
-
-    for (i = 0, n = 0; i < eval->nquotas; i++) {
-        q = &eval->quotas[i];
-
-        if ((i < eval->looked || q == eval->refused)
-            && q->quota->limit != NGX_APIGW_PLAN_UNLIMITED
-            && q->quota->mode != NGX_APIGW_PLAN_SHADOW)
-        {
-            quotas[n++] = q;
-        }
-    }
-
-    if (rates + n == 0) {
-        return NGX_OK;
-    }
-
-    room = (rates + n) * (NGX_HTTP_APIGW_USAGE_POLICY + sizeof(";q=;w=")
-                          + 2 * NGX_INT64_LEN);
-
-    p = ngx_pnalloc(r->pool, 2 * room);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    s = p + room;
-
-    policies.data = p;
-    states.data = s;
-
-    for (i = 0; i < rates; i++) {
-        ngx_http_apigw_usage_rate_item(&p, &s, eval, i);
-    }
-
-    for (i = 0; i < n; i++) {
-        ngx_http_apigw_usage_quota_item(&p, &s, eval, quotas[i],
-                                        rates + i ? 2 : 0);
-    }
-
-    policies.len = p - policies.data;
-    states.len = s - states.data;
-
-    if (ngx_http_apigw_add_header(r, "RateLimit-Policy", &policies)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_apigw_add_header(r, "RateLimit", &states);
-}
-
-
-static void
-ngx_http_apigw_usage_rate_item(u_char **policy, u_char **state,
-    ngx_http_apigw_usage_eval_t *eval, ngx_uint_t n)
-{
-    u_char                   *p, *s;
-    time_t                    wait;
-    ngx_apigw_charge_t       *charge;
-    const ngx_apigw_limit_t  *limit;
-
-    charge = &eval->rates[n];
-    limit = charge->limit;
-
-    p = ngx_http_apigw_usage_policy(*policy, n ? 2 : 0, eval, eval->limits[n],
-                                    &ngx_http_apigw_usage_rate_name);
-    p = ngx_cpymem(p, ";q=", 3);
-    p = ngx_http_apigw_usage_number_text(p, limit->burst);
-    p = ngx_cpymem(p, ";w=", 3);
-    *policy = ngx_http_apigw_usage_number_text(p,
-                   (limit->burst * limit->rate.msec / limit->rate.tokens
-                    + 999) / 1000);
-
-    /* what is refused is admitted then, as Retry-After has it */
-
-    wait = charge->admitted
-           ? (time_t) ((ngx_apigw_bucket_reset(charge) + 999) / 1000)
-           : ngx_http_apigw_usage_rate_wait(charge);
-
-    s = ngx_http_apigw_usage_policy(*state, n ? 2 : 0, eval, eval->limits[n],
-                                    &ngx_http_apigw_usage_rate_name);
-    s = ngx_cpymem(s, ";r=", 3);
-    s = ngx_http_apigw_usage_number_text(s,
-                                         ngx_apigw_bucket_remaining(charge));
-
-    if (wait != -1) {
-        s = ngx_cpymem(s, ";t=", 3);
-        s = ngx_http_apigw_usage_number_text(s, (uint64_t) wait);
-    }
-
-    *state = s;
-}
-
-
-static void
-ngx_http_apigw_usage_quota_item(u_char **policy, u_char **state,
-    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
-    size_t comma)
-{
-    u_char  *p, *s;
-    time_t   wait;
-
-    p = ngx_http_apigw_usage_policy(*policy, comma, eval, q->plan,
-                                    &q->quota->name);
-    p = ngx_cpymem(p, ";q=", 3);
-    p = ngx_http_apigw_usage_number_text(p, ngx_http_apigw_usage_nominal(q));
-
-    s = ngx_http_apigw_usage_policy(*state, comma, eval, q->plan,
-                                    &q->quota->name);
-    s = ngx_cpymem(s, ";r=", 3);
-    s = ngx_http_apigw_usage_number_text(s, ngx_http_apigw_usage_left(q));
-
-    if (q->quota->window.kind != NGX_APIGW_WINDOW_LIFETIME) {
-        p = ngx_cpymem(p, ";w=", 3);
-        p = ngx_http_apigw_usage_number_text(p, q->span.end - q->span.start);
-
-        wait = ngx_http_apigw_usage_seconds(q);
-
-        if (q->exceeded) {
-            wait = ngx_max(wait, 1);
-        }
-
-        s = ngx_cpymem(s, ";t=", 3);
-        s = ngx_http_apigw_usage_number_text(s, (uint64_t) wait);
-    }
-
-    *policy = p;
-    *state = s;
-}
-
-
-static u_char *
-ngx_http_apigw_usage_number_text(u_char *p, uint64_t n)
-{
-    u_char  text[NGX_INT64_LEN], *t;
-
-    t = text + NGX_INT64_LEN;
-
-    do {
-        *--t = (u_char) (n % 10 + '0');
-        n /= 10;
-
-    } while (n);
-
-    return ngx_cpymem(p, t, text + NGX_INT64_LEN - t);
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_legacy(ngx_http_request_t *r,
-    ngx_http_apigw_usage_eval_t *eval)
-{
-    ngx_http_apigw_usage_quota_t  *q;
-
-    q = ngx_http_apigw_usage_nearest(eval);
-
-    if (q == NULL) {
-        return NGX_OK;
-    }
-
-    if (ngx_http_apigw_usage_number_header(r, "X-RateLimit-Limit",
-                                           ngx_http_apigw_usage_nominal(q))
-        != NGX_OK
-        || ngx_http_apigw_usage_number_header(r, "X-RateLimit-Remaining",
-                                              ngx_http_apigw_usage_left(q))
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (q->quota->window.kind == NGX_APIGW_WINDOW_LIFETIME) {
-        return NGX_OK;
-    }
-
-    return ngx_http_apigw_usage_number_header(r, "X-RateLimit-Reset",
-                                            ngx_http_apigw_usage_seconds(q));
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_number_header(ngx_http_request_t *r, const char *name,
-    uint64_t n)
-{
-    ngx_str_t  value;
-
-    value.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.len = ngx_sprintf(value.data, "%uL", n) - value.data;
-
-    return ngx_http_apigw_add_header(r, name, &value);
 }
 
 
@@ -845,9 +523,10 @@ ngx_http_apigw_usage_self_handler(ngx_http_request_t *r)
     len = sizeof("{\"consumer\":\"\",\"plan\":\"\",\"quotas\":[]}\n")
           + ctx->consumer.len + eval->plan->name.len
           + ngx_escape_json(NULL, ctx->consumer.data, ctx->consumer.len)
-          + eval->nquotas * (sizeof("{\"per\":\"\",\"limit\":,\"used\":,"
-                                    "\"remaining\":,\"reset\":},")
-                             + 16 + 4 * NGX_INT64_LEN);
+          + eval->nquotas * (sizeof("{\"api\":\"\",\"per\":\"\",\"limit\":,"
+                                    "\"used\":,\"remaining\":,\"reset\":},")
+                             + NGX_APIGW_PLAN_FAMILY + 16
+                             + 4 * NGX_INT64_LEN);
 
     b = ngx_create_temp_buf(r->pool, len);
     if (b == NULL) {
@@ -856,7 +535,9 @@ ngx_http_apigw_usage_self_handler(ngx_http_request_t *r)
 
     p = ngx_cpymem(b->last, "{\"consumer\":\"",
                    sizeof("{\"consumer\":\"") - 1);
+    start = p;
     p = (u_char *) ngx_escape_json(p, ctx->consumer.data, ctx->consumer.len);
+    ngx_http_apigw_make_utf8(start, p);
     p = ngx_sprintf(p, "\",\"plan\":\"%V\",\"quotas\":[", &eval->plan->name);
 
     start = p;
@@ -871,7 +552,7 @@ ngx_http_apigw_usage_self_handler(ngx_http_request_t *r)
             *p++ = ',';
         }
 
-        p = ngx_http_apigw_usage_self_quota(p, &eval->quotas[i]);
+        p = ngx_http_apigw_usage_self_quota(p, eval, &eval->quotas[i]);
     }
 
     b->last = ngx_cpymem(p, "]}\n", 3);
@@ -898,9 +579,16 @@ ngx_http_apigw_usage_self_handler(ngx_http_request_t *r)
 
 
 static u_char *
-ngx_http_apigw_usage_self_quota(u_char *p, ngx_http_apigw_usage_quota_t *q)
+ngx_http_apigw_usage_self_quota(u_char *p, ngx_http_apigw_usage_eval_t *eval,
+    ngx_http_apigw_usage_quota_t *q)
 {
-    p = ngx_sprintf(p, "{\"per\":\"%V\",\"used\":%uL", &q->quota->name,
+    *p++ = '{';
+
+    if (q->plan == eval->api) {
+        p = ngx_sprintf(p, "\"api\":\"%V\",", &q->plan->name);
+    }
+
+    p = ngx_sprintf(p, "\"per\":\"%V\",\"used\":%uL", &q->quota->name,
                     q->value);
 
     if (q->quota->limit != NGX_APIGW_PLAN_UNLIMITED) {
