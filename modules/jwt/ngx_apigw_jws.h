@@ -112,7 +112,8 @@ ngx_apigw_jws_rc_e ngx_apigw_jws_parse(ngx_apigw_jws_t *jws,
  * Verifies with the keys of one set or several that fit kid and alg; allowed
  * is the set of algorithms of the configuration.  A key without kid fits every
  * kid, and a token without kid is tried with all keys of its alg, together at
- * most NGX_APIGW_JWS_TRIES.
+ * most NGX_APIGW_JWS_TRIES.  Where no kid decides, BADSIG may come of keys that
+ * were rotated as well.
  */
 
 ngx_apigw_jws_rc_e ngx_apigw_jws_verify(ngx_apigw_jws_verifier_t *v,
