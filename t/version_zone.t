@@ -42,6 +42,12 @@ location /try/ { api_publish a; try_files /x /a/y; }
 location /index/ { api_publish a; error_page 404 = /b/w1/z; root /nowhere; }
 END
 
+my $slow = Apigw::Scenario->upstream(answer => { delay => 0.6 });
+my $slow_port = $slow->port;
+
+$server .= "location /slow/ { api_publish a;"
+    . " proxy_pass http://127.0.0.1:$slow_port; }\n";
+
 my $gw = Apigw::Scenario->start(workers => 2, http => http(),
                                 server => $server);
 
@@ -158,11 +164,15 @@ ok(exists $line{'a v1'} && (grep { $_->{version} eq 'v3' } report()),
     'a changed API: the new version is known');
 
 $gw->conf(http => http(zone => 'calls:512k'));
-call(1, '/a/v1/x', C => 'anna');
+my $running = $gw->connect;
+$running->send("GET /slow/v1/x HTTP/1.1\r\nHost: a\r\nC: anna\r\n\r\n");
+$slow->wait_requests(1);
 $gw->reload;
 call(1, '/a/v1/x', C => 'anna');
 flushed();
-ok(wait_for(sub { v1('anna') == 7 }, 3), 'a resized zone: nothing is lost');
+$running->read_answer;
+ok(wait_for(sub { v1('anna') == 7 }, 3),
+    'a resized zone: nor is the call that an old worker ends with lost');
 
 like($gw->reload_fails(
         http => http() =~ s{logs/calls}{logs/elsewhere}r =~ s/256k/512k/r),
