@@ -43,6 +43,7 @@ my $gw = Apigw::Scenario->start(
     http   => <<'END',
 map $jwt_claim_iss $tenant { ~^(?<t>\w)\z $t; default none; }
 limit_req_zone $jwt_claim_sub zone=r:1m rate=100r/s;
+sendfile on;
 proxy_buffer_size 4k;
 proxy_buffers 2 4k;
 proxy_busy_buffers_size 4k;
