@@ -44,8 +44,6 @@ static ngx_int_t ngx_http_apigw_usage_legacy(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval);
 static ngx_int_t ngx_http_apigw_usage_legacy_rate(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval);
-static ngx_int_t ngx_http_apigw_usage_number_header(ngx_http_request_t *r,
-    const char *name, uint64_t n);
 
 
 /* What is left within the limit, after this request. */
@@ -391,47 +389,47 @@ ngx_http_apigw_usage_quota_state(u_char *p, ngx_http_apigw_usage_quota_t *q)
 }
 
 
-/* Two at a time. */
+/* Two digits at a time, from the last one. */
 
 static u_char *
 ngx_http_apigw_usage_digits(u_char *p, uint64_t n)
 {
-    u_char   text[NGX_INT64_LEN + 2], *t;
-    size_t   len;
+    u_char    *last;
+    uint64_t   bound;
 
     static const u_char  pairs[] =
         "00010203040506070809101112131415161718192021222324252627282930313233"
         "34353637383940414243444546474849505152535455565758596061626364656667"
         "6869707172737475767778798081828384858687888990919293949596979899";
 
-    t = text + sizeof(text);
+    bound = 10;
+
+    for (p++; n >= bound; p++) {
+
+        if (bound > (uint64_t) -1 / 10) {
+            p++;
+            break;
+        }
+
+        bound *= 10;
+    }
+
+    last = p;
 
     while (n >= 100) {
-        t -= 2;
-        ngx_memcpy(t, &pairs[n % 100 * 2], 2);
+        p -= 2;
+        ngx_memcpy(p, &pairs[n % 100 * 2], 2);
         n /= 100;
     }
 
-    t -= 2;
-    ngx_memcpy(t, &pairs[n * 2], 2);
+    if (n >= 10) {
+        ngx_memcpy(p - 2, &pairs[n * 2], 2);
 
-    if (n < 10) {
-        t++;
+    } else {
+        p[-1] = (u_char) ('0' + n);
     }
 
-    len = text + sizeof(text) - t;
-
-    /* copies of constant lengths are instructions, others are calls */
-
-    if (len <= 8) {
-        while (len--) {
-            *p++ = *t++;
-        }
-
-        return p;
-    }
-
-    return ngx_cpymem(p, t, len);
+    return last;
 }
 
 
@@ -439,6 +437,7 @@ static ngx_int_t
 ngx_http_apigw_usage_legacy(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval)
 {
+    time_t                         reset;
     ngx_http_apigw_usage_quota_t  *q;
 
     q = ngx_http_apigw_usage_nearest(eval);
@@ -447,22 +446,11 @@ ngx_http_apigw_usage_legacy(ngx_http_request_t *r,
         return ngx_http_apigw_usage_legacy_rate(r, eval);
     }
 
-    if (ngx_http_apigw_usage_number_header(r, "X-RateLimit-Limit",
-                                           ngx_http_apigw_usage_nominal(q))
-        != NGX_OK
-        || ngx_http_apigw_usage_number_header(r, "X-RateLimit-Remaining",
-                                              ngx_http_apigw_usage_left(q))
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    reset = (q->quota->window.kind == NGX_APIGW_WINDOW_LIFETIME)
+            ? -1 : ngx_http_apigw_usage_seconds(q);
 
-    if (q->quota->window.kind == NGX_APIGW_WINDOW_LIFETIME) {
-        return NGX_OK;
-    }
-
-    return ngx_http_apigw_usage_number_header(r, "X-RateLimit-Reset",
-                                            ngx_http_apigw_usage_seconds(q));
+    return ngx_http_apigw_limit_fields(r, ngx_http_apigw_usage_nominal(q),
+                                       ngx_http_apigw_usage_left(q), reset);
 }
 
 
@@ -499,37 +487,5 @@ ngx_http_apigw_usage_legacy_rate(ngx_http_request_t *r,
            ? (time_t) ((ngx_apigw_bucket_reset(charge) + 999) / 1000)
            : ngx_http_apigw_usage_rate_wait(charge);
 
-    if (ngx_http_apigw_usage_number_header(r, "X-RateLimit-Limit",
-                                           charge->limit->burst)
-        != NGX_OK
-        || ngx_http_apigw_usage_number_header(r, "X-RateLimit-Remaining",
-                                              least)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (wait == -1) {
-        return NGX_OK;
-    }
-
-    return ngx_http_apigw_usage_number_header(r, "X-RateLimit-Reset",
-                                              (uint64_t) wait);
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_number_header(ngx_http_request_t *r, const char *name,
-    uint64_t n)
-{
-    ngx_str_t  value;
-
-    value.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.len = ngx_http_apigw_usage_digits(value.data, n) - value.data;
-
-    return ngx_http_apigw_add_header(r, name, &value);
+    return ngx_http_apigw_limit_fields(r, charge->limit->burst, least, wait);
 }
