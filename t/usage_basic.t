@@ -291,9 +291,9 @@ X-Left: 2 1 1
 ["GET /u?p=nix&c=a", "GET /u?c=a", "GET /u?p=ONE&c=a"]
 --- error_code eval
 [403, 403, 403]
---- response_headers eval
-["X-Usage:  a REJECTED_PLAN
-Content-Type: application/problem+json", "", ""]
+--- response_headers_like eval
+["X-Usage: \\s*a REJECTED_PLAN
+Content-Type: application/problem\\+json", "", ""]
 
 
 === an unknown plan is logged
@@ -324,8 +324,8 @@ usage: empty consumer
 ["GET /open", "GET /u?p=free&c=a", "GET /u?p=endless&c=a", "GET /u?p=endless&c=a"]
 --- error_code eval
 [200, 200, 200, 200]
---- response_headers eval
-["X-Usage:", "X-Usage: free a PASSED", "X-Usage: endless a PASSED", "X-Usage: endless a PASSED"]
+--- response_headers_like eval
+["X-Usage: \\s*", "X-Usage: free a PASSED", "X-Usage: endless a PASSED", "X-Usage: endless a PASSED"]
 
 
 === charged once over internal redirects and named locations
@@ -377,8 +377,8 @@ usage: empty consumer
 ["GET /missing?p=one&c=m", "GET /missing?p=one&c=m", "GET /forbidden?p=one&c=n", "GET /forbidden?p=one&c=n"]
 --- error_code eval
 [404, 429, 403, 403]
---- response_headers eval
-["X-Usage: one m PASSED", "X-Usage: one m REJECTED_QUOTA", "X-Usage:", "X-Usage:"]
+--- response_headers_like eval
+["X-Usage: one m PASSED", "X-Usage: one m REJECTED_QUOTA", "X-Usage: \\s*", "X-Usage: \\s*"]
 
 
 === the page of a refusal is not charged, whatever its status
@@ -388,8 +388,8 @@ usage: empty consumer
 ["GET /limited?p=two&c=lim", "GET /limited?p=two&c=lim", "GET /limited?p=two&c=lim", "GET /u?p=two&c=lim", "GET /u?p=two&c=lim"]
 --- error_code eval
 [200, 509, 509, 200, 429]
---- response_headers eval
-["X-Quota: 2 1 1", "X-Usage:", "X-Usage:", "X-Quota: 2 2 0", ""]
+--- response_headers_like eval
+["X-Quota: 2 1 1", "X-Usage: \\s*", "X-Usage: \\s*", "X-Quota: 2 2 0", ""]
 
 
 === what error_page serves in place of a refusal, as an answer, is charged

@@ -317,7 +317,7 @@ X-API-Version: v9
 ! X-API-Version
 ! Vary
 X-Map: no
-X-Api:
+--- raw_response_headers_like: X-Api: +\r\n
 
 
 === a map of the version
