@@ -457,10 +457,56 @@ test_damage(void)
 }
 
 
+/* "Europe/Berlin month 31 1700000000" a line, or "UTC ..."; start and end. */
+
+static int
+answer(void)
+{
+    char                      zone[128], kind[16];
+    long                      anchor;
+    long long                 t;
+    ngx_str_t                 name;
+    ngx_apigw_window_t        w;
+    ngx_apigw_window_tz_t     tz;
+    ngx_apigw_window_span_t   span;
+    ngx_apigw_window_shift_t  shifts[NGX_APIGW_TZ_SHIFTS];
+
+    tz.shifts = shifts;
+
+    while (scanf("%127s %15s %ld %lld", zone, kind, &anchor, &t) == 4) {
+        name.data = (u_char *) kind;
+        name.len = strlen(kind);
+
+        w.kind = ngx_apigw_window_kind(&name);
+        w.anchor = anchor;
+        w.tz = NULL;
+
+        if (strcmp(zone, "UTC") != 0) {
+            if (load(&tz, zone) != 0) {
+                return 1;
+            }
+
+            w.tz = &tz;
+        }
+
+        ngx_apigw_window_at(&w, t, &span);
+
+        printf("%lld %lld\n", (long long) span.start, (long long) span.end);
+        fflush(stdout);
+    }
+
+    return 0;
+}
+
+
 int
-main(void)
+main(int argc, char **argv)
 {
     size_t  i;
+
+    if (argc == 2 && strcmp(argv[1], "--answer") == 0) {
+        return answer();
+    }
 
     test_dates();
     test_examples();
