@@ -5,6 +5,10 @@
 use strict;
 use warnings;
 
+use File::Temp ();
+use IO::Select;
+use IO::Socket::INET;
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -155,13 +159,16 @@ sub http {
 }
 
 
-my @others = qw(slash named untrusted system hostname refused quick);
+my @others = qw(slash named twin proxied untrusted system hostname refused
+                quick);
 my @all = (qw(good moved), @others, sort keys %bad);
 my $now = time;
 
 my %url = map { $_ => $provider->url("/$_") } @all;
 $url{slash} = $provider->url('/slash/');
 $url{named} = 'accounts.example';
+$url{twin} = $url{good};
+$url{proxied} = 'through a proxy';
 $url{hostname} = $provider->url('/good', 'localhost');
 $url{refused} = 'https://127.0.0.1:1/';
 
@@ -188,12 +195,17 @@ sub accepted {
 }
 
 
+my ($proxy, $proxied) = start_proxy();
+
 my %conf = (
     default_location => 0,
     workers => 2,
     http => "auth_jwt_zone zone=jwt:1m store=%%ROOT%%/logs/jwt;\n" . http()
             . issuer('slash', url => $url{slash})
+            . issuer('twin', url => $url{good}, audience => 'twin')
             . issuer('named', url => $url{named},
+                     jwks => $provider->url('/good/jwks'))
+            . issuer('proxied', url => "'$url{proxied}'", proxy => $proxy,
                      jwks => $provider->url('/good/jwks'))
             . issuer('untrusted', url => $url{untrusted},
                      jwks => $provider->url('/good/jwks'),
@@ -225,6 +237,62 @@ sub numbers {
 }
 
 
+# An HTTP proxy: its address, and a file with what it was asked for.
+
+sub start_proxy {
+    my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                         Listen    => 16)
+        or die "no proxy: $@\n";
+    my $file = File::Temp->new;
+    my $test = $$;
+
+    my $pid = fork // die "fork: $!\n";
+
+    if ($pid == 0) {
+        $SIG{CHLD} = 'IGNORE';
+
+        while (getppid() == $test) {
+            next if !IO::Select->new($listener)->can_read(0.5);
+            my $client = $listener->accept or next;
+
+            if (!fork) {
+                tunnel($client, $file);
+                POSIX::_exit(0);
+            }
+        }
+
+        POSIX::_exit(0);
+    }
+
+    return ('http://127.0.0.1:' . $listener->sockport, $file);
+}
+
+
+sub tunnel {
+    my ($client, $file) = @_;
+
+    my ($head, $data) = ('');
+    sysread $client, $head, 4096, length $head or return
+        while $head !~ /\r\n\r\n/;
+
+    my ($target) = $head =~ /\ACONNECT (\S+) / or return;
+    my $server = IO::Socket::INET->new($target) or return;
+
+    open my $out, '>>', $file->filename or return;
+    print $out "$target\n";
+    close $out;
+
+    syswrite $client, "HTTP/1.1 200 OK\r\n\r\n";
+
+    while (my @ready = IO::Select->new($client, $server)->can_read(5)) {
+        for my $from (@ready) {
+            sysread $from, $data, 65536 or return;
+            syswrite +($from == $client ? $server : $client), $data;
+        }
+    }
+}
+
+
 # What is right is fetched without anybody asking.
 
 ok(wait_for(sub { accepted($gw, 'good', $one) }, 10), 'keys by discovery');
@@ -233,6 +301,15 @@ ok(wait_for(sub { accepted($gw, 'moved', $one) }, 5),
    'a redirect on the same host');
 ok(wait_for(sub { accepted($gw, 'named', $one) }, 5),
    'keys by their address, "iss" need not be a URL');
+ok(wait_for(sub { accepted($gw, 'proxied', $one) }, 5), 'through a proxy');
+
+is((sort(split /\n/, Apigw::Nginx::slurp($proxied->filename)))[0],
+   $provider->url('') =~ s{^https://}{}r, 'it was asked');
+
+is(get($gw, 'twin', token($one, 'twin'))->code, 401,
+   'another block of the same issuer, for another audience');
+is(get($gw, 'twin', token($one, 'twin', aud => 'twin'))->code, 200,
+   'with the same keys');
 
 is(get($gw, 'good', token($evil, 'good'))->code, 401, 'a forged token');
 is(get($gw, 'good', token($one, 'named'))->code, 401,
@@ -288,14 +365,14 @@ ok(wait_for(sub { accepted($gw, 'good', $two) }, 5), 'it is there soon');
 is(get($gw, 'good', token($one, 'good'))->code, 401,
    'a key that was taken away is gone, cached tokens or not');
 
-sleep 1.2;
+sleep 1.05;
 $fetched = $provider->count('/good/jwks');
 
 my $stranger = Apigw::Token->new('ES256', kid => 'stranger');
 my $storm = token($stranger, 'good');
 my $began = time;
 
-my $load = $gw->load(clients => 4, seconds => 1.3, uri => '/good',
+my $load = $gw->load(clients => 4, seconds => 1.1, uri => '/good',
                      headers => { Authorization => "Bearer $storm" },
                      keepalive => 1);
 my $seconds = time - $began;
@@ -371,24 +448,72 @@ ok(wait_for(sub { accepted($gw, 'good', $two) }, 10),
 $gw->stop;
 
 
-# Without a store, and without a master.
+# A fetch that was under way when its process went is begun anew at once, and
+# not after the cooldown.
 
-for my $master (1, 0) {
-    my $name = $master ? 'without a store' : 'without a master';
+$provider->discovery('/late');
+$provider->set('/late/jwks', { %$set, delay => 1 });
+$provider->discovery('/large');
+$provider->set('/large/jwks', { body => ' ' x 300_000 . $set->{body} });
+$url{$_} = $provider->url("/$_") for qw(late large);
 
-    $gw = Apigw::Scenario->start(
-        default_location => 0,
-        master => $master,
-        http => 'auth_jwt_zone zone=jwt:256k'
-                . ($master ? '' : ' store=%%ROOT%%/logs/jwt') . ";\n"
-                . issuer('good', refresh => '1s', stale => '1h')
-                . issuer('slow'),
-        server => location('good', 'slow'),
-    );
+%lasting = (
+    default_location => 0,
+    http => 'auth_jwt_zone zone=jwt:256k;'
+            . issuer('late', cooldown => '30s', timeout => '10s')
+            . issuer('good', refresh => '1s', stale => '1h')
+            . issuer('slow'),
+    server => location('good', 'slow', 'late'),
+);
+
+$gw = Apigw::Scenario->start(%lasting);
+ok(wait_for(sub { $provider->count('/late/jwks') == 1 }, 5), 'a slow fetch');
+$gw->reload;
+ok(wait_for(sub { $provider->count('/late/jwks') == 2 }, 5),
+   'again after a reload');
+$gw->kill_helper;
+ok(wait_for(sub { $provider->count('/late/jwks') == 3 }, 8),
+   'again after the death of the helper');
+ok(wait_for(sub { accepted($gw, 'late', $one) }, 8), 'and done');
+is($provider->count('/late/jwks'), 3, 'once');
+
+
+# A set that does not fit into the zone.
+
+$gw->reload(%lasting, http => $lasting{http} . issuer('large'),
+            server => location('good', 'slow', 'late', 'large'));
+ok($gw->wait_log(qr/zone "jwt" has no room for the \d+ bytes of keys of/),
+   'a set without room is logged');
+is(get($gw, 'large', token($one, 'large'))->code, 503, 'and not used');
+$provider->set('/large/jwks', $set);
+ok(wait_for(sub { accepted($gw, 'large', $one) }, 8), 'a smaller one is');
+ok(accepted($gw, 'late', $one), 'the others are as they were');
+
+
+# That was without a store; now without a master.
+
+never_waits('without a store');
+
+$gw->reload;
+ok(accepted($gw, 'good', $two), 'without a store: a reload keeps the keys');
+$gw->stop;
+
+$gw = Apigw::Scenario->start(
+    %lasting,
+    master => 0,
+    http => $lasting{http} =~ s/;/ store=%%ROOT%%\/logs\/jwt;/r,
+);
+
+never_waits('without a master');
+$gw->stop;
+
+
+sub never_waits {
+    my ($name) = @_;
 
     ok(wait_for(sub { accepted($gw, 'good', $two) }, 10), $name);
 
-    $count = $provider->count('/good/jwks');
+    my $count = $provider->count('/good/jwks');
     ok(wait_for(sub { $provider->count('/good/jwks') > $count }, 5),
        "$name: refreshed");
 
@@ -402,14 +527,6 @@ for my $master (1, 0) {
     }
 
     cmp_ok($longest, '<', 1, "$name: no request waits for the slow one");
-
-    if ($master) {
-        $count = $provider->count('/good/jwks');
-        $gw->reload;
-        ok(accepted($gw, 'good', $two), "$name: a reload keeps the keys");
-    }
-
-    $gw->stop;
 }
 
 done_testing;

@@ -32,16 +32,22 @@ sub certified {
 }
 
 
-my %key = map { $_ => Apigw::Token->new('RS256', kid => $_) }
-          qw(kUk0qQ9Xh2 enc next jCSnGYUPkfzw1hcqzbZ1Cbiw10tqpTDSM7k2V9BCFoI=
-             NEMyQUM4RTk2);
+# one of each provider, and one that no token is signed by
+
+my %key = (next => Apigw::Token->new('RS256', kid => 'next'));
+
+my $signer = Apigw::Token->new('RS256');
+
+$key{$_} = bless { %$signer, members => { kid => $_ } }, ref $signer
+    for qw(kUk0qQ9Xh2 jCSnGYUPkfzw1hcqzbZ1Cbiw10tqpTDSM7k2V9BCFoI=
+           NEMyQUM4RTk2);
 
 my $cognito = $key{'jCSnGYUPkfzw1hcqzbZ1Cbiw10tqpTDSM7k2V9BCFoI='};
 
 my @cases = (
 
     { name => 'keycloak', path => '/realms/shop', key => $key{kUk0qQ9Xh2},
-      keys => [ { %{ certified($key{enc}, 'x5t', 'x5t#S256') },
+      keys => [ { %{ certified($key{next}, 'x5t', 'x5t#S256') },
                   use => 'enc', alg => 'RSA-OAEP' },
                 certified($key{kUk0qQ9Xh2}, 'x5t', 'x5t#S256') ],
 
