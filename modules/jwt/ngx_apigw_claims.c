@@ -753,6 +753,10 @@ ngx_apigw_claims_put_text(ngx_apigw_claims_buf_t *b, const void *data,
     size_t   size;
     u_char  *p;
 
+    if (len == 0) {
+        return NGX_OK;
+    }
+
     if (len > b->size - b->len) {
 
         size = b->size ? b->size : 64;
