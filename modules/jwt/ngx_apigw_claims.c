@@ -757,7 +757,7 @@ ngx_apigw_claims_put_text(ngx_apigw_claims_buf_t *b, const void *data,
         return NGX_OK;
     }
 
-    if (len > b->size - b->len) {
+    if (b->data == NULL || len > b->size - b->len) {
 
         size = b->size ? b->size : 64;
 
