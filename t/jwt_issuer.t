@@ -378,10 +378,10 @@ my $load = $gw->load(clients => 4, seconds => 1.1, uri => '/good',
 my $seconds = time - $began;
 
 is_deeply([ keys %{$load->{status}} ], [ 401 ], 'a storm of unknown keys');
-cmp_ok($load->{status}{401}, '>', 200, 'it was one');
+cmp_ok($load->{status}{401}, '>', 50, 'it was one');
 cmp_ok($provider->count('/good/jwks') - $fetched, '<=', int($seconds) + 2,
        'one fetch a cooldown');
-cmp_ok($provider->count('/good/jwks') - $fetched, '>=', 1, 'but one');
+ok(wait_for(sub { $provider->count('/good/jwks') > $fetched }, 5), 'but one');
 
 SKIP: {
     skip 'no status module', 4 if !defined numbers('fetches');
