@@ -16,8 +16,8 @@
 
 static ngx_int_t ngx_http_apigw_throttle_early_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_throttle_late_handler(ngx_http_request_t *r);
-static ngx_inline ngx_int_t ngx_http_apigw_throttle_handler(ngx_http_request_t *r,
-    ngx_http_apigw_throttle_loc_conf_t *tlcf,
+static ngx_inline ngx_int_t ngx_http_apigw_throttle_handler(
+    ngx_http_request_t *r, ngx_http_apigw_throttle_loc_conf_t *tlcf,
     ngx_http_apigw_throttle_list_t *list, ngx_uint_t phase);
 static ngx_uint_t ngx_http_apigw_throttle_refused(ngx_http_request_t *r,
     ngx_http_apigw_throttle_ctx_t *ctx);
