@@ -304,7 +304,7 @@ ngx_int_t ngx_http_apigw_jwt_keys_open(ngx_http_request_t *r, ngx_str_t *name,
 ngx_int_t ngx_http_apigw_jwt_keys_parse(ngx_http_apigw_jwt_keys_t *keys,
     const u_char *data, size_t len, ngx_uint_t level, ngx_log_t *log);
 ngx_int_t ngx_http_apigw_jwt_keys_init(ngx_cycle_t *cycle);
-void ngx_http_apigw_jwt_keys_exit(ngx_cycle_t *cycle);
+void ngx_http_apigw_jwt_keys_end(void *data);
 
 
 /* Keys by subrequests. */

@@ -570,30 +570,33 @@ ngx_http_apigw_jwt_keys_timer(ngx_event_t *ev)
 }
 
 
-/* What a process holds itself, at its end. */
+/*
+ * What a process holds itself, when the configuration is given up: with
+ * "master_process off" that is not the end of the process.
+ */
 
 void
-ngx_http_apigw_jwt_keys_exit(ngx_cycle_t *cycle)
+ngx_http_apigw_jwt_keys_end(void *data)
 {
-    ngx_uint_t                       i;
-    ngx_http_apigw_jwt_keys_t       *keys;
-    ngx_http_apigw_jwt_main_conf_t  *jmcf;
+    ngx_http_apigw_jwt_main_conf_t *jmcf = data;
 
-    jmcf = ngx_http_cycle_get_module_main_conf(cycle,
-                                               ngx_http_apigw_jwt_module);
+    ngx_uint_t                  i;
+    ngx_http_apigw_jwt_keys_t  *keys;
 
-    if (jmcf == NULL || jmcf->held == NULL) {
-        return;
+    if (jmcf->timer.timer_set) {
+        ngx_del_timer(&jmcf->timer);
     }
 
-    keys = jmcf->held->elts;
+    if (jmcf->held) {
+        keys = jmcf->held->elts;
 
-    for (i = 0; i < jmcf->held->nelts; i++) {
-        ngx_http_apigw_jwt_keys_clear(&keys[i]);
-        ngx_free(keys[i].name.data);
+        for (i = 0; i < jmcf->held->nelts; i++) {
+            ngx_http_apigw_jwt_keys_clear(&keys[i]);
+            ngx_free(keys[i].name.data);
+        }
+
+        jmcf->held->nelts = 0;
     }
-
-    jmcf->held->nelts = 0;
 
     ngx_apigw_jws_verifier_free(jmcf->verifier);
     jmcf->verifier = NULL;

@@ -33,7 +33,6 @@ static ngx_uint_t ngx_http_apigw_jwt_is_useless(
     ngx_http_apigw_jwt_loc_conf_t *conf, const char **name);
 static ngx_int_t ngx_http_apigw_jwt_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_apigw_jwt_init_process(ngx_cycle_t *cycle);
-static void ngx_http_apigw_jwt_exit_process(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_apigw_jwt_filter_init(ngx_conf_t *cf);
 
 
@@ -282,7 +281,7 @@ ngx_module_t  ngx_http_apigw_jwt_module = {
     ngx_http_apigw_jwt_init_process,       /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    ngx_http_apigw_jwt_exit_process,       /* exit process */
+    NULL,                                  /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -571,12 +570,21 @@ ngx_http_apigw_jwt_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 static void *
 ngx_http_apigw_jwt_create_main_conf(ngx_conf_t *cf)
 {
+    ngx_pool_cleanup_t              *cln;
     ngx_http_apigw_jwt_main_conf_t  *jmcf;
 
     jmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_jwt_main_conf_t));
     if (jmcf == NULL) {
         return NULL;
     }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_apigw_jwt_keys_end;
+    cln->data = jmcf;
 
     if (ngx_http_apigw_jwt_zones_create(cf, &jmcf->zones) != NGX_OK
         || ngx_http_apigw_jwt_slots_create(cf, jmcf) != NGX_OK
@@ -871,13 +879,6 @@ ngx_http_apigw_jwt_init_process(ngx_cycle_t *cycle)
     }
 
     return ngx_http_apigw_jwt_zones_init_process(cycle);
-}
-
-
-static void
-ngx_http_apigw_jwt_exit_process(ngx_cycle_t *cycle)
-{
-    ngx_http_apigw_jwt_keys_exit(cycle);
 }
 
 
