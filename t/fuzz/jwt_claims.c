@@ -5,7 +5,8 @@
 
 /*
  * Claims, paths and comparisons for libFuzzer.  The input is a path, a value
- * to compare to, and claims, each in a line.
+ * to compare to, and claims, each in a line; or in place of them bytes that
+ * claims are made of.
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I ... \
  *           t/fuzz/jwt_claims.c -ljansson
@@ -18,12 +19,19 @@
 #include <ngx_core.h>
 
 #include "ngx_apigw_claims.c"
+#include "jwt_json.h"
 
 
 #define must(condition)  if (!(condition)) __builtin_trap()
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+
+static const char *const  words[] = {
+    "exp", "nbf", "iat", "aud", "scope", "scp", "a", "b", "c", "", "a b",
+    "x.y", "a\\\"", "\\u00e4\\ud83d\\ude00", "\\n", NULL
+};
 
 
 /* A line of the exact size. */
@@ -117,6 +125,24 @@ compare(json_t *value, ngx_str_t *expected)
 }
 
 
+/* Every claim. */
+
+static void
+texts(json_t *claims)
+{
+    json_t                   *value;
+    const char               *name;
+    ngx_apigw_claims_text_t   t;
+
+    json_object_foreach(claims, name, value) {
+        if (ngx_apigw_claims_text(value, &t) == NGX_OK) {
+            must(t.text.data != NULL);
+            free(t.memory);
+        }
+    }
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -129,12 +155,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     path_text = line(&data, &size);
     expected = line(&data, &size);
 
-    text.len = size;
-    text.data = malloc(size ? size : 1);
-    must(text.data != NULL);
+    if (size && data[0] != '{') {
+        text.data = (u_char *) fuzz_object(data, size, words, &text.len);
 
-    if (size) {
-        memcpy(text.data, data, size);
+    } else {
+        text.len = size;
+        text.data = malloc(size ? size : 1);
+        must(text.data != NULL);
+
+        if (size) {
+            memcpy(text.data, data, size);
+        }
     }
 
     claims = ngx_apigw_claims_parse(text.data, text.len, &why);
@@ -165,6 +196,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         compare(value, &expected);
         times(claims);
+        texts(claims);
 
         (void) ngx_apigw_claims_audience(claims, "aud", &expected, 1);
         (void) ngx_apigw_claims_scope(claims, &expected, 1, 0);

@@ -6,7 +6,8 @@
 /*
  * Tokens for libFuzzer: base64url has one text for everything, and a token is
  * accepted only if it is signed, whatever its header says.  The first byte
- * chooses: a token as it is, or a header and a payload to be signed.
+ * chooses: a token as it is, or a header and a payload to be signed, as they
+ * are or made of the input.
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I ... \
  *           t/fuzz/jwt_token.c -lcrypto -ljansson
@@ -25,6 +26,7 @@
 #include "ngx_apigw_jwk.c"
 #include "ngx_apigw_jwks.c"
 #include "ngx_apigw_jws.c"
+#include "jwt_json.h"
 
 
 #define must(condition)  if (!(condition)) __builtin_trap()
@@ -38,6 +40,13 @@
     "{\"kty\":\"EC\",\"crv\":\"P-256\","                                      \
     "\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","                  \
     "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}"
+
+
+static const char *const  words[] = {
+    "alg", "alg", "alg", "kid", "typ", "cty", "crit", "b64", "zip", "enc",
+    "jwk", "jku", "x5u", "x5c", "HS256", "HS256", "HS256", "HS384", "RS256",
+    "ES256", "EdDSA", "none", "a", "b", "JWT", "application/jwt", "", NULL
+};
 
 
 static ngx_apigw_jwks_t          *keys;
@@ -107,9 +116,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     u_char          secret[32], mac[EVP_MAX_MD_SIZE];
     u_char         *token, *p;
-    size_t          header;
-    char            error[NGX_APIGW_JWKS_ERROR];
+    size_t          header, left;
+    char           *made, error[NGX_APIGW_JWKS_ERROR];
     unsigned int    len;
+    const uint8_t  *payload;
 
     if (keys == NULL) {
         verifier = ngx_apigw_jws_verifier_create();
@@ -140,19 +150,38 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     /* a header up to the first newline, and a payload */
 
-    data++;
-    size--;
+    made = NULL;
+
+    if (data[0] & 2) {
+        made = fuzz_object(data + 1, size - 1, words, &size);
+        data = (uint8_t *) made;
+
+    } else {
+        data++;
+        size--;
+    }
 
     p = memchr(data, '\n', size);
     header = p ? (size_t) (p - data) : size;
 
+    /* "{}" is a payload for it */
+
+    if (header == size) {
+        payload = (uint8_t *) "{}";
+        left = 2;
+
+    } else {
+        payload = data + header;
+        left = size - header;
+    }
+
     token = malloc(ngx_apigw_base64_encoded(header)
-                   + ngx_apigw_base64_encoded(size - header) + 50);
+                   + ngx_apigw_base64_encoded(left) + 50);
     must(token != NULL);
 
     p = ngx_apigw_base64_encode(token, data, header);
     *p++ = '.';
-    p = ngx_apigw_base64_encode(p, data + header, size - header);
+    p = ngx_apigw_base64_encode(p, payload, left);
 
     memset(secret, 0x55, sizeof(secret));
     must(HMAC(EVP_sha256(), secret, 32, token, p - token, mac, &len) != NULL);
@@ -169,6 +198,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     free(token);
+    free(made);
 
     return 0;
 }
