@@ -72,7 +72,7 @@ sub measure {
     fill($server, $row, $next) if $row->{fill};
     $next += $row->{fill} // 0;
 
-    $server->count_from_now if $row->{single};
+    $server->count_from_now(sub { $send->('e', 10) }) if $row->{single};
 
     probe($row, $send->('probe', 1)) if $row->{probe};
 
