@@ -10,8 +10,10 @@ use Apigw::Scenario;
 use Apigw::Token qw(jwks json base64url);
 
 my %key = map { $_ => Apigw::Token->new($_, kid => lc $_) }
-          qw(HS256 HS384 HS512 RS256 RS384 RS512 PS256 PS384 PS512
-             ES256 ES384 ES512 ES256K Ed25519 Ed448);
+          qw(HS256 HS384 HS512 RS256 ES256 ES384 ES512 ES256K Ed25519 Ed448);
+
+$key{$_} = Apigw::Token->new($_, kid => lc $_, of => $key{RS256})
+    for qw(RS384 RS512 PS256 PS384 PS512);
 
 my $key = $key{ES256};
 my $now = time;

@@ -78,7 +78,8 @@ sub jwks {
 =head2 new(alg, member => value, ...)
 
 Makes a key for an algorithm; C<kid> and others become members of its JWK,
-C<bits> the size of an RSA key, C<secret> the one of HS.
+C<bits> the size of an RSA key, C<secret> the one of HS, C<of> another object
+whose key is taken.
 
 =cut
 
@@ -87,11 +88,17 @@ sub new {
 
     my $bits = delete $members{bits} // 2048;
     my $secret = delete $members{secret};
+    my $of = delete $members{of};
 
     my $self = bless { alg => $alg, members => \%members }, $class;
 
     if ($alg =~ /^HS(\d+)/) {
         $self->{secret} = $secret // random($1 / 8);
+        return $self;
+    }
+
+    if ($of) {
+        $self->{file} = $of->{file};
         return $self;
     }
 
