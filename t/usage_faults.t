@@ -1,0 +1,220 @@
+# The store fails at every n-th call, for one n after the other, in workers and
+# in the helper: a call is refused, or a commit succeeds and is reported as
+# failed.  What clients were answered is in the quotas and in the ledger, each
+# exactly once, and no quota admits too much.
+
+use strict;
+use warnings;
+
+use File::Temp qw(tempdir);
+use FindBin;
+use JSON::PP qw(decode_json);
+use Test::More;
+use Time::HiRes qw(sleep);
+
+use lib "$FindBin::Bin/lib";
+
+use Apigw::Scenario;
+
+my $most = $ENV{APIGW_LONG} ? 400 : 40;
+
+my $SOURCE = <<'END';
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* every how many calls one fails, calls, failures */
+static volatile long  *control;
+
+__attribute__((constructor)) static void
+init(void)
+{
+    int    fd;
+    void  *p;
+
+    fd = open(getenv("APIGW_FAULTS"), O_RDWR);
+    p = mmap(NULL, 24, PROT_READ|PROT_WRITE, MAP_SHARED, fd, 0);
+    control = (p == MAP_FAILED) ? NULL : p;
+    close(fd);
+}
+
+static long
+fails(void)
+{
+    if (control == NULL || control[0] == 0
+        || __sync_add_and_fetch(&control[1], 1) % control[0])
+    {
+        return 0;
+    }
+
+    return __sync_add_and_fetch(&control[2], 1);
+}
+
+#define real(name)  ((__typeof__(&name)) dlsym(RTLD_NEXT, #name))
+
+int
+mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned flags)
+{
+    return fails() ? ENOSPC : real(mdb_put)(txn, dbi, key, data, flags);
+}
+
+int
+mdb_get(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
+{
+    return fails() ? EIO : real(mdb_get)(txn, dbi, key, data);
+}
+
+int
+mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **txn)
+{
+    return fails() ? ENOMEM : real(mdb_txn_begin)(env, parent, flags, txn);
+}
+
+int
+mdb_txn_renew(MDB_txn *txn)
+{
+    return fails() ? MDB_READERS_FULL : real(mdb_txn_renew)(txn);
+}
+
+int
+mdb_txn_commit(MDB_txn *txn)
+{
+    int   rc;
+    long  n;
+
+    n = fails();
+
+    if (n == 0) {
+        return real(mdb_txn_commit)(txn);
+    }
+
+    if (n % 2) {
+        mdb_txn_abort(txn);
+        return ENOSPC;
+    }
+
+    rc = real(mdb_txn_commit)(txn);
+
+    return rc ? rc : EIO;
+}
+END
+
+my $dir = tempdir('apigw-faults.XXXXXX', TMPDIR => 1, CLEANUP => 1);
+chmod 0755, $dir;
+
+open my $pipe, '|-', split(' ', $ENV{CC} || 'cc'), qw(-x c -shared -fPIC -O1),
+    '-o', "$dir/faults.so", '-', '-x', 'none', '-llmdb', '-ldl'
+    or die "no compiler: $!\n";
+print $pipe $SOURCE;
+close $pipe or die "the library of the faults cannot be compiled\n";
+
+sub control {
+    my ($every) = @_;
+
+    open my $out, -e "$dir/control" ? '+<' : '>', "$dir/control" or die;
+    print $out pack 'q', $every;
+    print $out pack 'q2', 0, 0 if -s "$dir/control" == 0;
+    close $out or die;
+    chmod 0666, "$dir/control";
+}
+
+sub failures {
+    open my $in, '<', "$dir/control" or die;
+    read $in, my $data, 24;
+    return (unpack 'q3', $data)[2];
+}
+
+open my $new, '>', "$dir/control" or die;
+print $new pack 'q3', 0, 0, 0;
+close $new;
+control(0);
+
+my $gw = Apigw::Scenario->start(
+    workers => 2,
+    env     => { LD_PRELOAD => "$dir/faults.so",
+                 APIGW_FAULTS => "$dir/control" },
+    http    => <<'END',
+api_usage_zone zone=usage:256k store=logs/usage flush=100ms;
+api_plan n5 { quota 5 per=lifetime; quota 100 per=month; }
+add_header X-Used $api_quota_used always;
+END
+    server  => <<'END',
+location /u {
+    api_usage zone=usage plan=n5 consumer=$arg_c;
+    empty_gif;
+}
+END
+);
+
+is($gw->get('/u?c=before')->code, 200, 'before');
+
+my (%passed, %codes);
+
+for my $n (1 .. $most) {
+    control($n);
+
+    my $client = $gw->connect;
+
+    for (1 .. 3) {
+        for my $c (1 .. 6) {
+            my $code = $client->get("/u?c=$n-$c")->code;
+
+            $codes{$code}++;
+            $passed{"$n-$c"}++ if $code == 200;
+        }
+
+        # so that the helper comes to it as well
+        sleep 0.02;
+    }
+}
+
+control(0);
+
+cmp_ok(failures(), '>', 80, failures() . ' calls have failed');
+cmp_ok($codes{200} // 0, '>', 240, 'most requests were admitted');
+cmp_ok($codes{503} // 0, '>', 18, 'those that could not be counted were not');
+is_deeply([sort keys %codes], [200, 503], 'and there was no other answer');
+
+my $works = wait_for(sub { $gw->get('/u?c=works')->code == 200 }, 3);
+ok($works, 'without faults all is as before');
+
+# some are looked at in memory, the others in the store
+
+sub wrong {
+    my $client = $gw->connect;
+    my @wrong;
+
+    for my $c (@_) {
+        my $answer = $client->get("/u?c=$c");
+
+        push @wrong, "$c: " . $answer->header('X-Used') . ", not $passed{$c}+1"
+            if $answer->header('X-Used') != $passed{$c} + 1;
+        $passed{$c}++;
+    }
+
+    return \@wrong;
+}
+
+is_deeply(wrong(grep { /[12]$/ } sort keys %passed), [],
+          'quotas have what was admitted');
+
+$gw->restart;
+
+my ($status, $out) = cli('usage', 'report', '--store',
+                         $gw->root . '/logs/usage', '--json');
+my %ledger = map { $_->{consumer} => $_->{requests} }
+             map { decode_json($_) } split /\n/, $out;
+
+is_deeply([map { "$_: " . ($ledger{$_} // 0) . ", not $passed{$_}" }
+           grep { ($ledger{$_} // 0) != $passed{$_} } sort keys %passed],
+          [], 'so does the ledger');
+
+is_deeply(wrong(grep { !/[12]$/ } sort keys %passed), [],
+          'and after a restart the quotas');
+
+done_testing;
