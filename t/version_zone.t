@@ -258,6 +258,22 @@ cmp_ok(calls()->{'a v1'} - $whole, '>', 40, 'what fits is counted');
 is(scalar($gw->grep_log(qr/"tiny" has no room/)), 1,
     'one line a minute says so');
 
+my ($no_status) = Apigw::Scenario->new(
+    server => 'location /s { api_status; }')->test_config;
+
+SKIP: {
+    skip 'no status module', 3 if $no_status;
+
+    $gw->reload(server => "$server location = /s { api_status; }");
+
+    my $numbers = decode_json($gw->get('/s')->body)->{zones}{version}{tiny};
+
+    cmp_ok($numbers->{unnamed}, '>', 0, 'status: calls without their caller');
+    cmp_ok($numbers->{evicted}, '>', 0, 'status: evicted entries');
+    is($numbers->{counted} + $numbers->{lost}, 125 + 12 + 300,
+        'status: every call is counted or told to be lost');
+}
+
 
 # A store that cannot be used
 
