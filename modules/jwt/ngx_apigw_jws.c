@@ -17,6 +17,8 @@
 
 
 #define NGX_APIGW_JWS_HASHES     3
+#define NGX_APIGW_JWS_KEPT       8
+#define NGX_APIGW_JWS_KEPT_TEXT  512
 #define NGX_APIGW_JWS_COORD_MAX  66
 
 /* SEQUENCE, two INTEGERs, each with a zero in front */
@@ -24,10 +26,26 @@
 #define NGX_APIGW_JWS_DER_MAX    (4 + 2 * (4 + 1 + NGX_APIGW_JWS_COORD_MAX))
 
 
+/* A header that was right once; the strings are in it. */
+
+typedef struct {
+    u_char                   text[NGX_APIGW_JWS_KEPT_TEXT];
+    size_t                   len;
+    json_t                  *header;         /* NULL: free */
+    ngx_apigw_jwa_t          alg;
+    ngx_str_t                alg_name;
+    ngx_str_t                kid;
+    ngx_str_t                typ;
+} ngx_apigw_jws_kept_t;
+
+
 struct ngx_apigw_jws_verifier_s {
     EVP_MD                  *md[NGX_APIGW_JWS_HASHES];
     EVP_MD_CTX              *md_ctx;
     EVP_MAC                 *hmac;
+
+    ngx_apigw_jws_kept_t     kept[NGX_APIGW_JWS_KEPT];
+    ngx_uint_t               next;           /* to be replaced */
 };
 
 
@@ -38,6 +56,10 @@ typedef struct {
 } ngx_apigw_jws_alg_t;
 
 
+static ngx_uint_t ngx_apigw_jws_kept(ngx_apigw_jws_verifier_t *v,
+    ngx_apigw_jws_t *jws);
+static void ngx_apigw_jws_keep(ngx_apigw_jws_verifier_t *v,
+    ngx_apigw_jws_t *jws);
 static ngx_apigw_jws_rc_e ngx_apigw_jws_split(ngx_apigw_jws_t *jws,
     const u_char *token, size_t len, ngx_str_t *part);
 static ngx_apigw_jws_rc_e ngx_apigw_jws_header(ngx_apigw_jws_t *jws,
@@ -148,6 +170,10 @@ ngx_apigw_jws_verifier_free(ngx_apigw_jws_verifier_t *v)
         EVP_MD_free(v->md[i]);
     }
 
+    for (i = 0; i < NGX_APIGW_JWS_KEPT; i++) {
+        json_decref(v->kept[i].header);
+    }
+
     EVP_MD_CTX_free(v->md_ctx);
     EVP_MAC_free(v->hmac);
     free(v);
@@ -156,6 +182,14 @@ ngx_apigw_jws_verifier_free(ngx_apigw_jws_verifier_t *v)
 
 ngx_apigw_jws_rc_e
 ngx_apigw_jws_parse(ngx_apigw_jws_t *jws, const u_char *token, size_t len)
+{
+    return ngx_apigw_jws_parse_by(NULL, jws, token, len);
+}
+
+
+ngx_apigw_jws_rc_e
+ngx_apigw_jws_parse_by(ngx_apigw_jws_verifier_t *v, ngx_apigw_jws_t *jws,
+    const u_char *token, size_t len)
 {
     u_char              *p;
     ssize_t              n;
@@ -178,17 +212,21 @@ ngx_apigw_jws_parse(ngx_apigw_jws_t *jws, const u_char *token, size_t len)
     }
 
     p = jws->memory;
+    jws->header_text = part[0];
 
-    n = ngx_apigw_base64_decode(p, part[0].data, part[0].len);
+    if (v == NULL || !ngx_apigw_jws_kept(v, jws)) {
 
-    if (n == NGX_ERROR) {
-        return ngx_apigw_jws_bad(jws, "the header is no base64url");
-    }
+        n = ngx_apigw_base64_decode(p, part[0].data, part[0].len);
 
-    rc = ngx_apigw_jws_header(jws, p, n);
+        if (n == NGX_ERROR) {
+            return ngx_apigw_jws_bad(jws, "the header is no base64url");
+        }
 
-    if (rc != NGX_APIGW_JWS_OK) {
-        return rc;
+        rc = ngx_apigw_jws_header(jws, p, n);
+
+        if (rc != NGX_APIGW_JWS_OK) {
+            return rc;
+        }
     }
 
     /* the header is in jws->header now */
@@ -214,6 +252,65 @@ ngx_apigw_jws_parse(ngx_apigw_jws_t *jws, const u_char *token, size_t len)
     jws->signature.len = n;
 
     return NGX_APIGW_JWS_OK;
+}
+
+
+static ngx_uint_t
+ngx_apigw_jws_kept(ngx_apigw_jws_verifier_t *v, ngx_apigw_jws_t *jws)
+{
+    ngx_uint_t             i;
+    ngx_apigw_jws_kept_t  *kept;
+
+    for (i = 0; i < NGX_APIGW_JWS_KEPT; i++) {
+        kept = &v->kept[i];
+
+        if (kept->header
+            && kept->len == jws->header_text.len
+            && ngx_memcmp(kept->text, jws->header_text.data, kept->len) == 0)
+        {
+            jws->header = json_incref(kept->header);
+            jws->alg = kept->alg;
+            jws->alg_name = kept->alg_name;
+            jws->kid = kept->kid;
+            jws->typ = kept->typ;
+
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* Only of a token that was verified: nobody else can push others out. */
+
+static void
+ngx_apigw_jws_keep(ngx_apigw_jws_verifier_t *v, ngx_apigw_jws_t *jws)
+{
+    ngx_uint_t             i;
+    ngx_apigw_jws_kept_t  *kept;
+
+    if (jws->header_text.len > NGX_APIGW_JWS_KEPT_TEXT) {
+        return;
+    }
+
+    for (i = 0; i < NGX_APIGW_JWS_KEPT; i++) {
+        if (v->kept[i].header == jws->header) {
+            return;
+        }
+    }
+
+    kept = &v->kept[v->next++ % NGX_APIGW_JWS_KEPT];
+
+    json_decref(kept->header);
+
+    ngx_memcpy(kept->text, jws->header_text.data, jws->header_text.len);
+    kept->len = jws->header_text.len;
+    kept->header = json_incref(jws->header);
+    kept->alg = jws->alg;
+    kept->alg_name = jws->alg_name;
+    kept->kid = jws->kid;
+    kept->typ = jws->typ;
 }
 
 
@@ -526,6 +623,7 @@ ngx_apigw_jws_try_all(ngx_apigw_jws_verifier_t *v, ngx_apigw_jws_t *jws,
 
         if (rc == NGX_APIGW_JWS_OK) {
             jws->key = &keys[i];
+            ngx_apigw_jws_keep(v, jws);
             return rc;
         }
 

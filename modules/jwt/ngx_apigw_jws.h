@@ -73,6 +73,9 @@ typedef struct {
     ngx_str_t                payload;        /* decoded; not checked at all */
     ngx_str_t                signature;      /* decoded */
 
+    ngx_str_t                header_text;    /* of the token: up to the
+                                                first dot */
+
     const char              *why;            /* of the last failure: a text for
                                                 the log, never the token's */
     ngx_apigw_jwk_t         *key;            /* that verified it */
@@ -102,10 +105,16 @@ void ngx_apigw_jws_verifier_free(ngx_apigw_jws_verifier_t *v);
  * Splits and decodes a token.  OK, BAD, NOALG or ERROR; jws is filled in as
  * far as it goes and has to be cleared in any case.  The token is not copied:
  * it must stay until verify() is done.
+ *
+ * _parse_by() does the same faster: tokens by one key have the same header,
+ * so the verifier remembers those of the last tokens that it has verified,
+ * and gives them away again.  They must not be changed.
  */
 
 ngx_apigw_jws_rc_e ngx_apigw_jws_parse(ngx_apigw_jws_t *jws,
     const u_char *token, size_t len);
+ngx_apigw_jws_rc_e ngx_apigw_jws_parse_by(ngx_apigw_jws_verifier_t *v,
+    ngx_apigw_jws_t *jws, const u_char *token, size_t len);
 
 
 /*

@@ -89,7 +89,7 @@ verify(const u_char *token, size_t len)
     ngx_apigw_jws_t      jws;
     ngx_apigw_jws_rc_e   rc;
 
-    rc = ngx_apigw_jws_parse(&jws, token, len);
+    rc = ngx_apigw_jws_parse_by(verifier, &jws, token, len);
     must(rc != NGX_APIGW_JWS_ERROR);
 
     if (rc == NGX_APIGW_JWS_OK) {

@@ -208,7 +208,7 @@ verify_set(const char *token, size_t len, ngx_apigw_jwks_t *jwks,
     copy = malloc(len ? len : 1);
     ngx_memcpy(copy, token, len);
 
-    rc = ngx_apigw_jws_parse(&jws, copy, len);
+    rc = ngx_apigw_jws_parse_by(verifier, &jws, copy, len);
 
     if (rc == NGX_APIGW_JWS_OK) {
         rc = ngx_apigw_jws_verify(verifier, &jws, &jwks, 1, allowed);
@@ -1089,6 +1089,141 @@ test_choice(void)
 }
 
 
+/* Headers are remembered, of good tokens only; more than there is room for. */
+
+static void
+test_remembered(void)
+{
+    char                      *tokens[20], *bad, *big, *jwks;
+    u_char                     secret[32], other[32];
+    json_t                    *header;
+    ngx_uint_t                 i, n, wrong, known;
+    ngx_apigw_jws_t            jws, again;
+    ngx_apigw_jwks_t          *set;
+    ngx_apigw_jws_rc_e         rc;
+    ngx_apigw_jws_verifier_t  *v;
+
+    ngx_memset(secret, 1, 32);
+    ngx_memset(other, 2, 32);
+
+    jwks = test_print("{\"kty\":\"oct\",\"k\":\"%s\"}",
+                      test_base64(secret, 32));
+    set = keys(jwks);
+    v = ngx_apigw_jws_verifier_create();
+
+    /* a refused one is not remembered */
+
+    bad = test_token_hmac(other, 32, "HS256", "{\"alg\":\"HS256\"}", CLAIMS);
+
+    for (i = 0; i < 2; i++) {
+        rc = ngx_apigw_jws_parse_by(v, &jws, (u_char *) bad, strlen(bad));
+        ok(rc == OK && jws.header->refcount == 1, "parsed anew");
+        rc = ngx_apigw_jws_verify(v, &jws, &set, 1, ALL);
+        is(rc, BADSIG, "a wrong signature");
+        ngx_apigw_jws_clear(&jws);
+    }
+
+    for (i = 0; i < 20; i++) {
+        tokens[i] = test_token_hmac(secret, 32, "HS256",
+                                    test_print("{\"alg\":\"HS256\","
+                                               "\"typ\":\"t%02lu\","
+                                               "\"kid\":\"k%02lu\"}",
+                                               (u_long) i, (u_long) i),
+                                    CLAIMS);
+    }
+
+    wrong = 0;
+
+    for (n = 0; n < 5; n++) {
+        for (i = 0; i < 20; i++) {
+            rc = ngx_apigw_jws_parse_by(v, &jws, (u_char *) tokens[i],
+                                        strlen(tokens[i]));
+            if (rc == OK) {
+                rc = ngx_apigw_jws_verify(v, &jws, &set, 1, ALL);
+            }
+
+            if (rc != OK || jws.kid.len != 3 || jws.typ.len != 3
+                || atoi((char *) jws.kid.data + 1) != (int) i
+                || atoi((char *) jws.typ.data + 1) != (int) i
+                || jws.alg != NGX_APIGW_JWA_HS256 || jws.alg_name.len != 5
+                || strcmp(json_string_value(json_object_get(jws.header,
+                                                            "kid")),
+                          (char *) jws.kid.data)
+                   != 0)
+            {
+                wrong++;
+            }
+
+            ngx_apigw_jws_clear(&jws);
+        }
+    }
+
+    ok(wrong == 0, "20 headers, five times");
+
+    known = 0;
+
+    for (i = 0; i < 20; i++) {
+        (void) ngx_apigw_jws_parse_by(v, &jws, (u_char *) tokens[i],
+                                      strlen(tokens[i]));
+        known += (jws.header->refcount == 2);
+        ngx_apigw_jws_clear(&jws);
+    }
+
+    ok(known == NGX_APIGW_JWS_KEPT, "eight of them are known");
+
+    /* one that is known, and another signature */
+
+    bad = test_print("%.*sA", (int) strlen(tokens[19]) - 1, tokens[19]);
+    rc = ngx_apigw_jws_parse_by(v, &jws, (u_char *) bad, strlen(bad));
+
+    if (rc == OK) {
+        ok(jws.header->refcount == 2, "known");
+        rc = ngx_apigw_jws_verify(v, &jws, &set, 1, ALL);
+    }
+
+    is(rc, BADSIG, "wrong nevertheless");
+    ngx_apigw_jws_clear(&jws);
+
+    rc = ngx_apigw_jws_parse_by(v, &jws, (u_char *) tokens[19],
+                                strlen(tokens[19]));
+    is(ngx_apigw_jws_verify(v, &jws, &set, 1, NGX_APIGW_JWA_ES256), NOALG,
+       "known and not allowed");
+    ngx_apigw_jws_clear(&jws);
+
+    /* a header outlives the verifier for who has it */
+
+    (void) ngx_apigw_jws_parse_by(v, &jws, (u_char *) tokens[19],
+                                  strlen(tokens[19]));
+    (void) ngx_apigw_jws_parse_by(v, &again, (u_char *) tokens[19],
+                                  strlen(tokens[19]));
+    header = jws.header;
+    ok(header == again.header && header->refcount == 3, "shared by two");
+    ngx_apigw_jws_clear(&again);
+
+    /* too long to be kept */
+
+    big = test_token_hmac(secret, 32, "HS256",
+                          test_print("{\"alg\":\"HS256\",\"x\":\"%0400d\"}",
+                                     0), CLAIMS);
+
+    for (i = 0; i < 2; i++) {
+        rc = ngx_apigw_jws_parse_by(v, &again, (u_char *) big, strlen(big));
+        ok(rc == OK && again.header->refcount == 1
+           && ngx_apigw_jws_verify(v, &again, &set, 1, ALL) == OK,
+           "a long header");
+        ngx_apigw_jws_clear(&again);
+    }
+
+    ngx_apigw_jws_verifier_free(v);
+
+    ok(header->refcount == 1 && jws.kid.len == 3
+       && ngx_memcmp(jws.kid.data, "k19", 3) == 0, "and without the verifier");
+
+    ngx_apigw_jws_clear(&jws);
+    ngx_apigw_jwks_free(set);
+}
+
+
 static void
 test_typ(void)
 {
@@ -1150,6 +1285,7 @@ main(void)
     test_eddsa();
     test_rsa();
     test_choice();
+    test_remembered();
     test_typ();
 
     ngx_apigw_jws_verifier_free(verifier);
