@@ -613,7 +613,8 @@ ngx_http_apigw_jwt_verify(ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx,
         }
     }
 
-    rc = ngx_apigw_jws_parse(&proof->jws, ctx->token.data, ctx->token.len);
+    rc = ngx_apigw_jws_parse_by(jmcf->verifier, &proof->jws, ctx->token.data,
+                                ctx->token.len);
 
     if (rc == NGX_APIGW_JWS_OK) {
 
