@@ -1,7 +1,8 @@
 # Random kill -9 of workers, the helper, the master and of everything, and
 # reloads, under load: the ledger and the quota say what clients were answered,
 # but for what was under way and, after a kill of everything, what was not
-# flushed yet.  APIGW_CHAOS_ROUNDS makes it longer, APIGW_CHAOS_SEED repeats.
+# flushed yet.  APIGW_LONG makes it last a minute and more, APIGW_CHAOS_ROUNDS
+# sets for how many kills, APIGW_CHAOS_SEED repeats.
 
 use strict;
 use warnings;
@@ -15,7 +16,7 @@ use lib "$FindBin::Bin/lib";
 
 use Apigw::Scenario;
 
-my $rounds = $ENV{APIGW_CHAOS_ROUNDS} // 6;
+my $rounds = $ENV{APIGW_CHAOS_ROUNDS} // ($ENV{APIGW_LONG} ? 60 : 6);
 my $seed = $ENV{APIGW_CHAOS_SEED} // time;
 
 srand $seed;

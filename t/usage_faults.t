@@ -8,6 +8,7 @@ use warnings;
 
 use File::Temp qw(tempdir);
 use FindBin;
+use IO::Socket::INET;
 use JSON::PP qw(decode_json);
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -28,7 +29,7 @@ my $SOURCE = <<'END';
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* every how many calls one fails, calls, failures */
+/* every how many calls one fails (-1: all commits do), calls, failures */
 static volatile long  *control;
 
 __attribute__((constructor)) static void
@@ -46,7 +47,7 @@ init(void)
 static long
 fails(void)
 {
-    if (control == NULL || control[0] == 0
+    if (control == NULL || control[0] <= 0
         || __sync_add_and_fetch(&control[1], 1) % control[0])
     {
         return 0;
@@ -87,7 +88,7 @@ mdb_txn_commit(MDB_txn *txn)
     int   rc;
     long  n;
 
-    n = fails();
+    n = control && control[0] == -1 ? 1 : fails();
 
     if (n == 0) {
         return real(mdb_txn_commit)(txn);
@@ -140,13 +141,23 @@ my $gw = Apigw::Scenario->start(
                  APIGW_FAULTS => "$dir/control" },
     http    => <<'END',
 api_usage_zone zone=usage:256k store=logs/usage flush=100ms;
+api_usage_zone zone=tiny:128k store=logs/tiny flush=100ms;
 api_plan n5 { quota 5 per=lifetime; quota 100 per=month; }
+api_plan n1000 { quota 1000 per=lifetime; }
 add_header X-Used $api_quota_used always;
 END
     server  => <<'END',
 location /u {
     api_usage zone=usage plan=n5 consumer=$arg_c;
     empty_gif;
+}
+location /late {
+    api_usage zone=tiny plan=n1000 consumer=$arg_c cost=7;
+    api_usage_charge on=response estimate=2;
+    proxy_pass http://127.0.0.1:$server_port/ok;
+}
+location /ok {
+    return 200;
 }
 END
 );
@@ -216,5 +227,53 @@ is_deeply([map { "$_: " . ($ledger{$_} // 0) . ", not $passed{$_}" }
 
 is_deeply(wrong(grep { !/[12]$/ } sort keys %passed), [],
           'and after a restart the quotas');
+
+
+# A request under way whose entry and counter give way to others, in a zone
+# that has no room when it is over: what it adds waits for room.
+
+my $slow = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                 PeerPort => $gw->port) or die;
+$slow->syswrite("POST /late?c=slow HTTP/1.0\r\nContent-Length: 1\r\n\r\n");
+sleep 0.4;
+
+sub others {
+    my ($from, $to) = @_;
+
+    my $client = $gw->connect;
+    return join " ", map { $client->get("/late?c=other$_")->code } $from .. $to;
+}
+
+others(1, 400);
+sleep 0.4;
+control(-1);
+like(others(1001, 1800), qr/503(?: 503)*$/, 'a zone without room');
+
+$slow->syswrite('x');
+$slow->sysread(my $head, 100);
+close $slow;
+like($head, qr/ 200 /, 'a request is over now');
+
+sleep 0.3;
+control(0);
+
+my $tiny = $gw->root . '/logs/tiny';
+my $entered = sub {
+    my (undef, $out) = cli('usage', 'report', '--store', $tiny, '--json',
+                           '--consumer', 'slow');
+    return $out && decode_json($out);
+};
+
+my $works_again = wait_for { $entered->() } 3;
+ok($works_again, 'with room again it is entered');
+is(join(' ', map { $entered->()->{$_} } qw(requests status_2xx
+                                            units_included)),
+   '1 1 7', 'once');
+
+my $settled = wait_for {
+    my (undef, $out) = cli('usage', 'show', '--store', $tiny, '--json', 'slow');
+    $out && decode_json($out)->{used} == 7;
+} 3;
+ok($settled, 'and its cost is settled');
 
 done_testing;
