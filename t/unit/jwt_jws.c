@@ -1134,31 +1134,47 @@ test_remembered(void)
 
     wrong = 0;
 
-    for (n = 0; n < 5; n++) {
-        for (i = 0; i < 20; i++) {
-            rc = ngx_apigw_jws_parse_by(v, &jws, (u_char *) tokens[i],
-                                        strlen(tokens[i]));
-            if (rc == OK) {
-                rc = ngx_apigw_jws_verify(v, &jws, &set, 1, ALL);
-            }
+    for (n = 0; n < 60; n++) {
 
-            if (rc != OK || jws.kid.len != 3 || jws.typ.len != 3
-                || atoi((char *) jws.kid.data + 1) != (int) i
-                || atoi((char *) jws.typ.data + 1) != (int) i
-                || jws.alg != NGX_APIGW_JWA_HS256 || jws.alg_name.len != 5
-                || strcmp(json_string_value(json_object_get(jws.header,
-                                                            "kid")),
-                          (char *) jws.kid.data)
-                   != 0)
-            {
-                wrong++;
-            }
+        /* each three times, the last two of them known */
 
-            ngx_apigw_jws_clear(&jws);
+        i = n / 3;
+
+        rc = ngx_apigw_jws_parse_by(v, &jws, (u_char *) tokens[i],
+                                    strlen(tokens[i]));
+        if (rc == OK) {
+            rc = ngx_apigw_jws_verify(v, &jws, &set, 1, ALL);
         }
+
+        if (rc != OK || jws.kid.len != 3 || jws.typ.len != 3
+            || atoi((char *) jws.kid.data + 1) != (int) i
+            || atoi((char *) jws.typ.data + 1) != (int) i
+            || jws.alg != NGX_APIGW_JWA_HS256 || jws.alg_name.len != 5
+            || strcmp(json_string_value(json_object_get(jws.header,
+                                                        "kid")),
+                      (char *) jws.kid.data)
+               != 0)
+        {
+            wrong++;
+        }
+
+        if (jws.header->refcount != 2) {
+            wrong++;
+        }
+
+        ngx_apigw_jws_clear(&jws);
     }
 
-    ok(wrong == 0, "20 headers, five times");
+    ok(wrong == 0, "20 headers, three times");
+
+    /* one that begins with a known one */
+
+    bad = test_token_hmac(secret, 32, "HS256",
+                          "{\"alg\":\"HS256\",\"typ\":\"t19\","
+                          "\"kid\":\"k19\"}x", CLAIMS);
+    rc = ngx_apigw_jws_parse_by(v, &jws, (u_char *) bad, strlen(bad));
+    is(rc, BAD, "more than a known one");
+    ngx_apigw_jws_clear(&jws);
 
     known = 0;
 
@@ -1203,7 +1219,7 @@ test_remembered(void)
     /* too long to be kept */
 
     big = test_token_hmac(secret, 32, "HS256",
-                          test_print("{\"alg\":\"HS256\",\"x\":\"%0400d\"}",
+                          test_print("{\"alg\":\"HS256\",\"x\":\"%04000d\"}",
                                      0), CLAIMS);
 
     for (i = 0; i < 2; i++) {
