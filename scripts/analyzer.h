@@ -9,6 +9,8 @@
  * like a success to it.
  */
 
+#include <ngx_config.h>
+
 #include <errno.h>
 
 

@@ -31,8 +31,6 @@
 #define NGX_APIGW_STORE_MAP      ((size_t) 64 * 1024 * 1024)
 #define NGX_APIGW_STORE_MAX      ((size_t) 1 << 40)
 #define NGX_APIGW_STORE_READERS  1024
-#define NGX_APIGW_STORE_META     "meta"
-#define NGX_APIGW_STORE_FORMAT   "format"
 
 #define NGX_APIGW_STORE_DATA     "/data.mdb"
 #define NGX_APIGW_STORE_LOCK     "/lock.mdb"

@@ -25,6 +25,11 @@
 
 #define NGX_APIGW_STORE_DBS      6
 
+/* the kind is kept in a database of its own */
+
+#define NGX_APIGW_STORE_META     "meta"
+#define NGX_APIGW_STORE_FORMAT   "format"
+
 #define NGX_APIGW_STORE_EFORMAT  (-31001)   /* not this kind of store */
 #define NGX_APIGW_STORE_EEMPTY   (-31002)   /* nothing was written yet */
 #define NGX_APIGW_STORE_ESHORT   (-31003)   /* the data file was cut short */

@@ -6,15 +6,24 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include <sys/mman.h>
+
 #include "ngx_apigw_key_cache.h"
+#include "ngx_apigw_key_tree.h"
 
 
+#define NGX_APIGW_KEY_CACHE_MAP  ((size_t) 16 * 1024 * 1024)
+
+
+static int ngx_apigw_key_cache_probe(const char *directory);
 static int ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache,
     const ngx_str_t *key, uint64_t *version, ngx_apigw_key_entry_t **entry);
 static int ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache,
     MDB_txn *txn, const u_char *digest, ngx_apigw_key_entry_t **entry);
-static int ngx_apigw_key_cache_grown(ngx_apigw_key_cache_t *cache,
-    MDB_txn *txn);
+static int ngx_apigw_key_cache_tree(ngx_apigw_key_cache_t *cache,
+    MDB_txn *txn, ngx_apigw_key_tree_t *tree);
+static int ngx_apigw_key_cache_map(ngx_apigw_key_cache_t *cache, int fd);
+static void ngx_apigw_key_cache_unmap(ngx_apigw_key_cache_t *cache);
 static ngx_apigw_key_place_t *ngx_apigw_key_cache_place(
     ngx_apigw_key_cache_t *cache, ngx_apigw_key_place_t *set,
     uint64_t version);
@@ -34,8 +43,13 @@ ngx_apigw_key_cache_open(ngx_apigw_key_cache_t **cp, const char *directory)
         return ENOMEM;
     }
 
-    rc = ngx_apigw_store_open(&cache->store, directory,
-                              &ngx_apigw_key_store_kind);
+    rc = ngx_apigw_key_cache_probe(directory);
+
+    if (rc == 0) {
+        rc = ngx_apigw_store_open(&cache->store, directory,
+                                  &ngx_apigw_key_store_kind);
+    }
+
     if (rc != 0) {
         free(cache);
         return rc;
@@ -73,6 +87,59 @@ failed:
 }
 
 
+/* What LMDB reads when it opens the store, before it does. */
+
+static int
+ngx_apigw_key_cache_probe(const char *directory)
+{
+    int                    fd, n, rc;
+    char                   name[NGX_MAX_PATH];
+    void                  *map;
+    struct stat            sb;
+    ngx_apigw_key_tree_t   tree;
+
+    n = snprintf(name, sizeof(name), "%s/data.mdb", directory);
+
+    if (n < 0 || n >= (int) sizeof(name)) {
+        return ENAMETOOLONG;
+    }
+
+    fd = open(name, O_RDONLY|O_CLOEXEC);
+
+    if (fd == -1) {
+
+        /* a new store, or an error to be found again */
+
+        return 0;
+    }
+
+    rc = 0;
+
+    if (fstat(fd, &sb) == 0 && sb.st_size > 0) {
+
+        map = mmap(NULL, sb.st_size, PROT_READ, MAP_SHARED, fd, 0);
+
+        if (map == MAP_FAILED) {
+            rc = errno;
+
+        } else {
+            rc = ngx_apigw_key_tree_init(&tree, map, sb.st_size);
+
+            if (rc == 0) {
+                rc = ngx_apigw_key_tree_probe(&tree,
+                                              &ngx_apigw_key_store_kind);
+            }
+
+            (void) munmap(map, sb.st_size);
+        }
+    }
+
+    (void) close(fd);
+
+    return rc;
+}
+
+
 void
 ngx_apigw_key_cache_close(ngx_apigw_key_cache_t *cache)
 {
@@ -90,6 +157,7 @@ ngx_apigw_key_cache_close(ngx_apigw_key_cache_t *cache)
         }
     }
 
+    ngx_apigw_key_cache_unmap(cache);
     ngx_apigw_key_hasher_free(&cache->hasher);
     ngx_apigw_store_close(cache->store);
 
@@ -211,26 +279,54 @@ ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache, MDB_txn *txn,
     const u_char *digest, ngx_apigw_key_entry_t **entry)
 {
     int                    rc;
+    uint64_t               root;
+    ngx_str_t              value;
+    ngx_apigw_key_tree_t   tree;
     ngx_apigw_key_found_t  found;
 
-    rc = ngx_apigw_key_cache_grown(cache, txn);
+    rc = ngx_apigw_key_cache_tree(cache, txn, &tree);
 
     if (rc == 0) {
-        rc = ngx_apigw_key_store_get(cache->store, txn, digest, &found);
+        rc = ngx_apigw_key_tree_open(&tree, mdb_txn_id(txn),
+                                     NGX_APIGW_KEY_STORE_KEYS, &root);
+
+        if (rc == MDB_NOTFOUND) {
+
+            /* two changes since the transaction has begun */
+
+            rc = ngx_apigw_key_store_get(cache->store, txn, digest, &found);
+
+            return (rc == 0) ? ngx_apigw_key_entry_create(&found, entry) : rc;
+        }
     }
 
-    return (rc == 0) ? ngx_apigw_key_entry_create(&found, entry) : rc;
+    if (rc == 0) {
+        rc = ngx_apigw_key_tree_get(&tree, root, digest, NGX_APIGW_KEY_DIGEST,
+                                    &value);
+    }
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    ngx_apigw_key_store_unseal(digest, &value, &found);
+
+    return ngx_apigw_key_entry_create(&found, entry);
 }
 
 
-/* LMDB never makes its file smaller; who did that took pages away. */
+/*
+ * The file as far as it is there.  LMDB never makes it smaller; who did that
+ * took pages away.
+ */
 
 static int
-ngx_apigw_key_cache_grown(ngx_apigw_key_cache_t *cache, MDB_txn *txn)
+ngx_apigw_key_cache_tree(ngx_apigw_key_cache_t *cache, MDB_txn *txn,
+    ngx_apigw_key_tree_t *tree)
 {
-    int               rc;
-    struct stat       sb;
-    mdb_filehandle_t  fd;
+    int                rc;
+    struct stat        sb;
+    mdb_filehandle_t   fd;
 
     rc = mdb_env_get_fd(mdb_txn_env(txn), &fd);
     if (rc != 0) {
@@ -247,7 +343,58 @@ ngx_apigw_key_cache_grown(ngx_apigw_key_cache_t *cache, MDB_txn *txn)
 
     cache->size = sb.st_size;
 
+    if ((size_t) sb.st_size > cache->mapped) {
+        rc = ngx_apigw_key_cache_map(cache, fd);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+
+    return ngx_apigw_key_tree_init(tree, cache->map, sb.st_size);
+}
+
+
+/* More than there is of the file, so that it is not done at every change. */
+
+static int
+ngx_apigw_key_cache_map(ngx_apigw_key_cache_t *cache, int fd)
+{
+    size_t  size;
+
+    ngx_apigw_key_cache_unmap(cache);
+
+    size = NGX_APIGW_KEY_CACHE_MAP;
+
+    while (size < (size_t) cache->size) {
+        size *= 2;
+    }
+
+    cache->map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+
+    if (cache->map == MAP_FAILED) {
+        cache->map = NULL;
+        return errno;
+    }
+
+    /* as LMDB does: keys are found anywhere */
+
+    (void) madvise(cache->map, size, MADV_RANDOM);
+
+    cache->mapped = size;
+
     return 0;
+}
+
+
+static void
+ngx_apigw_key_cache_unmap(ngx_apigw_key_cache_t *cache)
+{
+    if (cache->map) {
+        (void) munmap(cache->map, cache->mapped);
+    }
+
+    cache->map = NULL;
+    cache->mapped = 0;
 }
 
 

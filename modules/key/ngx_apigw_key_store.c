@@ -67,7 +67,7 @@ static int ngx_apigw_key_store_walk(ngx_apigw_store_t *store, MDB_txn *txn,
 
 const ngx_apigw_store_kind_t  ngx_apigw_key_store_kind = {
     "apigw-keys 2",
-    { "keys", "ids", "consumers", NULL },
+    { NGX_APIGW_KEY_STORE_KEYS, "ids", "consumers", NULL },
     16 * 1024 * 1024
 };
 
@@ -83,10 +83,9 @@ int
 ngx_apigw_key_store_get(ngx_apigw_store_t *store, MDB_txn *txn,
     const u_char *digest, ngx_apigw_key_found_t *found)
 {
-    int      rc;
-    size_t   len;
-    u_char   seal[NGX_APIGW_KEY_SEAL];
-    MDB_val  key, val;
+    int        rc;
+    MDB_val    key, val;
+    ngx_str_t  value;
 
     key.mv_size = NGX_APIGW_KEY_DIGEST;
     key.mv_data = (void *) digest;
@@ -97,27 +96,39 @@ ngx_apigw_key_store_get(ngx_apigw_store_t *store, MDB_txn *txn,
         return rc;
     }
 
-    found->digest = digest;
-    found->encoded.len = 0;
-    found->encoded.data = val.mv_data;
+    value.len = val.mv_size;
+    value.data = val.mv_data;
 
-    if (val.mv_size <= NGX_APIGW_KEY_SEAL
-        || val.mv_size > NGX_APIGW_KEY_RECORD_MAX + NGX_APIGW_KEY_SEAL)
-    {
-        return 0;
-    }
-
-    len = val.mv_size - NGX_APIGW_KEY_SEAL;
-
-    ngx_apigw_key_store_seal(seal, digest, val.mv_data, len);
-
-    if (ngx_memcmp(seal, (u_char *) val.mv_data + len, NGX_APIGW_KEY_SEAL)
-        == 0)
-    {
-        found->encoded.len = len;
-    }
+    ngx_apigw_key_store_unseal(digest, &value, found);
 
     return 0;
+}
+
+
+void
+ngx_apigw_key_store_unseal(const u_char *digest, const ngx_str_t *value,
+    ngx_apigw_key_found_t *found)
+{
+    size_t  len;
+    u_char  seal[NGX_APIGW_KEY_SEAL];
+
+    found->digest = digest;
+    found->encoded.len = 0;
+    found->encoded.data = value->data;
+
+    if (value->len <= NGX_APIGW_KEY_SEAL
+        || value->len > NGX_APIGW_KEY_RECORD_MAX + NGX_APIGW_KEY_SEAL)
+    {
+        return;
+    }
+
+    len = value->len - NGX_APIGW_KEY_SEAL;
+
+    ngx_apigw_key_store_seal(seal, digest, value->data, len);
+
+    if (ngx_memcmp(seal, value->data + len, NGX_APIGW_KEY_SEAL) == 0) {
+        found->encoded.len = len;
+    }
 }
 
 

@@ -44,6 +44,7 @@
 #define NGX_APIGW_KEY_STORE_EBROKEN  (-31101)   /* contradicts itself */
 #define NGX_APIGW_KEY_STORE_ELATER   (-31102)   /* record of a later version */
 
+#define NGX_APIGW_KEY_STORE_KEYS     "keys"
 #define NGX_APIGW_KEY_STORE_USED     "used"
 
 
@@ -84,6 +85,12 @@ int ngx_apigw_key_store_get(ngx_apigw_store_t *store, MDB_txn *txn,
     const u_char *digest, ngx_apigw_key_found_t *found);
 int ngx_apigw_key_store_get_id(ngx_apigw_store_t *store, MDB_txn *txn,
     const ngx_str_t *id, ngx_apigw_key_found_t *found);
+
+
+/* What _get() does with a value of "keys" that was found otherwise. */
+
+void ngx_apigw_key_store_unseal(const u_char *digest, const ngx_str_t *value,
+    ngx_apigw_key_found_t *found);
 
 
 /*

@@ -166,7 +166,8 @@ ngx_http_apigw_key_store_error(ngx_http_request_t *r,
 
     if (zone->cache == NULL
         || rc == NGX_APIGW_KEY_STORE_EBROKEN
-        || rc == NGX_APIGW_KEY_STORE_ELATER)
+        || rc == NGX_APIGW_KEY_STORE_ELATER
+        || rc == MDB_CORRUPTED)
     {
         return;
     }

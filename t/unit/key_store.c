@@ -16,6 +16,7 @@
 #include "ngx_apigw_key_list.c"
 #include "ngx_apigw_key_record.c"
 #include "ngx_apigw_key_store.c"
+#include "ngx_apigw_key_tree.c"
 #include "ngx_apigw_key_cache.c"
 #include "ngx_apigw_key_uses.c"
 #include "ngx_apigw_key_flush.c"

@@ -24,6 +24,7 @@
 #include "ngx_apigw_key_list.c"
 #include "ngx_apigw_key_record.c"
 #include "ngx_apigw_key_store.c"
+#include "ngx_apigw_key_tree.c"
 #include "ngx_apigw_key_cache.c"
 #include "../common/ngx_apigw_store.c"
 

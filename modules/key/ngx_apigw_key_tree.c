@@ -1,0 +1,424 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_apigw_key_tree.h"
+
+
+#define NGX_APIGW_KEY_TREE_DEPTH     32
+#define NGX_APIGW_KEY_TREE_MAGIC     0xbeefc0de
+#define NGX_APIGW_KEY_TREE_VERSION   1
+#define NGX_APIGW_KEY_TREE_NONE      UINT64_MAX
+
+#define NGX_APIGW_KEY_PAGE_BRANCH    0x01
+#define NGX_APIGW_KEY_PAGE_LEAF      0x02
+#define NGX_APIGW_KEY_PAGE_OVERFLOW  0x04
+#define NGX_APIGW_KEY_PAGE_KINDS     0x6f    /* with what is not for us */
+
+#define NGX_APIGW_KEY_NODE_BIG       0x01
+#define NGX_APIGW_KEY_NODE_TREE      0x02
+#define NGX_APIGW_KEY_NODE_MANY      0x04
+
+
+typedef struct {
+    uint64_t             number;
+    uint16_t             pad;
+    uint16_t             flags;
+    uint16_t             lower;     /* behind the offsets of the nodes */
+    uint16_t             upper;     /* the first node */
+    uint16_t             nodes[];
+} ngx_apigw_key_page_t;
+
+
+typedef struct {
+    uint16_t             low;       /* of the length or the page's number */
+    uint16_t             high;
+    uint16_t             flags;     /* or still higher */
+    uint16_t             len;       /* of the key */
+    u_char               key[];
+} ngx_apigw_key_node_t;
+
+
+typedef struct {
+    uint32_t             pad;       /* of the first: the size of a page */
+    uint16_t             flags;
+    uint16_t             depth;
+    uint64_t             pages[3];
+    uint64_t             entries;
+    uint64_t             root;
+} ngx_apigw_key_db_t;
+
+
+typedef struct {
+    uint64_t             page[2];   /* its head */
+    uint32_t             magic;
+    uint32_t             version;
+    uint64_t             address;
+    uint64_t             map_size;
+    ngx_apigw_key_db_t   dbs[2];    /* of free pages, of databases */
+    uint64_t             last_page;
+    uint64_t             txnid;
+} ngx_apigw_key_meta_t;
+
+
+static uint64_t ngx_apigw_key_tree_txnid(const ngx_apigw_key_tree_t *tree);
+static int ngx_apigw_key_tree_leaf(const ngx_apigw_key_tree_t *tree,
+    uint64_t number, const u_char *key, size_t len,
+    const ngx_apigw_key_page_t **page, const ngx_apigw_key_node_t **node);
+static const ngx_apigw_key_page_t *ngx_apigw_key_tree_page(
+    const ngx_apigw_key_tree_t *tree, uint64_t number);
+static const ngx_apigw_key_node_t *ngx_apigw_key_tree_node(
+    const ngx_apigw_key_tree_t *tree, const ngx_apigw_key_page_t *page,
+    ngx_uint_t i);
+static int ngx_apigw_key_tree_compare(const u_char *one, size_t one_len,
+    const u_char *two, size_t two_len);
+static int ngx_apigw_key_tree_value(const ngx_apigw_key_tree_t *tree,
+    const ngx_apigw_key_page_t *page, const ngx_apigw_key_node_t *node,
+    ngx_str_t *value);
+
+
+int
+ngx_apigw_key_tree_init(ngx_apigw_key_tree_t *tree, const void *map,
+    size_t size)
+{
+    const ngx_apigw_key_meta_t  *meta;
+
+    if (map == NULL || size < sizeof(ngx_apigw_key_meta_t)) {
+        return MDB_CORRUPTED;
+    }
+
+    meta = map;
+
+    tree->map = map;
+    tree->page = meta->dbs[0].pad;
+
+    if (tree->page < 512 || tree->page > 65536
+        || (tree->page & (tree->page - 1)))
+    {
+        return MDB_CORRUPTED;
+    }
+
+    tree->size = size - size % tree->page;
+
+    return tree->size < 2 * tree->page ? MDB_CORRUPTED : 0;
+}
+
+
+int
+ngx_apigw_key_tree_open(const ngx_apigw_key_tree_t *tree, uint64_t txnid,
+    const char *name, uint64_t *root)
+{
+    int                          rc;
+    uint64_t                     top;
+    ngx_str_t                    value;
+    ngx_apigw_key_db_t           db;
+    const ngx_apigw_key_page_t  *page;
+    const ngx_apigw_key_node_t  *node;
+    const ngx_apigw_key_meta_t  *meta;
+
+    /* a writer uses them by turns */
+
+    meta = (const ngx_apigw_key_meta_t *) (tree->map
+                                           + (txnid & 1) * tree->page);
+
+    if (meta->magic != NGX_APIGW_KEY_TREE_MAGIC
+        || meta->version != NGX_APIGW_KEY_TREE_VERSION)
+    {
+        return MDB_CORRUPTED;
+    }
+
+    top = __atomic_load_n(&meta->dbs[1].root, __ATOMIC_ACQUIRE);
+
+    if (__atomic_load_n(&meta->txnid, __ATOMIC_ACQUIRE) != txnid) {
+        return MDB_NOTFOUND;
+    }
+
+    rc = ngx_apigw_key_tree_leaf(tree, top, (const u_char *) name,
+                                 strlen(name), &page, &node);
+    if (rc != 0) {
+        return rc;
+    }
+
+    if (!(node->flags & NGX_APIGW_KEY_NODE_TREE)
+        || ngx_apigw_key_tree_value(tree, page, node, &value) != 0
+        || value.len != sizeof(ngx_apigw_key_db_t))
+    {
+        return MDB_CORRUPTED;
+    }
+
+    ngx_memcpy(&db, value.data, sizeof(ngx_apigw_key_db_t));
+
+    *root = db.root;
+
+    return 0;
+}
+
+
+int
+ngx_apigw_key_tree_probe(const ngx_apigw_key_tree_t *tree,
+    const ngx_apigw_store_kind_t *kind)
+{
+    int         rc;
+    uint64_t    txnid, root;
+    ngx_str_t   value;
+    ngx_uint_t  i;
+
+    txnid = ngx_apigw_key_tree_txnid(tree);
+
+    rc = ngx_apigw_key_tree_open(tree, txnid, NGX_APIGW_STORE_META, &root);
+
+    if (rc == 0) {
+        rc = ngx_apigw_key_tree_get(tree, root,
+                                    (const u_char *) NGX_APIGW_STORE_FORMAT,
+                                    sizeof(NGX_APIGW_STORE_FORMAT) - 1,
+                                    &value);
+    }
+
+    for (i = 0; kind->dbs[i] && rc != MDB_CORRUPTED; i++) {
+        rc = ngx_apigw_key_tree_open(tree, txnid, kind->dbs[i], &root);
+    }
+
+    /* nothing keeps the pages: while others write they may be anything */
+
+    return (rc == MDB_CORRUPTED && ngx_apigw_key_tree_txnid(tree) == txnid)
+           ? rc : 0;
+}
+
+
+static uint64_t
+ngx_apigw_key_tree_txnid(const ngx_apigw_key_tree_t *tree)
+{
+    uint64_t                     one, two;
+    const ngx_apigw_key_meta_t  *meta;
+
+    meta = (const ngx_apigw_key_meta_t *) tree->map;
+    one = __atomic_load_n(&meta->txnid, __ATOMIC_ACQUIRE);
+
+    meta = (const ngx_apigw_key_meta_t *) (tree->map + tree->page);
+    two = __atomic_load_n(&meta->txnid, __ATOMIC_ACQUIRE);
+
+    return ngx_max(one, two);
+}
+
+
+int
+ngx_apigw_key_tree_get(const ngx_apigw_key_tree_t *tree, uint64_t root,
+    const u_char *key, size_t len, ngx_str_t *value)
+{
+    int                          rc;
+    const ngx_apigw_key_page_t  *page;
+    const ngx_apigw_key_node_t  *node;
+
+    rc = ngx_apigw_key_tree_leaf(tree, root, key, len, &page, &node);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    if (node->flags & (NGX_APIGW_KEY_NODE_TREE|NGX_APIGW_KEY_NODE_MANY)) {
+        return MDB_CORRUPTED;
+    }
+
+    return ngx_apigw_key_tree_value(tree, page, node, value);
+}
+
+
+/* The node with the key, and the page it is in. */
+
+static int
+ngx_apigw_key_tree_leaf(const ngx_apigw_key_tree_t *tree, uint64_t number,
+    const u_char *key, size_t len, const ngx_apigw_key_page_t **pp,
+    const ngx_apigw_key_node_t **np)
+{
+    int                          rc;
+    ngx_uint_t                   low, high, i, n, depth, leaf;
+    const ngx_apigw_key_page_t  *page;
+    const ngx_apigw_key_node_t  *node;
+
+    if (number == NGX_APIGW_KEY_TREE_NONE) {
+        return MDB_NOTFOUND;
+    }
+
+    for (depth = 0; depth < NGX_APIGW_KEY_TREE_DEPTH; depth++) {
+
+        page = ngx_apigw_key_tree_page(tree, number);
+
+        if (page == NULL) {
+            return MDB_CORRUPTED;
+        }
+
+        leaf = (page->flags & NGX_APIGW_KEY_PAGE_LEAF);
+        n = (page->lower - sizeof(ngx_apigw_key_page_t)) / 2;
+
+        /* of a branch the first key is that before all others */
+
+        low = leaf ? 0 : 1;
+        high = n;
+
+        while (low < high) {
+            i = (low + high) / 2;
+            node = ngx_apigw_key_tree_node(tree, page, i);
+
+            if (node == NULL) {
+                return MDB_CORRUPTED;
+            }
+
+            rc = ngx_apigw_key_tree_compare(key, len, node->key, node->len);
+
+            if (rc == 0 && leaf) {
+                *pp = page;
+                *np = node;
+                return 0;
+            }
+
+            if (rc < 0) {
+                high = i;
+
+            } else {
+                low = i + 1;
+            }
+        }
+
+        if (leaf) {
+            return MDB_NOTFOUND;
+        }
+
+        node = (low <= n) ? ngx_apigw_key_tree_node(tree, page, low - 1)
+                          : NULL;
+        if (node == NULL) {
+            return MDB_CORRUPTED;
+        }
+
+        number = (uint64_t) node->flags << 32 | (uint64_t) node->high << 16
+                 | node->low;
+    }
+
+    return MDB_CORRUPTED;
+}
+
+
+static const ngx_apigw_key_page_t *
+ngx_apigw_key_tree_page(const ngx_apigw_key_tree_t *tree, uint64_t number)
+{
+    ngx_uint_t                   kind;
+    const ngx_apigw_key_page_t  *page;
+
+    if (number < 2 || number >= tree->size / tree->page) {
+        return NULL;
+    }
+
+    page = (const ngx_apigw_key_page_t *) (tree->map + number * tree->page);
+    kind = page->flags & NGX_APIGW_KEY_PAGE_KINDS;
+
+    if (page->number != number
+        || (kind != NGX_APIGW_KEY_PAGE_BRANCH
+            && kind != NGX_APIGW_KEY_PAGE_LEAF)
+        || page->lower < sizeof(ngx_apigw_key_page_t)
+        || page->lower > tree->page)
+    {
+        return NULL;
+    }
+
+    return page;
+}
+
+
+static const ngx_apigw_key_node_t *
+ngx_apigw_key_tree_node(const ngx_apigw_key_tree_t *tree,
+    const ngx_apigw_key_page_t *page, ngx_uint_t i)
+{
+    size_t                       offset;
+    const ngx_apigw_key_node_t  *node;
+
+    offset = page->nodes[i];
+
+    if (offset < page->lower || (offset & 1)
+        || offset + sizeof(ngx_apigw_key_node_t) > tree->page)
+    {
+        return NULL;
+    }
+
+    node = (const ngx_apigw_key_node_t *) ((const u_char *) page + offset);
+
+    return (offset + sizeof(ngx_apigw_key_node_t) + node->len > tree->page)
+           ? NULL : node;
+}
+
+
+static int
+ngx_apigw_key_tree_compare(const u_char *one, size_t one_len,
+    const u_char *two, size_t two_len)
+{
+    int       rc;
+    uint64_t  a, b;
+
+    /* nearly always that is enough */
+
+    if (one_len >= sizeof(uint64_t) && two_len >= sizeof(uint64_t)) {
+        ngx_memcpy(&a, one, sizeof(uint64_t));
+        ngx_memcpy(&b, two, sizeof(uint64_t));
+
+        if (a != b) {
+            return __builtin_bswap64(a) < __builtin_bswap64(b) ? -1 : 1;
+        }
+    }
+
+    rc = ngx_memcmp(one, two, ngx_min(one_len, two_len));
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    return (one_len > two_len) - (one_len < two_len);
+}
+
+
+static int
+ngx_apigw_key_tree_value(const ngx_apigw_key_tree_t *tree,
+    const ngx_apigw_key_page_t *page, const ngx_apigw_key_node_t *node,
+    ngx_str_t *value)
+{
+    size_t                       left;
+    uint64_t                     number;
+    const u_char                *p;
+    const ngx_apigw_key_page_t  *over;
+
+    p = node->key + node->len;
+    left = tree->page - (p - (const u_char *) page);
+
+    value->len = (size_t) node->high << 16 | node->low;
+    value->data = (u_char *) p;
+
+    if (!(node->flags & NGX_APIGW_KEY_NODE_BIG)) {
+        return value->len > left ? MDB_CORRUPTED : 0;
+    }
+
+    if (left < sizeof(uint64_t)) {
+        return MDB_CORRUPTED;
+    }
+
+    ngx_memcpy(&number, p, sizeof(uint64_t));
+
+    if (number < 2 || number >= tree->size / tree->page) {
+        return MDB_CORRUPTED;
+    }
+
+    over = (const ngx_apigw_key_page_t *) (tree->map + number * tree->page);
+    p = (const u_char *) (over + 1);
+
+    if (over->number != number
+        || (over->flags & NGX_APIGW_KEY_PAGE_KINDS)
+           != NGX_APIGW_KEY_PAGE_OVERFLOW
+        || value->len > (size_t) (tree->map + tree->size - p))
+    {
+        return MDB_CORRUPTED;
+    }
+
+    value->data = (u_char *) p;
+
+    return 0;
+}
