@@ -109,6 +109,8 @@ my $usage = $status->{zones}{usage}{ledger};
 is_deeply([@$usage{qw(admitted refused_quota)}], [3, 2], 'usage');
 ok(wait_for(sub { json()->{zones}{usage}{ledger}{flushed} }, 5),
    'usage: the work of the helper');
+ok(json()->{zones}{usage}{ledger}{flushes} > 0, 'usage: how often');
+is(json()->{zones}{usage}{ledger}{flush_errors}, 0, 'usage: none has failed');
 
 
 # The same in the other formats

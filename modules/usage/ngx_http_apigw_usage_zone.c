@@ -137,6 +137,13 @@ static const ngx_apigw_metric_t  ngx_http_apigw_usage_metrics[] = {
     ngx_http_apigw_usage_metric(dirty,
         "Counters that the last flush had to write.", NGX_APIGW_GAUGE),
 
+    { "flushes", "Times that memory was written to the store.",
+      NGX_APIGW_COUNTER, offsetof(ngx_http_apigw_usage_shctx_t, guard.runs) },
+
+    { "flush_errors", "Times that it could not be written.",
+      NGX_APIGW_COUNTER,
+      offsetof(ngx_http_apigw_usage_shctx_t, guard.errors) },
+
     ngx_apigw_metric_end
 };
 
