@@ -158,6 +158,32 @@ case 'headers_like is anchored', 'ox', get($headers, <<'END');
 X-A: \d
 END
 
+case 'header of blanks', 'ox', get('empty_gif; add_header X-A "  ";', <<'END');
+--- response_headers
+X-A:
+END
+
+case 'blanks around a header', 'ox',
+     get('empty_gif; add_header X-A " b ";', <<'END');
+--- response_headers
+X-A: b
+END
+
+case 'blanks of headers_like', 'ooo',
+     get('empty_gif; add_header X-A " b "; add_header X-B "  ";', <<'END');
+--- response_headers_like
+X-A: \sb\s
+X-B: \s\s
+END
+
+case 'headers end at what is none', 'oox',
+     get('empty_gif; add_header X-A 1; add_header "X B" 2; add_header X-C 3;',
+         <<'END');
+--- response_headers
+X-A: 1
+X-C: 3
+END
+
 case 'raw headers', 'ooo', get($headers, <<'END');
 --- raw_response_headers_like: X-A: 1\r\nX-A: 2\r\n
 --- raw_response_headers_unlike: X-B

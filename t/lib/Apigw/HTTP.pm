@@ -15,7 +15,8 @@ sub parse {
     my ($class, $raw) = @_;
 
     my $self = bless { code => undef, proto => '', reason => '',
-                       headers => [], raw_head => '', body => '' }, $class;
+                       headers => [], fields => [], raw_head => '',
+                       body => '' }, $class;
 
     return $self if !defined $raw || $raw eq '';
 
@@ -45,9 +46,35 @@ sub parse {
         }
     }
 
+    $self->{fields} = fields(@lines);
     $self->{body} = $body;
 
     return $self;
+}
+
+
+# The lines as the original Test::Nginx::Socket takes them: of the blanks
+# around a value only one after the colon goes, and what does not look like a
+# header ends them.
+
+sub fields {
+    my @lines = @_;
+
+    my @fields;
+
+    for my $line (@lines) {
+        if ($line =~ /^([^\s:]+)[ \t]*: ?(.*)$/) {
+            push @fields, [$1, $2];
+
+        } elsif ($line =~ /^[ \t]/ && @fields) {
+            $fields[-1][1] .= "\n$line";
+
+        } else {
+            last;
+        }
+    }
+
+    return \@fields;
 }
 
 
@@ -81,6 +108,19 @@ sub header {
     my ($self, $name) = @_;
 
     my @values = $self->header_list($name) or return undef;
+
+    return join ', ', @values;
+}
+
+
+# The same, but of fields().
+
+sub field {
+    my ($self, $name) = @_;
+
+    my @values = map { $_->[1] } grep { lc $_->[0] eq lc $name }
+                                 @{$self->{fields}}
+        or return undef;
 
     return join ', ', @values;
 }

@@ -192,7 +192,7 @@ sub check_headers {
                 next;
             }
 
-            my $got = $answer ? $answer->header($name) : undef;
+            my $got = $answer ? $answer->field($name) : undef;
             Test::More::is($got // '', with_ports($at, $value),
                            "$at->{name} - header $name ok");
         }
@@ -206,7 +206,7 @@ sub check_headers {
             die "--- response_headers_like knows no \"! $name\"\n"
                 if !defined $value;
 
-            my $got = $answer ? $answer->header($name) : undef;
+            my $got = $answer ? $answer->field($name) : undef;
             Test::More::like($got // '', qr/^$value$/,
                              "$at->{name} - header $name like ok");
         }
