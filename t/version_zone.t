@@ -250,7 +250,8 @@ sub numbers {
 
 for my $round (1 .. 5) {
     my $client = $gw->connect;
-    $client->get('/a/v1/x', C => "tiny$_") for map { $round * 25 + $_ } 0 .. 24;
+    $client->get('/a/v1/x', C => "tiny$_")
+        for map { $round * 25 + $_ } 0 .. 24;
     flushed($round * 25, 'tiny');
 }
 
