@@ -430,6 +430,10 @@ ok(accepted($gw, 'good', $two), 'a reload keeps the keys');
 sleep 0.5;
 is($provider->count('/good/jwks'), $count, 'and fetches nothing');
 
+$gw->reload(%lasting, http => $lasting{http} =~ s/refresh 1h/refresh 1s/r);
+ok(wait_for(sub { $provider->count('/good/jwks') > $count }, 5),
+   'but a shorter "refresh" holds for them');
+
 $provider->stop;
 $gw->kill_master(signal => 'KILL');
 $gw->start;

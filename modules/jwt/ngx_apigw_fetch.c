@@ -92,7 +92,6 @@ ngx_apigw_fetcher_create(void)
 
     if (fetcher == NULL || fetcher->multi == NULL) {
         free(fetcher);
-        curl_global_cleanup();
         return NULL;
     }
 
@@ -103,10 +102,10 @@ ngx_apigw_fetcher_create(void)
 void
 ngx_apigw_fetcher_free(ngx_apigw_fetcher_t *fetcher)
 {
+    /* no global cleanup: a thread may still be looking up a name */
+
     curl_multi_cleanup(fetcher->multi);
     free(fetcher);
-
-    curl_global_cleanup();
 }
 
 

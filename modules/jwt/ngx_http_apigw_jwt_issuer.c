@@ -34,6 +34,8 @@
 
 static time_t ngx_http_apigw_jwt_issuer_end(
     ngx_http_apigw_jwt_issuer_t *issuer);
+static time_t ngx_http_apigw_jwt_issuer_expires(
+    ngx_http_apigw_jwt_issuer_t *issuer);
 static ngx_http_apigw_jwt_keyset_t *ngx_http_apigw_jwt_keyset(
     ngx_http_apigw_jwt_issuer_t *issuer);
 static ngx_http_apigw_jwt_keyset_t *ngx_http_apigw_jwt_keyset_slot(
@@ -145,6 +147,12 @@ ngx_http_apigw_jwt_issuer_keys(ngx_http_apigw_jwt_issuer_t *issuer,
     generation = ngx_http_apigw_jwt_issuer_generation(issuer);
     keyset = issuer->keyset;
 
+    if (keyset == NULL && ngx_apigw_log_due(&issuer->zone->sh->no_room)) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "auth_jwt_zone \"%V\" has no room for one more issuer, "
+                      "\"%V\"", &issuer->zone->zone.name, &issuer->name);
+    }
+
     if (generation == 0) {
 
         if (keyset && ngx_apigw_log_due(&keyset->log_stale)) {
@@ -170,7 +178,29 @@ ngx_http_apigw_jwt_issuer_keys(ngx_http_apigw_jwt_issuer_t *issuer,
 static time_t
 ngx_http_apigw_jwt_issuer_end(ngx_http_apigw_jwt_issuer_t *issuer)
 {
-    return (time_t) issuer->keyset->expires + issuer->stale;
+    return ngx_http_apigw_jwt_issuer_expires(issuer) + issuer->stale;
+}
+
+
+/*
+ * When the set should be a new one.  It may have been fetched when "refresh"
+ * was longer, or when the clock was ahead.
+ */
+
+static time_t
+ngx_http_apigw_jwt_issuer_expires(ngx_http_apigw_jwt_issuer_t *issuer)
+{
+    time_t  now, fetched, expires;
+
+    now = ngx_time();
+    fetched = (time_t) issuer->keyset->fetched;
+    expires = (time_t) issuer->keyset->expires;
+
+    if (fetched > now) {
+        return ngx_min(expires, now);
+    }
+
+    return ngx_min(expires, fetched + issuer->refresh);
 }
 
 
@@ -627,8 +657,11 @@ ngx_http_apigw_jwt_issuer_due(ngx_http_apigw_jwt_issuer_t *issuer)
         due = 0;
 
     } else {
-        due = (time_t) keyset->expires
-              - ((time_t) keyset->expires - (time_t) keyset->fetched) / 10;
+        due = ngx_http_apigw_jwt_issuer_expires(issuer);
+
+        if (due > (time_t) keyset->fetched) {
+            due -= (due - (time_t) keyset->fetched) / 10;
+        }
 
         longest = ngx_max(issuer->cooldown, NGX_HTTP_APIGW_JWT_BACKOFF_MAX);
 

@@ -54,6 +54,8 @@ static ngx_int_t ngx_http_apigw_jwt_recall(ngx_http_request_t *r,
 static ngx_int_t ngx_http_apigw_jwt_learn(ngx_http_request_t *r,
     ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
     ngx_http_apigw_jwt_found_t *found, ngx_apigw_token_id_t *id);
+static ngx_int_t ngx_http_apigw_jwt_signer(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_ctx_t *ctx, ngx_http_apigw_jwt_proof_t *proof);
 static void ngx_http_apigw_jwt_remember(ngx_http_request_t *r,
     ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
     ngx_http_apigw_jwt_proof_t *proof, ngx_apigw_token_id_t *id,
@@ -274,12 +276,22 @@ ngx_http_apigw_jwt_decide(ngx_http_request_t *r,
 
     rc = ngx_http_apigw_jwt_collect(r, lcf, ctx, wait, &found);
 
-    if (rc == NGX_DECLINED) {
+    switch (rc) {
+
+    case NGX_OK:
+        break;
+
+    case NGX_DECLINED:
         ctx->verdict = NGX_HTTP_APIGW_JWT_UNAVAILABLE;
         return NGX_OK;
-    }
 
-    if (rc != NGX_OK) {
+    case NGX_ABORT:
+        /* it needs no key to be refused */
+
+        found.n = 0;
+        return ngx_http_apigw_jwt_learn(r, lcf, ctx, &found, NULL);
+
+    default: /* NGX_AGAIN, NGX_ERROR */
         return rc;
     }
 
@@ -293,7 +305,8 @@ ngx_http_apigw_jwt_decide(ngx_http_request_t *r,
     }
 
     if (rc == NGX_DECLINED) {
-        rc = ngx_http_apigw_jwt_learn(r, lcf, ctx, &found, &id);
+        rc = ngx_http_apigw_jwt_learn(r, lcf, ctx, &found,
+                                      lcf->cache ? &id : NULL);
     }
 
     if (rc != NGX_OK) {
@@ -506,7 +519,9 @@ ngx_http_apigw_jwt_learn(ngx_http_request_t *r,
 
         ctx->values = ngx_http_apigw_jwt_extract(r, proof.jws.header,
                                                  proof.claims, proof.number);
-        if (ctx->values == NULL) {
+        if (ctx->values == NULL
+            || ngx_http_apigw_jwt_signer(r, ctx, &proof) != NGX_OK)
+        {
             rc = NGX_ERROR;
             goto done;
         }
@@ -535,7 +550,7 @@ ngx_http_apigw_jwt_learn(ngx_http_request_t *r,
                       proof.why ? ")" : "");
     }
 
-    if (lcf->cache) {
+    if (id) {
         ngx_http_apigw_jwt_remember(r, lcf, ctx, &proof, id, revision);
     }
 
@@ -545,6 +560,36 @@ done:
     ngx_apigw_jws_clear(&proof.jws);
 
     return rc;
+}
+
+
+/*
+ * A token need not say by which key it was signed: a revoked key has to be
+ * known by its own name then.
+ */
+
+static ngx_int_t
+ngx_http_apigw_jwt_signer(ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_http_apigw_jwt_proof_t *proof)
+{
+    ngx_str_t        *kid;
+    ngx_apigw_jwk_t  *key;
+
+    kid = &ctx->values[NGX_HTTP_APIGW_JWT_VALUE_KID];
+    key = proof->jws.key;
+
+    if (kid->data || key == NULL || key->kid.len == 0) {
+        return NGX_OK;
+    }
+
+    kid->data = ngx_pstrdup(r->pool, &key->kid);
+    if (kid->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    kid->len = key->kid.len;
+
+    return NGX_OK;
 }
 
 
