@@ -227,7 +227,8 @@ $gw->upgrade(between => sub {
     }
 });
 call(1, '/a/v1/x', C => 'anna');
-is(flushed($before + 13, 'anna'), $before + 13, 'binary upgrade: both masters\' calls');
+is(flushed($before + 13, 'anna'), $before + 13,
+    'binary upgrade: both masters\' calls');
 
 $gw->conf(master => 0, workers => 1);
 $gw->restart;
