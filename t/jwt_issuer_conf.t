@@ -163,6 +163,14 @@ sub hits {
 }
 
 
+sub misses {
+    my ($n) = $gw->get('/status?format=prometheus')->body
+              =~ /^apigw_jwt_cache_misses_total\{zone="j"\} (\d+)/m;
+
+    return $n;
+}
+
+
 $gw->conf(http => "$zone $serve", server => $server);
 
 SKIP: {
@@ -174,9 +182,11 @@ SKIP: {
 
     is(hits(), 1, 'the first');
     is(hits(), 2, 'the second');
+    is(misses(), 1, 'which was known');
 
     $gw->reload;
     is(hits(), 3, 'a reload keeps the zone');
+    is(misses(), 2, 'but not what another configuration has found');
 
     $gw->reload(http => "auth_jwt_zone zone=j:2m; $serve");
     is(hits(), 1, 'a zone of another size is a new one');
