@@ -256,6 +256,11 @@ is(ask('/request', $one)->body, $gw->get('/pem', [Authorization => 'Bearer '
 is($gw->request('HEAD', '/request', [Authorization => 'Bearer '
                                      . $one->sign({})])->status, 200, 'HEAD');
 is($gw->get('/request')->status, 401, 'no token, no request');
+is($gw->get('/request', [Authorization => "Bearer $_"])->status, 401,
+   "no token, no request: $_") for 'x', 'a.b.c', '..';
+is($gw->get('/request', [Authorization => 'Bearer '
+                         . $one->sign({}, { alg => 'none' })])
+   ->header('X-Status'), 'algorithm', 'nor for one of no algorithm');
 is(asked('/up/keys'), 4, 'so many requests');
 
 is(said(ask('/request', $one, undef, 'Accept-Encoding' => 'gzip',

@@ -42,7 +42,8 @@ static const char  *ngx_http_apigw_jwt_fetch_hidden[] = {
 /*
  * The keys of the nth source.  NGX_OK, NGX_DECLINED if they cannot be used,
  * NGX_AGAIN if they are not there: with "wait" a subrequest is under way
- * then.  Keys that are kept in ctx->fetch have a reference.
+ * then.  NGX_ABORT if the token is malformed.  Keys that are kept in ctx->fetch
+ * have a reference.
  */
 
 ngx_int_t
@@ -104,6 +105,16 @@ ngx_http_apigw_jwt_fetch_keys(ngx_http_request_t *r,
             fetch->generations[n] = keys->generation;
             return NGX_OK;
         }
+    }
+
+    /* nobody is asked for the keys of what can be no token */
+
+    if (ngx_http_apigw_jwt_parse(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->header == NULL) {
+        return NGX_ABORT;
     }
 
     if (!wait) {

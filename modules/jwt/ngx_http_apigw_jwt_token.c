@@ -45,6 +45,8 @@ static ngx_uint_t ngx_http_apigw_jwt_like(ngx_str_t *token);
 static ngx_int_t ngx_http_apigw_jwt_decide(ngx_http_request_t *r,
     ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
     ngx_uint_t wait);
+static ngx_uint_t ngx_http_apigw_jwt_decide_early(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_jwt_collect(ngx_http_request_t *r,
     ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
     ngx_uint_t wait, ngx_http_apigw_jwt_found_t *found);
@@ -253,24 +255,7 @@ ngx_http_apigw_jwt_decide(ngx_http_request_t *r,
     ngx_apigw_token_id_t         id;
     ngx_http_apigw_jwt_found_t   found;
 
-    if (ctx->conflict) {
-        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                      "JWT was refused: there are two different ones");
-
-        ctx->verdict = NGX_HTTP_APIGW_JWT_MALFORMED;
-        return NGX_OK;
-    }
-
-    if (ctx->token.len == 0) {
-        ctx->verdict = NGX_HTTP_APIGW_JWT_MISSING;
-        return NGX_OK;
-    }
-
-    if (ctx->policy == NULL) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "\"auth_jwt\" has no keys in this place");
-
-        ctx->verdict = NGX_HTTP_APIGW_JWT_UNAVAILABLE;
+    if (ngx_http_apigw_jwt_decide_early(r, ctx)) {
         return NGX_OK;
     }
 
@@ -324,6 +309,37 @@ ngx_http_apigw_jwt_decide(ngx_http_request_t *r,
     }
 
     return NGX_OK;
+}
+
+
+/* Whether nothing has to be looked at for the verdict. */
+
+static ngx_uint_t
+ngx_http_apigw_jwt_decide_early(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_ctx_t *ctx)
+{
+    if (ctx->conflict) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "JWT was refused: there are two different ones");
+
+        ctx->verdict = NGX_HTTP_APIGW_JWT_MALFORMED;
+        return 1;
+    }
+
+    if (ctx->token.len == 0) {
+        ctx->verdict = NGX_HTTP_APIGW_JWT_MISSING;
+        return 1;
+    }
+
+    if (ctx->policy == NULL) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "\"auth_jwt\" has no keys in this place");
+
+        ctx->verdict = NGX_HTTP_APIGW_JWT_UNAVAILABLE;
+        return 1;
+    }
+
+    return 0;
 }
 
 
