@@ -276,7 +276,10 @@ ngx_http_apigw_usage_violated(ngx_http_request_t *r,
         never |= (wait == -1);
         longest = ngx_max(longest, wait);
 
-        p = ngx_cpymem(p, ",", p != start);
+        if (p != start) {
+            *p++ = ',';
+        }
+
         p = ngx_http_apigw_usage_policy(p, eval->limits[i],
                                         NGX_APIGW_PLAN_RATE);
     }
@@ -293,7 +296,10 @@ ngx_http_apigw_usage_violated(ngx_http_request_t *r,
         never |= (wait == -1);
         longest = ngx_max(longest, wait);
 
-        p = ngx_cpymem(p, ",", p != start);
+        if (p != start) {
+            *p++ = ',';
+        }
+
         p = ngx_http_apigw_usage_policy(p, q->plan, q->quota->window.kind);
     }
 
