@@ -658,7 +658,8 @@ case 'skip_nginx2 not', 'o',
 case 'skip_openssl', 's', get('foo;', "--- skip_openssl\n1: >= 1.1.1a\n");
 case 'skip_eval', 'ss', get('foo;', "--- skip_eval: 2: 1 + 1 == 2\n");
 case 'skip_eval not', 'o', get('empty_gif;', "--- skip_eval: 2: 1 + 1 == 3\n");
-case 'todo', 'tt', get('foo;', "--- todo: 2: later\n");
+case 'todo', 'tt', get('empty_gif;', "--- todo: 2: later\n");
+case 'todo but refused', 'xx', get('foo;', "--- todo: 2: later\n");
 case 'SKIP', '', get('foo;', "--- SKIP\n");
 
 

@@ -295,7 +295,8 @@ sub run_block {
     } else {
         sleep $settings{sleep} if $settings{foreground};
         run_init($block);
-        run_repeats($block, $write_files);
+        run_repeats($block, $write_files)
+            if !Test::Nginx::Skip::is_to_do($block, \%settings);
     }
 
     return if $keep;
