@@ -53,6 +53,9 @@ static void ngx_http_apigw_key_end_flush(ngx_http_apigw_key_zone_t *zone);
 static void ngx_http_apigw_key_fill_batch(ngx_http_apigw_key_zone_t *zone,
     ngx_http_apigw_key_batch_t *batch);
 static int ngx_http_apigw_key_open_used(ngx_http_apigw_key_zone_t *zone);
+static char *ngx_http_apigw_key_add_zone(ngx_conf_t *cf,
+    ngx_http_apigw_key_main_conf_t *kmcf, ngx_http_apigw_key_zone_t *zone,
+    ngx_str_t *name, ssize_t size);
 static ngx_uint_t ngx_http_apigw_key_is_duplicate(ngx_str_t *value,
     ngx_uint_t n);
 
@@ -530,22 +533,24 @@ ngx_http_apigw_key_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_key_main_conf_t  *kmcf = conf;
 
-    ssize_t                      size;
-    ngx_int_t                    flush;
-    ngx_str_t                   *value, name, store, prefix, s;
-    ngx_uint_t                   i;
-    ngx_shm_zone_t              *shm_zone;
-    ngx_apigw_helper_t         **helper;
-    ngx_pool_cleanup_t          *cln;
-    ngx_http_apigw_key_zone_t   *zone;
+    ssize_t                     size;
+    ngx_int_t                   flush;
+    ngx_str_t                  *value, name, s;
+    ngx_uint_t                  i;
+    ngx_http_apigw_key_zone_t  *zone;
 
     value = cf->args->elts;
 
     size = 0;
     flush = NGX_HTTP_APIGW_KEY_FLUSH;
     ngx_str_null(&name);
-    ngx_str_null(&store);
-    ngx_str_set(&prefix, NGX_APIGW_KEY_PREFIX);
+
+    zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_key_zone_t));
+    if (zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_str_set(&zone->prefix, NGX_APIGW_KEY_PREFIX);
 
     for (i = 1; i < cf->args->nelts; i++) {
 
@@ -569,10 +574,10 @@ ngx_http_apigw_key_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (ngx_strncmp(value[i].data, "store=", 6) == 0) {
 
-            store.data = value[i].data + 6;
-            store.len = value[i].len - 6;
+            zone->helper.directory.data = value[i].data + 6;
+            zone->helper.directory.len = value[i].len - 6;
 
-            if (store.len == 0) {
+            if (zone->helper.directory.len == 0) {
                 goto invalid;
             }
 
@@ -581,10 +586,11 @@ ngx_http_apigw_key_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (ngx_strncmp(value[i].data, "prefix=", 7) == 0) {
 
-            prefix.data = value[i].data + 7;
-            prefix.len = value[i].len - 7;
+            zone->prefix.data = value[i].data + 7;
+            zone->prefix.len = value[i].len - 7;
 
-            if (ngx_apigw_key_check_prefix(prefix.data, prefix.len)
+            if (ngx_apigw_key_check_prefix(zone->prefix.data,
+                                           zone->prefix.len)
                 != NGX_OK)
             {
                 goto invalid;
@@ -617,14 +623,36 @@ ngx_http_apigw_key_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (store.len == 0) {
+    if (zone->helper.directory.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%V\" must have \"store\" parameter",
                            &cmd->name);
         return NGX_CONF_ERROR;
     }
 
-    shm_zone = ngx_shared_memory_add(cf, &name, size,
+    zone->helper.interval = flush;
+
+    return ngx_http_apigw_key_add_zone(cf, kmcf, zone, &name, size);
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\"", &value[i]);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_apigw_key_add_zone(ngx_conf_t *cf,
+    ngx_http_apigw_key_main_conf_t *kmcf, ngx_http_apigw_key_zone_t *zone,
+    ngx_str_t *name, ssize_t size)
+{
+    ngx_shm_zone_t       *shm_zone;
+    ngx_apigw_helper_t  **helper;
+    ngx_pool_cleanup_t   *cln;
+
+    shm_zone = ngx_shared_memory_add(cf, name, size,
                                      &ngx_http_apigw_key_module);
     if (shm_zone == NULL) {
         return NGX_CONF_ERROR;
@@ -632,23 +660,14 @@ ngx_http_apigw_key_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (shm_zone->data) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "duplicate zone \"%V\"", &name);
+                           "duplicate zone \"%V\"", name);
         return NGX_CONF_ERROR;
     }
 
-    zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_key_zone_t));
-    if (zone == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_apigw_zone_init(&zone->zone, "key", &name,
+    ngx_apigw_zone_init(&zone->zone, "key", name,
                         ngx_http_apigw_key_collect);
 
-    zone->prefix = prefix;
-
     ngx_str_set(&zone->helper.name, "key");
-    zone->helper.directory = store;
-    zone->helper.interval = flush;
     zone->helper.run = ngx_http_apigw_key_help;
     zone->helper.data = zone;
 
@@ -675,13 +694,6 @@ ngx_http_apigw_key_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     shm_zone->data = zone;
 
     return NGX_CONF_OK;
-
-invalid:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\"", &value[i]);
-
-    return NGX_CONF_ERROR;
 }
 
 
