@@ -627,6 +627,7 @@ ngx_http_apigw_jwt_require_init(ngx_conf_t *cf,
     ngx_http_apigw_jwt_loc_conf_t *lcf)
 {
     ngx_uint_t                        i;
+    ngx_apigw_claims_path_t           path;
     ngx_http_apigw_jwt_rule_t       **rule;
     ngx_http_apigw_jwt_scope_t      **scope;
     ngx_http_apigw_jwt_main_conf_t   *jmcf;
@@ -652,6 +653,8 @@ ngx_http_apigw_jwt_require_init(ngx_conf_t *cf,
 
     if (lcf->scopes && lcf->scopes != NGX_CONF_UNSET_PTR) {
 
+        ngx_memzero(&path, sizeof(ngx_apigw_claims_path_t));
+
         scope = lcf->scopes->elts;
 
         for (i = 0; i < lcf->scopes->nelts; i++) {
@@ -662,7 +665,7 @@ ngx_http_apigw_jwt_require_init(ngx_conf_t *cf,
 
             scope[i]->slot = ngx_http_apigw_jwt_slot_add(jmcf,
                                                NGX_HTTP_APIGW_JWT_SCOPES, 0,
-                                               NULL, scope[i]);
+                                               &path, scope[i]);
             if (scope[i]->slot == NGX_HTTP_APIGW_JWT_NONE) {
                 return NGX_ERROR;
             }

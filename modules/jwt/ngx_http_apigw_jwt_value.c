@@ -151,10 +151,7 @@ ngx_http_apigw_jwt_slot_add(ngx_http_apigw_jwt_main_conf_t *jmcf,
     slot->type = type;
     slot->header = header;
     slot->data = data;
-
-    if (path) {
-        slot->path = *path;
-    }
+    slot->path = *path;
 
     return jmcf->slots.nelts - 1;
 }
@@ -221,8 +218,10 @@ ngx_http_apigw_jwt_slots_create(ngx_conf_t *cf,
         }
     }
 
-    slot = ngx_http_apigw_jwt_slot_add(jmcf, NGX_HTTP_APIGW_JWT_OWNER, 0, NULL,
-                                       jmcf);
+    ngx_memzero(&path, sizeof(ngx_apigw_claims_path_t));
+
+    slot = ngx_http_apigw_jwt_slot_add(jmcf, NGX_HTTP_APIGW_JWT_OWNER, 0,
+                                       &path, jmcf);
 
     return slot == NGX_HTTP_APIGW_JWT_NONE ? NGX_ERROR : NGX_OK;
 }
