@@ -135,6 +135,9 @@ for my $case (@cases) {
 
     my $conf = Apigw::Nginx::slurp("examples/$name/nginx.conf");
 
+    next if $conf =~ /api_usage/
+            && Apigw::Scenario::load_modules() !~ /apigw_usage/;
+
     my ($http) = $conf =~ /^http \{\n(.*)^\}\n/ms;
     my $port = 1;
 
