@@ -326,4 +326,15 @@ is(ask('/post', $key, { a => '1' }, 'DELETE'), '401 signature post',
 is(ask('/post', $other, { a => '1' }, 'DELETE'), '405 ok',
    'limit_except: DELETE with its key');
 
+
+# A server that leaves its keys to its locations.
+
+$gw->expect_log(qr/"auth_jwt" has no keys in this place/);
+$gw->reload(http => '', server => 'add_header X-Status $jwt_status always;
+    auth_jwt s; location /a { auth_jwt_key_file k.json; empty_gif; }');
+
+is(ask('/a', $key, {}), '200 ok', 'a location with keys');
+is(ask('/', $key, {}), '500 unavailable', 'the server has none');
+is($gw->get('/')->status, 401, 'without a token');
+
 done_testing();
