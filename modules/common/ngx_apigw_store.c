@@ -386,7 +386,11 @@ ngx_apigw_store_create(const char *data, size_t map)
     mdb_env_close(env);
 
     if (rc == 0 && link(name, data) == -1 && errno != EEXIST) {
-        rc = errno;
+
+        /* without links, what another has made just now may be replaced */
+
+        rc = (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
+             && rename(name, data) == 0 ? 0 : errno;
     }
 
     (void) unlink(name);
