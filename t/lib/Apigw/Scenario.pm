@@ -716,7 +716,7 @@ sub reload_fails {
         return @lines || "@old" ne join ' ', $self->workers;
     }, $PATIENCE);
 
-    $self->expect_log(map { qr/\A\Q$_\E\z/ } @lines);
+    $self->expect_log(map { qr/\A\Q$_\E\Z/ } @lines);
 
     die "nginx did not refuse to reload\n"
         if !@lines || "@old" ne join ' ', $self->workers;
