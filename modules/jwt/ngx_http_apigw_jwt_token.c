@@ -125,6 +125,7 @@ ngx_http_apigw_jwt_authenticate(ngx_http_request_t *r,
     }
 
     ctx->decided = 0;
+    ctx->outcome = NGX_HTTP_APIGW_JWT_OK;
     ctx->values = NULL;
     ctx->retry_after = 0;
     ctx->policy = lcf->policy;
