@@ -207,16 +207,23 @@ ngx_http_apigw_jwt_bearer(ngx_http_request_t *r, ngx_str_t *token)
 
     h = r->headers_in.authorization;
 
-    if (h == NULL || h->value.len < sizeof("Bearer ") - 1
-        || ngx_strncasecmp(h->value.data, (u_char *) "Bearer ",
-                           sizeof("Bearer ") - 1)
-           != 0)
+    if (h == NULL || h->value.len < sizeof("Bearer ") - 1) {
+        return 0;
+    }
+
+    p = h->value.data;
+    last = p + h->value.len;
+
+    /* in any case of letters */
+
+    if ((p[0] | 0x20) != 'b' || (p[1] | 0x20) != 'e' || (p[2] | 0x20) != 'a'
+        || (p[3] | 0x20) != 'r' || (p[4] | 0x20) != 'e'
+        || (p[5] | 0x20) != 'r' || p[6] != ' ')
     {
         return 0;
     }
 
-    p = h->value.data + sizeof("Bearer ") - 1;
-    last = h->value.data + h->value.len;
+    p += sizeof("Bearer ") - 1;
 
     while (p < last && *p == ' ') {
         p++;
