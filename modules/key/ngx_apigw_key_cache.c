@@ -284,6 +284,8 @@ ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache, MDB_txn *txn,
     ngx_apigw_key_tree_t   tree;
     ngx_apigw_key_found_t  found;
 
+    root = 0;
+
     rc = ngx_apigw_key_cache_tree(cache, txn, &tree);
 
     if (rc == 0) {
