@@ -21,6 +21,7 @@
 #include "ngx_apigw_usage_store.h"
 #include "ngx_apigw_zone.h"
 #include "ngx_http_apigw_request.h"
+#include "ngx_http_apigw_text.h"
 
 
 /* A context of directives of our own, inside "api_plan". */
@@ -144,8 +145,7 @@ typedef struct {
 /* Text with variables; most often it is one variable and nothing else. */
 
 typedef struct {
-    ngx_int_t                    index;     /* NGX_ERROR: see complex */
-    ngx_http_complex_value_t     complex;
+    ngx_http_apigw_text_t        text;
     unsigned                     given:1;
 } ngx_http_apigw_usage_value_t;
 
@@ -202,6 +202,7 @@ typedef struct {
     ngx_array_t                  helpers;   /* ngx_apigw_helper_t * */
     ngx_array_t                  list;      /* ngx_apigw_plan_t * */
     ngx_array_t                  tzs;       /* ngx_http_apigw_usage_tz_t * */
+    ngx_array_t                  values;    /* ngx_http_apigw_text_t * */
     ngx_apigw_plans_t            plans;
     ngx_uint_t                   nquotas;
     ngx_uint_t                   nplans;    /* with those of APIs */
@@ -475,6 +476,7 @@ ngx_int_t ngx_http_apigw_usage_value(ngx_http_request_t *r,
     ngx_http_apigw_usage_value_t *value, ngx_str_t *s);
 char *ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_apigw_usage_value_t *value);
+ngx_int_t ngx_http_apigw_usage_init_values(ngx_conf_t *cf);
 
 
 /* ngx_http_apigw_usage_log.c */

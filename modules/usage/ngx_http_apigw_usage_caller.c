@@ -263,30 +263,7 @@ ngx_int_t
 ngx_http_apigw_usage_value(ngx_http_request_t *r,
     ngx_http_apigw_usage_value_t *value, ngx_str_t *s)
 {
-    ngx_http_variable_value_t  *vv;
-
-    if (value->index == NGX_ERROR) {
-
-        if (value->complex.lengths == NULL) {
-            *s = value->complex.value;
-            return NGX_OK;
-        }
-
-        return ngx_http_complex_value(r, &value->complex, s);
-    }
-
-    vv = ngx_http_get_flushed_variable(r, value->index);
-
-    if (vv == NULL || vv->not_found) {
-        s->len = 0;
-        s->data = (u_char *) "";
-        return NGX_OK;
-    }
-
-    s->len = vv->len;
-    s->data = vv->data;
-
-    return NGX_OK;
+    return ngx_http_apigw_text(r, &value->text, s);
 }
 
 
@@ -294,41 +271,40 @@ char *
 ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_apigw_usage_value_t *value)
 {
-    size_t                             i;
-    u_char                             c;
-    ngx_str_t                          name;
-    ngx_http_compile_complex_value_t   ccv;
+    ngx_http_apigw_text_t             **vp;
+    ngx_http_apigw_usage_main_conf_t   *mcf;
 
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_usage_module);
+
+    vp = ngx_array_push(&mcf->values);
+    if (vp == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *vp = &value->text;
     value->given = 1;
-    value->index = NGX_ERROR;
 
-    for (i = 1; i < text->len; i++) {
-        c = ngx_tolower(text->data[i]);
+    return ngx_http_apigw_text_compile(cf, text, &value->text) == NGX_OK
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
 
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_')) {
-            break;
+
+ngx_int_t
+ngx_http_apigw_usage_init_values(ngx_conf_t *cf)
+{
+    ngx_uint_t                          i;
+    ngx_http_apigw_text_t             **vp;
+    ngx_http_apigw_usage_main_conf_t   *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_usage_module);
+
+    vp = mcf->values.elts;
+
+    for (i = 0; i < mcf->values.nelts; i++) {
+        if (ngx_http_apigw_text_init(cf, vp[i]) != NGX_OK) {
+            return NGX_ERROR;
         }
     }
 
-    /* "$1" is not a variable with an index */
-
-    if (text->data[0] == '$' && i == text->len && i > 1
-        && (text->data[1] < '0' || text->data[1] > '9'))
-    {
-        name.data = text->data + 1;
-        name.len = text->len - 1;
-
-        value->index = ngx_http_get_variable_index(cf, &name);
-
-        return value->index == NGX_ERROR ? NGX_CONF_ERROR : NGX_CONF_OK;
-    }
-
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = text;
-    ccv.complex_value = &value->complex;
-
-    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_CONF_OK
-                                                          : NGX_CONF_ERROR;
+    return NGX_OK;
 }

@@ -547,6 +547,9 @@ ngx_http_apigw_usage_create_main_conf(ngx_conf_t *cf)
            != NGX_OK
         || ngx_array_init(&mcf->tzs, cf->pool, 1,
                           sizeof(ngx_http_apigw_usage_tz_t *))
+           != NGX_OK
+        || ngx_array_init(&mcf->values, cf->pool, 8,
+                          sizeof(ngx_http_apigw_text_t *))
            != NGX_OK)
     {
         return NULL;
@@ -901,6 +904,10 @@ ngx_http_apigw_usage_init(ngx_conf_t *cf)
 
     if (mcf->zones.nelts == 0) {
         return NGX_OK;
+    }
+
+    if (ngx_http_apigw_usage_init_values(cf) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
