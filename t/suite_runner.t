@@ -14,6 +14,7 @@ use Time::HiRes qw(time);
 use lib "$FindBin::Bin/lib";
 
 use Apigw::Nginx;
+use Test::Nginx::Checks;
 use Test::Nginx::Request;
 use Test::Nginx::Root;
 
@@ -808,6 +809,14 @@ refused 'mode', $fine, qr/TEST_NGINX_USE_HUP is not supported/,
 refused 'root with other files', $fine, qr/cannot remove .*not empty/,
         head => "mkdir server_root(); mkdir server_root() . '/precious';";
 ok(rmdir "$root/precious", 'precious directory is still there');
+
+
+# What must not be logged may come as late as in the original
+
+my $asked = time;
+Test::Nginx::Checks::log_lines({ settings => { sleep => 0.05 } }, '/nowhere',
+                               0, sub { 1 }, 1);
+cmp_ok(time - $asked, '>=', 0.15, 'time for a line that must not come');
 
 
 # Plans, repeats, order

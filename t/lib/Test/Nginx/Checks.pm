@@ -322,7 +322,8 @@ sub matches {
 
 
 # The lines of a log file since the last look.  What has to be there is waited
-# for; what must not be there gets a moment to arrive.
+# for; what must not be there gets a moment to arrive, as long as the
+# original's.
 
 sub read_lines {
     my ($file, $offset) = @_;
@@ -340,7 +341,7 @@ sub log_lines {
     my $lines;
     my $look = sub { $lines = read_lines($file, $offset); $is_there->($lines) };
 
-    sleep $at->{settings}{sleep} if $must_settle;
+    sleep 3 * $at->{settings}{sleep} if $must_settle;
 
     Apigw::Nginx::wait_for($look, $LOG_PATIENCE * $at->{settings}{sleep});
 

@@ -29,6 +29,11 @@ package Test::Nginx::Socket;
 # emerg or a sanitizer's that no error_log or grep_error_log section of the
 # block asks for, when a sanitizer or valgrind wrote a report, or when nginx
 # did not end with status 0.
+#
+# More patient than the original: a line that error_log or access_log asks for
+# may take 50 times TEST_NGINX_SLEEP to arrive, there 3 times.  And after
+# must_die error_log sees what nginx says of its configuration: there only
+# with an nginx whose built-in path is logs/error.log, which Debian's is not.
 
 use strict;
 use warnings;
