@@ -631,6 +631,11 @@ ngx_http_apigw_version_vary_add(ngx_conf_t *cf, ngx_str_t *vary,
 {
     u_char  *p, *last, *next;
 
+    if (vary->len == 0) {
+        *vary = *name;
+        return NGX_OK;
+    }
+
     last = vary->data + vary->len;
 
     for (p = vary->data; p < last; p = next + 2) {
@@ -657,7 +662,7 @@ ngx_http_apigw_version_vary_add(ngx_conf_t *cf, ngx_str_t *vary,
         return NGX_ERROR;
     }
 
-    last = ngx_sprintf(p, "%V%s%V", vary, vary->len ? ", " : "", name);
+    last = ngx_sprintf(p, "%V, %V", vary, name);
 
     vary->data = p;
     vary->len = last - p;
