@@ -15,6 +15,7 @@ my @orders = sample(permutations(@modules));
 
 # what a module of the suite has to stand before, in nginx's list
 my %marks = (
+    jwt      => 'ngx_http_access_module',
     key      => 'ngx_http_access_module',
     throttle => 'ngx_http_limit_conn_module',
     usage    => 'ngx_http_apigw_throttle_filter_module',
@@ -30,6 +31,8 @@ my @walk = (
     [404, 'an unknown version',         '/orders/x', 'alice', 'v9'],
     [403, 'denied before a key counts', '/denied/'],
     [403, 'denied with a key',          '/denied/', 'alice'],
+    [403, 'denied before a token',      '/sealed/'],
+    [401, 'no token',                   '/signed/'],
     [200, 'stock limit, first',         '/stock/?l=1&t=s1', 'alice'],
     [503, 'stock limit before ours',    '/stock/?l=1&t=s1', 'alice'],
     [200, 'paced, first',               '/paced/?t=p1', 'carol'],
@@ -54,6 +57,8 @@ my $gateway = Apigw::Scenario->new(modules => 0);
 my $store = $gateway->root . '/logs/keys';
 
 mkdir $store or die "mkdir: $!\n";
+put($gateway->root . '/logs/keys.json',
+    '{"kty":"oct","alg":"HS256","k":"' . 'A' x 43 . '"}');
 
 my %keys = (wrong => 'wrong', map { $_->[0] => create(@$_) }
             ['alice', 'pro'], ['carol', 'free']);
@@ -200,6 +205,23 @@ END
     location /denied/ {
         deny        all;
         proxy_pass  http://one;
+    }
+
+    location /sealed/ {
+        auth_api_key       off;
+        api_usage          off;
+        auth_jwt           sealed;
+        auth_jwt_key_file  %%ROOT%%/logs/keys.json;
+        deny               all;
+        proxy_pass         http://one;
+    }
+
+    location /signed/ {
+        auth_api_key       off;
+        api_usage          off;
+        auth_jwt           signed;
+        auth_jwt_key_file  %%ROOT%%/logs/keys.json;
+        proxy_pass         http://one;
     }
 
     location /stock/ {
