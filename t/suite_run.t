@@ -47,8 +47,9 @@ my $quickstart = 'examples/quickstart/nginx.conf';
     isnt($status, 0, 'a broken quick start is noticed');
 
     like($text, qr/not as promised: \Q$_\E/, $_)
-        for 'served 25', 'burst 10 5', 'status 410', 'header Sunset: .* 2099 .* GMT',
-            'body "api_key":""', 'body "plan":"free"', 'body "version":"v2"';
+        for 'served 25', 'burst 10 5', 'status 410',
+            'header Sunset: .* 2099 .* GMT', 'body "api_key":""',
+            'body "plan":"free"', 'body "version":"v2"';
 
     like($text, qr/error: \d+ answers are not as promised/, 'the error');
     ok(!listening($base), 'the gateway has ended');
