@@ -402,15 +402,11 @@ ngx_http_apigw_usage_digits(u_char *p, uint64_t n)
         "34353637383940414243444546474849505152535455565758596061626364656667"
         "6869707172737475767778798081828384858687888990919293949596979899";
 
-    bound = 10;
+    if (n >= 10000000000000000000ULL) {
+        return ngx_sprintf(p, "%uL", n);
+    }
 
-    for (p++; n >= bound; p++) {
-
-        if (bound > (uint64_t) -1 / 10) {
-            p++;
-            break;
-        }
-
+    for (p++, bound = 10; n >= bound; p++) {
         bound *= 10;
     }
 
