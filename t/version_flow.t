@@ -591,6 +591,10 @@ is($gw->get('/query/a b', 'V' => 1)->header('Link'), undef,
 is($gw->get('/query/a%20b%3e?x', 'V' => 1)->header('Link'),
    '</query/a%20b%3E?v=v2>; rel="successor-version"', 'by query');
 
+like($gw->get($_->[0], 'X-API-Version' => 'v1')->header('Link'),
+     qr(<\Q$_->[1]\E>; rel="successor-version"\z), "$_->[0], by header")
+    for ['/web/', '/web/v2/'], ['/web/a', '/web/v2/a'];
+
 my $host = $gw->connect(host_header => 'V1.api.test:8080')->get('/a');
 is($host->header('X-API-Version'), 'v1', 'by host, in any case, with a port');
 is($host->header('Link'), '<//v2.api.test/a>; rel="successor-version"',

@@ -310,6 +310,7 @@ location /bare/ {
 location /heads/ { api_publish heads; empty_gif; }
 location //heads/ { api_publish heads; empty_gif; }
 location // { api_publish second; empty_gif; }
+location /two/ { api_publish second; empty_gif; }
 END
 );
 
@@ -318,5 +319,10 @@ is($raw->get('/bare/v1//x')->body, 'one GET /bare//x',
 is($raw->get('/bare//v1/x')->body, 'two GET /bare//v1/x', 'slashes before it');
 is($raw->get('//heads/x', 'V' => 1)->header('Link'),
    '</.//heads/x>; rel="successor-version"', 'a link never names a host');
+
+is($raw->get($_->[0], 'V' => 'v1')->header('Link'),
+   qq(<$_->[1]>; rel="successor-version"), "$_->[0], second segment")
+    for ['/two/', '/two/'], ['/two/eu', '/two/eu/v2'],
+        ['/two/eu/', '/two/eu/v2/'];
 
 done_testing;

@@ -20,6 +20,8 @@ static ngx_int_t ngx_http_apigw_version_dates(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 static ngx_http_apigw_version_source_t *ngx_http_apigw_version_link_source(
     ngx_http_apigw_version_ctx_t *ctx, size_t *place);
+static ngx_int_t ngx_http_apigw_version_end(ngx_http_apigw_version_ctx_t *ctx,
+    ngx_uint_t position, size_t *place);
 
 
 static ngx_str_t  ngx_http_apigw_version_states[] = {
@@ -434,7 +436,10 @@ ngx_http_apigw_version_link_source(ngx_http_apigw_version_ctx_t *ctx,
             {
                 *place = segment.data - 1 - ctx->seen.data;
 
-            } else {
+            } else if (ngx_http_apigw_version_end(ctx, source[i].position,
+                                                  place)
+                       != NGX_OK)
+            {
                 continue;
             }
 
@@ -458,6 +463,51 @@ ngx_http_apigw_version_link_source(ngx_http_apigw_version_ctx_t *ctx,
     }
 
     return found;
+}
+
+
+/* A path that ends where the version would be: "/orders", "/orders/". */
+
+static ngx_int_t
+ngx_http_apigw_version_end(ngx_http_apigw_version_ctx_t *ctx,
+    ngx_uint_t position, size_t *place)
+{
+    size_t     end;
+    ngx_str_t  segment, *base, *path;
+
+    base = &ctx->publish->base;
+    path = &ctx->seen;
+
+    if (position == 1) {
+
+        if (path->len < base->len
+            || ngx_memcmp(path->data, base->data, base->len) != 0)
+        {
+            return NGX_DECLINED;
+        }
+
+        end = base->len;
+
+    } else {
+
+        if (ngx_apigw_path_segment(path, base, position - 1, &segment)
+            != NGX_OK)
+        {
+            return NGX_DECLINED;
+        }
+
+        end = segment.data + segment.len - path->data;
+    }
+
+    if (end != path->len
+        && (end + 1 != path->len || path->data[end] != '/'))
+    {
+        return NGX_DECLINED;
+    }
+
+    *place = end;
+
+    return NGX_OK;
 }
 
 
