@@ -113,6 +113,16 @@ location /early {
 location /ssi/ { ssi on; ssi_types *; alias %%ROOT%%/html/;
                  auth_jwt_key_request /up/keys; }
 
+location /tenants/ {
+    auth_jwt_key_request /tenant/$jwt_claim_iss.json;
+    location /tenants/a {
+        auth_jwt shop token=$cookie_a;
+        try_files /none /tenants/b;
+    }
+    location /tenants/b { auth_jwt shop token=$cookie_b; empty_gif; }
+}
+location /tenant/ { internal; auth_jwt off; alias %%ROOT%%/conf/t/; }
+
 location /up/ {
     internal;
     auth_jwt off;
@@ -320,6 +330,27 @@ is(said(ask('/request', $one)), '200 ok', 'larger than the buffers');
 $up->answer({ drop => 1 });
 $gw->expect_log(qr/upstream prematurely closed connection/);
 is(said(ask('/request', $one)), '500 unavailable', 'the back end hangs up');
+
+
+# Two tokens in one request: each has keys of its own.
+
+my $of_a = 'a=' . $one->sign({ sub => 'ann', iss => 'a' });
+my $of_b = 'b=' . $two->sign({ sub => 'bob', iss => 'b' });
+my $forged = 'b=' . $one->sign({ sub => 'eve', iss => 'b' });
+
+for my $case (
+    ['b', $of_b, '200 ok', 'bob'],
+    ['b', $forged, '401 key'],
+    ['a', "$of_a; $of_b", '200 ok', 'bob'],
+    ['a', "$of_a; $forged", '401 key'],
+)
+{
+    my ($name, $cookies, $result, $who) = @$case;
+    my $answer = $gw->get("/tenants/$name", [Cookie => $cookies]);
+
+    is(said($answer), $result, "/tenants/$name: $result");
+    is($answer->header('X-Who'), $who, "/tenants/$name: who");
+}
 
 
 # How long the answers are kept.

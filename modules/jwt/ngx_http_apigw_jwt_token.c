@@ -39,6 +39,7 @@ typedef struct {
 
 static ngx_int_t ngx_http_apigw_jwt_find(ngx_http_request_t *r,
     ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx);
+static ngx_uint_t ngx_http_apigw_jwt_same(ngx_str_t *one, ngx_str_t *two);
 static ngx_uint_t ngx_http_apigw_jwt_bearer(ngx_http_request_t *r,
     ngx_str_t *token);
 static ngx_uint_t ngx_http_apigw_jwt_like(ngx_str_t *token);
@@ -84,6 +85,8 @@ ngx_http_apigw_jwt_authenticate(ngx_http_request_t *r,
     ngx_http_apigw_jwt_ctx_t **ctxp, ngx_uint_t wait)
 {
     ngx_int_t                       rc;
+    ngx_str_t                       token;
+    ngx_uint_t                      again;
     ngx_http_apigw_jwt_ctx_t       *ctx;
     ngx_http_apigw_jwt_loc_conf_t  *lcf;
 
@@ -118,11 +121,15 @@ ngx_http_apigw_jwt_authenticate(ngx_http_request_t *r,
         /* a variable that needs the verdict cannot lead to it */
 
         return NGX_AGAIN;
+
+    } else if (ctx->fetch && ctx->fetch->waiting) {
+        return NGX_AGAIN;
     }
 
-    if (ctx->fetch && ctx->policy != lcf->policy) {
-        ngx_http_apigw_jwt_fetch_forget(ctx->fetch);
-    }
+    again = (!ctx->decided && ctx->policy == lcf->policy
+             && ctx->source == lcf->token);
+
+    token = ctx->token;
 
     ctx->decided = 0;
     ctx->outcome = NGX_HTTP_APIGW_JWT_OK;
@@ -133,6 +140,13 @@ ngx_http_apigw_jwt_authenticate(ngx_http_request_t *r,
 
     if (ngx_http_apigw_jwt_find(r, lcf, ctx) != NGX_OK) {
         return NGX_ERROR;
+    }
+
+    /* what the token says may be where the keys came from */
+
+    if (ctx->fetch && !(again && ngx_http_apigw_jwt_same(&token, &ctx->token)))
+    {
+        ngx_http_apigw_jwt_fetch_forget(ctx->fetch);
     }
 
     rc = ngx_http_apigw_jwt_decide(r, lcf, ctx, wait);
@@ -180,8 +194,7 @@ ngx_http_apigw_jwt_find(ngx_http_request_t *r,
         /* what is behind nginx may well look at the other one */
 
         if (token.len && ngx_http_apigw_jwt_like(&bearer)
-            && (token.len != bearer.len
-                || CRYPTO_memcmp(token.data, bearer.data, token.len) != 0))
+            && !ngx_http_apigw_jwt_same(&token, &bearer))
         {
             ctx->conflict = 1;
         }
@@ -196,6 +209,14 @@ ngx_http_apigw_jwt_find(ngx_http_request_t *r,
     ctx->token = token;
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_apigw_jwt_same(ngx_str_t *one, ngx_str_t *two)
+{
+    return one->len == two->len
+           && CRYPTO_memcmp(one->data, two->data, one->len) == 0;
 }
 
 
