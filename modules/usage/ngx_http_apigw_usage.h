@@ -197,12 +197,23 @@ typedef struct {
 } ngx_http_apigw_usage_loc_conf_t;
 
 
+/* A plan that a directive names, perhaps before it is there. */
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_str_t                    directive;
+    u_char                      *file;
+    ngx_uint_t                   line;
+} ngx_http_apigw_usage_named_t;
+
+
 typedef struct {
     ngx_array_t                  zones;     /* ngx_http_apigw_usage_zone_t * */
     ngx_array_t                  helpers;   /* ngx_apigw_helper_t * */
     ngx_array_t                  list;      /* ngx_apigw_plan_t * */
     ngx_array_t                  tzs;       /* ngx_http_apigw_usage_tz_t * */
     ngx_array_t                  values;    /* ngx_http_apigw_text_t * */
+    ngx_array_t                  named;     /* .._named_t, plans by name */
     ngx_apigw_plans_t            plans;
     ngx_uint_t                   nquotas;
     ngx_uint_t                   nplans;    /* with those of APIs */
@@ -474,6 +485,14 @@ ngx_int_t ngx_http_apigw_usage_set_plan(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_apigw_usage_value(ngx_http_request_t *r,
     ngx_http_apigw_usage_value_t *value, ngx_str_t *s);
+/*
+ * Checks a value of api_usage and the like as far as it has no variables: a
+ * plan is remembered and looked for once all are read.
+ */
+
+ngx_int_t ngx_http_apigw_usage_literal(ngx_conf_t *cf, ngx_uint_t n,
+    ngx_str_t *text);
+
 char *ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_apigw_usage_value_t *value);
 ngx_int_t ngx_http_apigw_usage_init_values(ngx_conf_t *cf);

@@ -308,3 +308,57 @@ ngx_http_apigw_usage_init_values(ngx_conf_t *cf)
 
     return NGX_OK;
 }
+
+
+ngx_int_t
+ngx_http_apigw_usage_literal(ngx_conf_t *cf, ngx_uint_t n, ngx_str_t *text)
+{
+    ngx_str_t                         *args;
+    ngx_apigw_plan_t                  *plan;
+    ngx_apigw_rate_t                   rate;
+    ngx_http_apigw_usage_named_t      *named;
+    ngx_http_apigw_usage_main_conf_t  *mcf;
+
+    if (ngx_http_script_variables_count(text)) {
+        return NGX_OK;
+    }
+
+    switch (n) {
+
+    case NGX_HTTP_APIGW_USAGE_V_PLAN:
+        mcf = ngx_http_conf_get_module_main_conf(cf,
+                                                 ngx_http_apigw_usage_module);
+
+        named = ngx_array_push(&mcf->named);
+        if (named == NULL) {
+            return NGX_ERROR;
+        }
+
+        args = cf->args->elts;
+
+        named->name = *text;
+        named->directive = args[0];
+        named->file = cf->conf_file->file.name.data;
+        named->line = cf->conf_file->line;
+
+        return NGX_OK;
+
+    case NGX_HTTP_APIGW_USAGE_V_RATE:
+        return ngx_apigw_rate_parse(&rate, text);
+
+    case NGX_HTTP_APIGW_USAGE_V_BURST:
+        return ngx_atoi(text->data, text->len) > 0 ? NGX_OK : NGX_ERROR;
+
+    case NGX_HTTP_APIGW_USAGE_V_QUOTA:
+        plan = ngx_pcalloc(cf->temp_pool, sizeof(ngx_apigw_plan_t));
+
+        return plan ? ngx_apigw_plan_override(plan, text) : NGX_ERROR;
+
+    case NGX_HTTP_APIGW_USAGE_V_COST:
+        return ngx_atofp(text->data, text->len, 6) == NGX_ERROR ? NGX_ERROR
+                                                                : NGX_OK;
+
+    default:
+        return NGX_OK;
+    }
+}

@@ -548,6 +548,9 @@ ngx_http_apigw_usage_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&mcf->tzs, cf->pool, 1,
                           sizeof(ngx_http_apigw_usage_tz_t *))
            != NGX_OK
+        || ngx_array_init(&mcf->named, cf->pool, 4,
+                          sizeof(ngx_http_apigw_usage_named_t))
+           != NGX_OK
         || ngx_array_init(&mcf->values, cf->pool, 8,
                           sizeof(ngx_http_apigw_text_t *))
            != NGX_OK)
@@ -603,6 +606,13 @@ ngx_http_apigw_usage_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_value(conf->status, prev->status,
                          NGX_HTTP_TOO_MANY_REQUESTS);
+
+    if (conf->self && conf->usage == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"api_usage_self\" without \"api_usage\" has nobody "
+                      "to tell about");
+        return NGX_CONF_ERROR;
+    }
 
     return NGX_CONF_OK;
 }
@@ -673,6 +683,13 @@ ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         s.data = value[i].data + names[n].len;
         s.len = value[i].len - names[n].len;
+
+        if (ngx_http_apigw_usage_literal(cf, n, &s) != NGX_OK) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid value in parameter \"%V\"",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+        }
 
         rv = ngx_http_apigw_usage_compile(cf, &s, &usage->values[n]);
 
@@ -750,7 +767,11 @@ ngx_http_apigw_usage_shadow_plan(ngx_conf_t *cf, ngx_command_t *cmd,
     s.len = value[1].len - 5;
 
     lcf->shadow = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_usage_value_t));
-    if (lcf->shadow == NULL) {
+
+    if (lcf->shadow == NULL
+        || ngx_http_apigw_usage_literal(cf, NGX_HTTP_APIGW_USAGE_V_PLAN, &s)
+           != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -801,6 +822,16 @@ ngx_http_apigw_usage_when(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         {
             s.data = value[i].data + 9;
             s.len = value[i].len - 9;
+
+            if (ngx_http_apigw_usage_literal(cf, NGX_HTTP_APIGW_USAGE_V_COST,
+                                             &s)
+                != NGX_OK)
+            {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "invalid value in parameter \"%V\"",
+                                   &value[i]);
+                return NGX_CONF_ERROR;
+            }
 
             rv = ngx_http_apigw_usage_compile(cf, &s, &when->estimate);
 

@@ -42,6 +42,8 @@ static char *ngx_http_apigw_usage_quota_parameter(ngx_conf_t *cf,
 static ngx_int_t ngx_http_apigw_usage_anchor(ngx_uint_t kind, ngx_str_t *s);
 static ngx_apigw_window_tz_t *ngx_http_apigw_usage_tz(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf, ngx_str_t *name);
+static char *ngx_http_apigw_usage_named_plans(ngx_conf_t *cf,
+    ngx_http_apigw_usage_main_conf_t *mcf);
 static char *ngx_http_apigw_usage_plan_family_used(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf, ngx_apigw_plan_t *plan);
 static ngx_int_t ngx_http_apigw_usage_number_plan(ngx_conf_t *cf,
@@ -812,6 +814,12 @@ ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
+    rv = ngx_http_apigw_usage_named_plans(cf, mcf);
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
     for (i = 0; i < mcf->list.nelts; i++) {
 
         rv = ngx_http_apigw_usage_plan_family_used(cf, mcf, pp[i]);
@@ -848,6 +856,39 @@ ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
         {
             return NGX_CONF_ERROR;
         }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* A plan that is written out is either there or a mistake. */
+
+static char *
+ngx_http_apigw_usage_named_plans(ngx_conf_t *cf,
+    ngx_http_apigw_usage_main_conf_t *mcf)
+{
+    ngx_uint_t                     i;
+    ngx_http_apigw_usage_named_t  *named;
+
+    if (mcf->unknown.len) {
+        return NGX_CONF_OK;
+    }
+
+    named = mcf->named.elts;
+
+    for (i = 0; i < mcf->named.nelts; i++) {
+
+        if (ngx_http_apigw_usage_plan_find(mcf, &named[i].name)) {
+            continue;
+        }
+
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "unknown plan \"%V\" in \"%V\" in %s:%ui",
+                      &named[i].name, &named[i].directive, named[i].file,
+                      named[i].line);
+
+        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;
