@@ -173,6 +173,14 @@ my @wrong = (
      qr/invalid value "json=x"/],
     ['', "$on auth_jwt_require_claim a eq json=;", qr/invalid value "json="/],
     ['', "$on auth_jwt_require_claim a match '(';", qr/pcre2?_compile\(\)/],
+    (map { ['', "$on auth_jwt_require_claim a !match '$_';",
+            qr/the regular expression "\Q$_\E" cannot have variables/] }
+         '$uri', '^$uri', '${uri}', '$1', '[$_]', 'json="$uri"'),
+    (map { ['', "$on auth_jwt_require_claim a !match '$_';",
+            qr/the regular expression "\Q$_\E" is not a JSON string/] }
+         'json=^evil', 'json=["a"]', 'json=1', 'json=', 'json="a'),
+    ['', "$on auth_jwt_require_claim a match 'json=\"(\"';",
+     qr/pcre2?_compile\(\)/],
     (map { ['', "$on auth_jwt_require_claim '$_' eq a;",
             qr/invalid name "\Q$_\E" of a JWT claim/] }
          '.a[', '.a[x]', '.', '.a..b', '."a', '.a[-1]'),
@@ -256,6 +264,7 @@ for my $case (
          . 'auth_jwt_require_claim a ge $arg_n;'
          . 'auth_jwt_require_claim a eq "json=\"$arg_n\"";'
          . 'auth_jwt_require_claim a match "^x";'
+         . 'auth_jwt_require_claim a match "^(x$|\\$x$)";'
          . 'auth_jwt_require_header alg in json=["RS256"];'],
 )
 {

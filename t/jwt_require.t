@@ -37,6 +37,8 @@ my @rules = (
     ['nintersect json=["a"]', [['x']], [['a']]],
     ['match ^a+$', ['a', 'aaa'], ['b', 'ab', 1, ['a']]],
     ['!match ^a+$', ['b'], ['a', 1]],
+    ['match json="^a\\u0062$"', ['ab'], ['b', 'json="^ab$"']],
+    ['!match json="^evil"', ['good'], ['evil', 'evil2', 1]],
     ['match ^a+$', [], ['a' x 5000]],
     ['eq $arg_json', [1], ['1', 2]],
     ['!eq $arg_json', [2], [1]],

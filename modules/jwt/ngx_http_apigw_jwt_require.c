@@ -28,6 +28,10 @@ static ngx_int_t ngx_http_apigw_jwt_rule_expected(ngx_conf_t *cf,
     ngx_http_apigw_jwt_rule_t *rule, ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_jwt_rule_regex(ngx_conf_t *cf,
     ngx_http_apigw_jwt_rule_t *rule, ngx_str_t *value);
+#if (NGX_PCRE)
+static ngx_int_t ngx_http_apigw_jwt_rule_pattern(ngx_conf_t *cf,
+    ngx_str_t *value, ngx_str_t *pattern);
+#endif
 static ngx_int_t ngx_http_apigw_jwt_rule_init(ngx_conf_t *cf,
     ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_http_apigw_jwt_rule_t *rule,
     ngx_uint_t nested);
@@ -471,7 +475,10 @@ ngx_http_apigw_jwt_rule_regex(ngx_conf_t *cf, ngx_http_apigw_jwt_rule_t *rule,
 
     ngx_memzero(&rc, sizeof(ngx_regex_compile_t));
 
-    rc.pattern = *value;
+    if (ngx_http_apigw_jwt_rule_pattern(cf, value, &rc.pattern) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     rc.pool = cf->pool;
     rc.err.len = NGX_MAX_CONF_ERRSTR;
     rc.err.data = errstr;
@@ -490,6 +497,71 @@ ngx_http_apigw_jwt_rule_regex(ngx_conf_t *cf, ngx_http_apigw_jwt_rule_t *rule,
     return NGX_ERROR;
 #endif
 }
+
+
+#if (NGX_PCRE)
+
+/*
+ * A text that was not meant as an expression matches nothing, and "!match"
+ * would let everybody in.
+ */
+
+static ngx_int_t
+ngx_http_apigw_jwt_rule_pattern(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *pattern)
+{
+    u_char     *p;
+    json_t     *json;
+    ngx_str_t   text;
+
+    *pattern = *value;
+
+    if (ngx_strncmp(value->data, "json=", 5) == 0) {
+
+        json = ngx_apigw_claims_expected_json(value->data + 5, value->len - 5);
+
+        if (!json_is_string(json)) {
+            json_decref(json);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "the regular expression \"%V\" is not a JSON "
+                               "string", value);
+            return NGX_ERROR;
+        }
+
+        text.data = (u_char *) json_string_value(json);
+        text.len = json_string_length(json) + 1;
+
+        pattern->data = ngx_pstrdup(cf->pool, &text);
+        pattern->len = text.len - 1;
+
+        json_decref(json);
+
+        if (pattern->data == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    for (p = pattern->data; *p; p++) {
+
+        if (*p == '\\' && p[1]) {
+            p++;
+
+        } else if (*p == '$'
+                   && (p[1] == '{' || p[1] == '_'
+                       || (p[1] >= '0' && p[1] <= '9')
+                       || ((p[1] | 0x20) >= 'a' && (p[1] | 0x20) <= 'z')))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "the regular expression \"%V\" cannot have "
+                               "variables; write \"\\$\" for a \"$\"", value);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+#endif
 
 
 /* auth_jwt_scope a b | any=a,b */
