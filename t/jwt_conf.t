@@ -322,13 +322,19 @@ is(ask('/', $key, { a => '1', exp => $late }), '200 ok', 'all from http');
 is(ask('/', $other, { a => '1' }), '200 ok', 'two files of one level');
 is(ask('/', $key, { a => '2' }), '401 claim server', 'the rule of http');
 is(ask('/none', $key, { a => '2' }), '200 ', 'off');
-is(ask('/own', $other, { b => '2' }), '200 ok', 'rules are replaced');
-is(ask('/own', $key, { b => '2' }), '401 signature server',
+my %both = (a => '1', b => '2');
+is(ask('/own', $other, { %both }), '200 ok', 'two levels of rules');
+is(ask('/own', $other, { b => '2' }), '401 claim server',
+   'the outer rule holds');
+is(ask('/own', $other, { a => '1' }), '401 claim server', 'the inner one too');
+is(ask('/own', $key, { %both }), '401 signature server',
    'files are replaced');
-is(ask('/own', $other, { b => '2', exp => $late }), '401 expired server',
+is(ask('/own', $other, { %both, exp => $late }), '401 expired server',
    'leeway of 0');
-is(ask('/own/in', $other, { b => '2' }), '200 ok', 'two levels');
-is(ask('/own/in', $other, { b => '3' }), '401 claim in', 'realm of the level');
+is(ask('/own/in', $other, { %both }), '200 ok', 'two levels');
+is(ask('/own/in', $other, { %both, b => '3' }), '401 claim in',
+   'realm of the level');
+is(ask('/own/in', $other, { b => '2' }), '401 claim in', 'three levels');
 is(ask('/post', $key, { a => '1' }), '200 ok', 'limit_except: GET');
 is(ask('/post', $key, { a => '1' }, 'DELETE'), '401 signature post',
    'limit_except: DELETE');

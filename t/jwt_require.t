@@ -72,6 +72,23 @@ for my $path (sort keys %paths) {
                . " { auth_jwt_require_claim '$path' eq x; empty_gif; }\n";
 }
 
+# rules of two levels: none, one and two
+
+my @outer = ('', 'auth_jwt_require_claim a eq x;',
+             'auth_jwt_require_claim a eq x;'
+             . ' auth_jwt_require_header typ eq x;');
+my @inner = ('', 'auth_jwt_require_claim c eq x;',
+             'auth_jwt_require_header cty eq x;'
+             . ' auth_jwt_require_claim c eq $arg_json;');
+
+for my $i (0 .. 2) {
+    $server .= "location /level$i/ { $outer[$i]\n";
+    $server .= "location /level$i/$_ { $inner[$_] empty_gif; }\n" for 0 .. 2;
+    $server .= "location /level$i/off { auth_jwt off; empty_gif;"
+               . " location /level$i/off/on { auth_jwt x; empty_gif; } }\n";
+    $server .= "}\n";
+}
+
 my $gw = Apigw::Scenario->start(
     default_location => 0,
     files => {
@@ -242,6 +259,30 @@ is(ask('/listed', { sub => 'bad' })->header('X-Who'), undef,
    'nothing is known of who is revoked');
 is(ask('/scope', { sub => 'joe' })->header('X-Who'), 'joe',
    'who lacks a scope is known');
+
+
+# The rules of all levels hold.
+
+for my $i (0 .. 2) {
+    for my $inner (0 .. 2, 'off/on') {
+        my $uri = "/level$i/$inner?json=\"x\"";
+        my %all = (a => 'x', c => 'x');
+        my %header = (typ => 'x', cty => 'x');
+        my $j = $inner eq 'off/on' ? 0 : $inner;
+
+        is(said(ask($uri, { %all }, { %header })), '200 ok', "$uri: all met");
+        is(said(ask($uri, { %all, a => 'y' }, { %header })),
+           $i > 0 ? '401 claim' : '200 ok', "$uri: another a");
+        is(said(ask($uri, { %all }, { %header, typ => 'y' })),
+           $i > 1 ? '401 claim' : '200 ok', "$uri: another typ");
+        is(said(ask($uri, { %all, c => 'y' }, { %header })),
+           $j > 0 ? '401 claim' : '200 ok', "$uri: another c");
+        is(said(ask($uri, { %all }, { %header, cty => 'y' })),
+           $j > 1 ? '401 claim' : '200 ok', "$uri: another cty");
+    }
+
+    is($gw->get("/level$i/off")->status, 200, "/level$i/off");
+}
 
 
 # auth_require alone

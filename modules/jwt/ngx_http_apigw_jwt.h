@@ -371,6 +371,11 @@ char *ngx_http_apigw_jwt_require_scope(ngx_conf_t *cf, ngx_command_t *cmd,
 ngx_int_t ngx_http_apigw_jwt_require_init(ngx_conf_t *cf,
     ngx_http_apigw_jwt_loc_conf_t *lcf);
 
+/* adds the rules of the level above */
+
+ngx_int_t ngx_http_apigw_jwt_merge_rules(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_loc_conf_t *prev, ngx_http_apigw_jwt_loc_conf_t *conf);
+
 ngx_uint_t ngx_http_apigw_jwt_rule_met(ngx_http_request_t *r,
     ngx_http_apigw_jwt_rule_t *rule, json_t *json, json_t *expected);
 

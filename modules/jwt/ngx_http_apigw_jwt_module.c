@@ -732,6 +732,10 @@ ngx_http_apigw_jwt_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
+    if (ngx_http_apigw_jwt_merge_rules(cf, prev, conf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     ngx_http_apigw_jwt_merge_values(prev, conf);
 
     if (conf->realm == NULL) {
@@ -787,7 +791,6 @@ ngx_http_apigw_jwt_merge_values(ngx_http_apigw_jwt_loc_conf_t *prev,
 
     ngx_conf_merge_ptr_value(conf->requires, prev->requires, NULL);
     ngx_conf_merge_ptr_value(conf->generals, prev->generals, NULL);
-    ngx_conf_merge_ptr_value(conf->rules, prev->rules, NULL);
     ngx_conf_merge_ptr_value(conf->scopes, prev->scopes, NULL);
     ngx_conf_merge_ptr_value(conf->revoked_sub, prev->revoked_sub, NULL);
     ngx_conf_merge_ptr_value(conf->revoked_kid, prev->revoked_kid, NULL);

@@ -748,6 +748,45 @@ ngx_http_apigw_jwt_require_init(ngx_conf_t *cf,
 }
 
 
+ngx_int_t
+ngx_http_apigw_jwt_merge_rules(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_loc_conf_t *prev, ngx_http_apigw_jwt_loc_conf_t *conf)
+{
+    ngx_uint_t    n;
+    ngx_array_t  *own;
+
+    own = conf->rules;
+
+    if (own == NGX_CONF_UNSET_PTR) {
+        conf->rules = (prev->rules == NGX_CONF_UNSET_PTR) ? NULL : prev->rules;
+        return NGX_OK;
+    }
+
+    if (prev->rules == NULL || prev->rules == NGX_CONF_UNSET_PTR) {
+        return NGX_OK;
+    }
+
+    /* those above come first */
+
+    n = prev->rules->nelts;
+
+    conf->rules = ngx_array_create(cf->pool, n + own->nelts,
+                                   sizeof(ngx_http_apigw_jwt_rule_t *));
+    if (conf->rules == NULL) {
+        return NGX_ERROR;
+    }
+
+    conf->rules->nelts = n + own->nelts;
+
+    ngx_memcpy(conf->rules->elts, prev->rules->elts,
+               n * sizeof(ngx_http_apigw_jwt_rule_t *));
+    ngx_memcpy((ngx_http_apigw_jwt_rule_t **) conf->rules->elts + n, own->elts,
+               own->nelts * sizeof(ngx_http_apigw_jwt_rule_t *));
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_apigw_jwt_rule_init(ngx_conf_t *cf,
     ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_http_apigw_jwt_rule_t *rule,
