@@ -199,6 +199,58 @@ ok($gw->wait_log(qr/the store ".*" is readable again/), 'which is logged');
 $gw->stop;
 
 
+# What is empty but had data was lost, and stays so until there is data again.
+
+sub lose {
+    my @owner = (stat $store)[4, 5];
+
+    rename $store, "$store.gone" or die "rename: $!\n";
+    mkdir $store or die "mkdir: $!\n";
+    chown @owner, $store or die "chown: $!\n";
+}
+
+sub all_are {
+    my ($expected) = @_;
+
+    return wait_for(sub {
+        join(',', map { asked('ann', $_) } '/cached', '/plain')
+        eq "$expected,$expected";
+    }, 4);
+}
+
+my $lost = qr/the store ".*" cannot be read: it is empty, but had data/;
+
+$gw->start;
+is(revoked(), 'joe', 'before the store is lost');
+lose();
+ok(all_are('503 unavailable'), 'an empty one in its place is not believed');
+sleep 2.1;
+is(asked($_, '/cached'), '503 unavailable', "nor later: $_") for 'ann', 'joe';
+is(asked('nobody', '/plain'), '503 unavailable', 'nor by one never seen');
+is(scalar(my @said = $gw->grep_log($lost)), 1, 'said once a minute');
+
+$gw->reload;
+sleep 1.1;
+is(asked($_, '/plain'), '503 unavailable', "nor after a reload: $_")
+    for 'ann', 'joe';
+
+apigw('revoke', '--sub', 'ann');
+ok(wait_for(sub { revoked() eq 'ann' }, 4), 'until there is data again');
+
+system('rm', '-r', $store) == 0 or die "rm: $?\n";
+rename "$store.gone", $store or die "rename: $!\n";
+ok(wait_for(sub { revoked() eq 'joe' }, 4), 'or it is put back');
+
+lose();
+ok(all_are('503 unavailable'), 'it is lost again');
+$gw->stop;
+$gw->start;
+ok(all_are('200 ok'), 'to begin anew, nginx is restarted');
+apigw('revoke', '--sub', 'ann');
+is(revoked(), 'ann', 'a new one');
+$gw->stop;
+
+
 # Without a store there is nothing to be revoked by; without a master all is
 # the same.
 

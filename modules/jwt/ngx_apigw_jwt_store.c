@@ -497,6 +497,10 @@ ngx_apigw_jwt_store_strerror(int rc)
     case NGX_APIGW_JWT_STORE_EBROKEN:
         return "the store of tokens is damaged";
 
+    case NGX_APIGW_JWT_STORE_ELOST:
+        return "it is empty, but had data: put it back from a copy (to begin "
+               "anew, restart nginx)";
+
     case MDB_NOTFOUND:
         return "no such revocation";
 

@@ -26,6 +26,7 @@
 #define NGX_APIGW_JWT_REVOCATION_MAX     1024   /* bytes of a value */
 
 #define NGX_APIGW_JWT_STORE_EBROKEN      (-31301)
+#define NGX_APIGW_JWT_STORE_ELOST        (-31302)  /* empty, but was not */
 
 
 /* By what a token is revoked: the first byte of its key in the store. */

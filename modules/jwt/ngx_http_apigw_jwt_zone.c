@@ -19,6 +19,10 @@
  * restart and kill -9 of everything is in the store: revocations, which only
  * the command line writes, and the last good key set of each issuer.  Each
  * worker opens the store for itself and reads it without a lock.
+ *
+ * That the store had data is noted in the zone: if it is empty then, it was
+ * lost, and what it revoked is not known.  Nothing is written to it by nginx
+ * before somebody else has.
  */
 
 
@@ -41,6 +45,10 @@
 static uint64_t ngx_http_apigw_jwt_now(void);
 static ngx_int_t ngx_http_apigw_jwt_look_up(ngx_http_apigw_jwt_zone_t *zone,
     ngx_apigw_store_t *store, MDB_txn *txn, const ngx_str_t *values);
+static int ngx_http_apigw_jwt_zone_open(ngx_http_apigw_jwt_zone_t *zone,
+    char *directory);
+static int ngx_http_apigw_jwt_zone_read(ngx_http_apigw_jwt_zone_t *zone,
+    MDB_txn **txn);
 static void ngx_http_apigw_jwt_zone_close(ngx_http_apigw_jwt_zone_t *zone);
 static ngx_int_t ngx_http_apigw_jwt_zone_collect(ngx_apigw_zone_t *zone,
     ngx_apigw_emit_pt emit, void *data);
@@ -289,7 +297,7 @@ ngx_http_apigw_jwt_revoked(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log,
         return NGX_OK;
     }
 
-    rc = ngx_apigw_store_read(store, &txn);
+    rc = ngx_http_apigw_jwt_zone_read(zone, &txn);
 
     if (rc == NGX_APIGW_STORE_EEMPTY) {
         zone->revocations = 0;
@@ -379,6 +387,7 @@ ngx_http_apigw_jwt_zone_store(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log)
 {
     int          rc;
     char        *directory;
+    MDB_txn     *txn;
     struct stat  sb;
 
     if (zone->helper.directory.len == 0) {
@@ -395,39 +404,34 @@ ngx_http_apigw_jwt_zone_store(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log)
     if (zone->store) {
         rc = ngx_apigw_store_inspect(directory, &sb);
 
-        if (rc == 0
-            && sb.st_dev == zone->device
-            && sb.st_ino == zone->inode)
+        if (rc != 0
+            || sb.st_dev != zone->device
+            || sb.st_ino != zone->inode)
         {
-            return zone->store;
+            /* it was replaced: what is open now is nobody's any more */
+
+            ngx_http_apigw_jwt_zone_close(zone);
         }
-
-        /* it was replaced: what is open now is nobody's any more */
-
-        ngx_http_apigw_jwt_zone_close(zone);
     }
 
-    rc = ngx_apigw_store_open(&zone->store, directory,
-                              &ngx_apigw_jwt_store_kind);
+    if (zone->store == NULL) {
+        rc = ngx_http_apigw_jwt_zone_open(zone, directory);
+
+        if (rc != 0) {
+            ngx_http_apigw_jwt_zone_store_error(zone, log, "opened", rc);
+            return NULL;
+        }
+    }
+
+    rc = ngx_http_apigw_jwt_zone_read(zone, &txn);
 
     if (rc == 0) {
-        rc = ngx_apigw_store_inspect(directory, &sb);
+        ngx_apigw_store_read_end(zone->store);
 
-    } else {
-        zone->store = NULL;
-    }
-
-    if (rc != 0) {
-        ngx_http_apigw_jwt_zone_store_error(zone, log, "opened", rc);
+    } else if (rc != NGX_APIGW_STORE_EEMPTY) {
+        ngx_http_apigw_jwt_zone_store_error(zone, log, "read", rc);
         return NULL;
     }
-
-    zone->device = sb.st_dev;
-    zone->inode = sb.st_ino;
-
-    /* nothing is known of this one */
-
-    zone->revocations = 1;
 
     if (zone->failed) {
         zone->failed = 0;
@@ -438,6 +442,58 @@ ngx_http_apigw_jwt_zone_store(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log)
     }
 
     return zone->store;
+}
+
+
+static int
+ngx_http_apigw_jwt_zone_open(ngx_http_apigw_jwt_zone_t *zone, char *directory)
+{
+    int          rc;
+    struct stat  sb;
+
+    rc = ngx_apigw_store_open(&zone->store, directory,
+                              &ngx_apigw_jwt_store_kind);
+
+    if (rc != 0) {
+        zone->store = NULL;
+        return rc;
+    }
+
+    rc = ngx_apigw_store_inspect(directory, &sb);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    zone->device = sb.st_dev;
+    zone->inode = sb.st_ino;
+
+    /* nothing is known of this one */
+
+    zone->revocations = 1;
+
+    return 0;
+}
+
+
+/* A store may be empty as long as it has never had data. */
+
+static int
+ngx_http_apigw_jwt_zone_read(ngx_http_apigw_jwt_zone_t *zone, MDB_txn **txn)
+{
+    int  rc;
+
+    rc = ngx_apigw_store_read(zone->store, txn);
+
+    if (rc == 0 && !zone->sh->known) {
+        zone->sh->known = 1;
+    }
+
+    if (rc == NGX_APIGW_STORE_EEMPTY && zone->sh->known) {
+        rc = NGX_APIGW_JWT_STORE_ELOST;
+    }
+
+    return rc;
 }
 
 

@@ -96,6 +96,7 @@ typedef struct {
     ngx_atomic_t                 fetch_errors;
     ngx_atomic_t                 unknown_kids; /* that asked for a fetch */
     ngx_atomic_t                 store_failed; /* when it was logged */
+    ngx_atomic_t                 known;        /* the store had data */
     ngx_atomic_t                 no_room;
     ngx_atomic_t                 generation;   /* the last one given out */
     ngx_apigw_helper_guard_t     guard;
