@@ -33,6 +33,9 @@ my $on = "auth_jwt shop; $file";
 my $zone = 'auth_jwt_zone zone=j:1m;';
 my $issuer = "$zone auth_jwt_issuer i { url https://idp.example.com; }";
 
+my $stores = 'auth_jwt_zone zone=a:1m store=logs/a;'
+             . 'auth_jwt_zone zone=b:1m store=logs/b; auth_jwt_zone zone=c:1m;';
+
 # http, location, what the message says
 
 my @wrong = (
@@ -150,6 +153,12 @@ my @wrong = (
             . join('; auth_jwt_scope ', 'a' .. 'zz') . ';',
      qr/\d+ values of JWTs are used, "auth_jwt_cache" keeps at most 64/],
 
+    # whose revocations hold
+
+    (map { ["$stores auth_jwt_key_file k.json;", $_,
+            qr/use the store of zone "a" or "b": add "auth_jwt_c/] }
+         'auth_jwt s;', 'auth_jwt s; auth_jwt_cache off;'),
+
     # requirements
 
     ['', "$on auth_jwt_require;", qr/invalid number of arguments/],
@@ -255,6 +264,15 @@ for my $case (
     ["$issuer auth_jwt shop issuer=i;", "auth_jwt shop; $file"],
     [$zone, "$on auth_jwt_cache zone=j max=1m; location /a "
             . '{ auth_jwt_cache off; }'],
+    ["$stores auth_jwt_cache zone=a;", "$on auth_jwt_cache off;"],
+    ["$stores auth_jwt_issuer i { url https://idp.example.com; zone a; }",
+     'auth_jwt shop issuer=i;'],
+    ["$stores auth_jwt_cache zone=b;", "auth_jwt off; auth_jwt_cache off;"
+     . " location /a { $on }"],
+    ["$stores auth_jwt_cache zone=b; auth_jwt_issuer i "
+     . '{ url https://idp.example.com; zone a; }',
+     'auth_jwt shop issuer=i; auth_jwt_cache off;'],
+    ["auth_jwt_zone zone=x:1m; $zone", $on],
     ['', 'auth_jwt_key_file $uri.json; auth_jwt a;'],
     ['', 'auth_jwt_key_request /jwks keyval; auth_jwt_key_cache 1h;'
          . 'auth_jwt a;'],

@@ -98,6 +98,7 @@ my $gw = Apigw::Scenario->start(
     },
     http   => <<'END',
 auth_jwt_zone zone=j:1m;
+auth_jwt_zone zone=s:1m store=logs/s;
 map $jwt_claim_role $is_admin { admin 1; default 0; }
 map $arg_open $open { yes 1; default ""; }
 END
@@ -308,6 +309,17 @@ for my $round (1, 2) {
     is(said(ask('/cached/index.html?json=[1]', { %$claims, scope => 'x' })),
        '403 scope', "cache $round: scope");
 }
+
+
+# The only store of several zones holds where no zone is named.
+
+my ($status, undef, $err) = cli(qw(token revoke --sub gone --store),
+                                $gw->root . '/logs/s');
+is($status, 0, 'revoked') or diag($err);
+is(said(ask('/both', { sub => 'gone', c => '1', d => '2' })), '401 revoked',
+   'where no zone is named');
+is(said(ask('/both', { sub => 'joe', c => '1', d => '2' })), '200 ok',
+   'another one');
 
 
 # What is told.

@@ -23,6 +23,8 @@ static ngx_int_t ngx_http_apigw_jwt_find_issuers(ngx_conf_t *cf,
 static ngx_int_t ngx_http_apigw_jwt_find_zone(ngx_conf_t *cf,
     ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_http_apigw_jwt_loc_conf_t *conf,
     ngx_array_t *issuers);
+static ngx_int_t ngx_http_apigw_jwt_only_zone(ngx_conf_t *cf,
+    ngx_array_t *zones, ngx_http_apigw_jwt_zone_t **only);
 static ngx_uint_t ngx_http_apigw_jwt_same_policy(
     ngx_http_apigw_jwt_policy_t *one, ngx_http_apigw_jwt_policy_t *two);
 static ngx_uint_t ngx_http_apigw_jwt_same_sources(ngx_array_t *one,
@@ -700,8 +702,8 @@ ngx_http_apigw_jwt_find_issuers(ngx_conf_t *cf,
 
 
 /*
- * The zone for counters, revocations and the cache: the one that is named,
- * that of the issuers, or the only one.
+ * The zone for counters, revocations and the cache: the one that is named
+ * (without a cache by an outer level), that of the issuers, or the only one.
  */
 
 static ngx_int_t
@@ -710,10 +712,9 @@ ngx_http_apigw_jwt_find_zone(ngx_conf_t *cf,
     ngx_array_t *issuers)
 {
     ngx_uint_t                      i;
-    ngx_http_apigw_jwt_zone_t     **zone;
     ngx_http_apigw_jwt_issuer_t   **issuer;
 
-    if (conf->cache) {
+    if (conf->cache || (issuers == NULL && conf->cache_name.len)) {
 
         conf->zone = ngx_http_apigw_jwt_zone_get(&jmcf->zones,
                                                  &conf->cache_name);
@@ -724,18 +725,16 @@ ngx_http_apigw_jwt_find_zone(ngx_conf_t *cf,
             return NGX_ERROR;
         }
 
-        jmcf->cached = 1;
-
-    } else if (issuers == NULL) {
-
-        if (jmcf->zones.zones.nelts == 1) {
-            zone = jmcf->zones.zones.elts;
-            conf->zone = zone[0];
+        if (conf->cache) {
+            jmcf->cached = 1;
         }
     }
 
     if (issuers == NULL) {
-        return NGX_OK;
+        return conf->zone ? NGX_OK
+                          : ngx_http_apigw_jwt_only_zone(cf,
+                                                         &jmcf->zones.zones,
+                                                         &conf->zone);
     }
 
     issuer = issuers->elts;
@@ -755,6 +754,50 @@ ngx_http_apigw_jwt_find_zone(ngx_conf_t *cf,
                                &issuer[i]->name);
             return NGX_ERROR;
         }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The only zone, or the only one with a store, as what is revoked there has to
+ * hold everywhere; NULL if there are several without.
+ */
+
+static ngx_int_t
+ngx_http_apigw_jwt_only_zone(ngx_conf_t *cf, ngx_array_t *zones,
+    ngx_http_apigw_jwt_zone_t **only)
+{
+    ngx_uint_t                   i;
+    ngx_http_core_loc_conf_t    *clcf;
+    ngx_http_apigw_jwt_zone_t  **zone;
+
+    zone = zones->elts;
+
+    *only = (zones->nelts == 1) ? zone[0] : NULL;
+
+    for (i = 0; i < zones->nelts; i++) {
+
+        if (zone[i]->helper.directory.len == 0 || zone[i] == *only) {
+            continue;
+        }
+
+        if (*only == NULL) {
+            *only = zone[i];
+            continue;
+        }
+
+        clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"auth_jwt\" in %s%V%s may use the store of zone "
+                           "\"%V\" or \"%V\": add \"auth_jwt_cache zone=\" "
+                           "to say whose revocations hold",
+                           clcf->name.len ? "location \"" : "the server",
+                           &clcf->name, clcf->name.len ? "\"" : "",
+                           &(*only)->zone.name, &zone[i]->zone.name);
+        return NGX_ERROR;
     }
 
     return NGX_OK;

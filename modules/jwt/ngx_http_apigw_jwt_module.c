@@ -785,8 +785,13 @@ ngx_http_apigw_jwt_merge_values(ngx_http_apigw_jwt_loc_conf_t *prev,
 
     if (conf->cache == NGX_CONF_UNSET) {
         conf->cache = (prev->cache == NGX_CONF_UNSET) ? 0 : prev->cache;
-        conf->cache_name = prev->cache_name;
         conf->cache_max = prev->cache_max;
+    }
+
+    /* with "off" it still is the zone of revocations */
+
+    if (conf->cache_name.data == NULL) {
+        conf->cache_name = prev->cache_name;
     }
 
     ngx_conf_merge_ptr_value(conf->requires, prev->requires, NULL);
