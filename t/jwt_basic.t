@@ -198,6 +198,10 @@ is(said(ask('/arg', $good)), '401 missing |', 'only where it is said');
 is(said(ask("/arg?token=$good", $good)), '200 ok joe|', 'the same twice');
 is(said(ask("/arg?token=$good", $key->sign({ sub => 'ann' }))),
    '401 malformed |', 'two tokens in two places');
+is(said($gw->get("/arg?token=$good", [Authorization => $_
+                                     . $key->sign({ sub => 'ann' })])),
+   '401 malformed |', 'two tokens, ' . json($_))
+    for "Bearer\t", "bearer \t ", "\tBearer ", "Bearer\x0b";
 is(said(ask("/arg?token=$good", 'ak_an-api-key')), '200 ok joe|',
    'a token and something else');
 is(said(ask('/off/off', $good)), '200  |', 'auth_jwt off');

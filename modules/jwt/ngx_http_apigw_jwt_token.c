@@ -165,6 +165,7 @@ ngx_http_apigw_jwt_find(ngx_http_request_t *r,
     ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx)
 {
     ngx_str_t                   token, bearer;
+    ngx_uint_t                  proper;
     ngx_http_variable_value_t  *vv;
 
     ngx_str_null(&token);
@@ -172,10 +173,13 @@ ngx_http_apigw_jwt_find(ngx_http_request_t *r,
 
     ctx->conflict = 0;
 
-    (void) ngx_http_apigw_jwt_bearer(r, &bearer);
+    proper = ngx_http_apigw_jwt_bearer(r, &bearer);
 
     if (lcf->token == NGX_CONF_UNSET) {
-        token = bearer;
+
+        if (proper) {
+            token = bearer;
+        }
 
     } else {
         ctx->resolving = 1;
@@ -220,40 +224,56 @@ ngx_http_apigw_jwt_same(ngx_str_t *one, ngx_str_t *two)
 }
 
 
+/*
+ * What the header may be taken to have by whoever reads it next, with any
+ * white space; 1 if it is written as RFC 6750 has it.
+ */
+
 static ngx_uint_t
 ngx_http_apigw_jwt_bearer(ngx_http_request_t *r, ngx_str_t *token)
 {
     u_char           *p, *last;
+    ngx_uint_t        proper;
     ngx_table_elt_t  *h;
 
     h = r->headers_in.authorization;
 
-    if (h == NULL || h->value.len < sizeof("Bearer ") - 1) {
+    if (h == NULL) {
         return 0;
     }
 
     p = h->value.data;
     last = p + h->value.len;
 
+    while (p < last && *p <= ' ') {
+        p++;
+    }
+
+    proper = (p == h->value.data);
+
+    if (last - p < (ssize_t) sizeof("Bearer ") - 1) {
+        return 0;
+    }
+
     /* in any case of letters */
 
     if ((p[0] | 0x20) != 'b' || (p[1] | 0x20) != 'e' || (p[2] | 0x20) != 'a'
         || (p[3] | 0x20) != 'r' || (p[4] | 0x20) != 'e'
-        || (p[5] | 0x20) != 'r' || p[6] != ' ')
+        || (p[5] | 0x20) != 'r' || p[6] > ' ')
     {
         return 0;
     }
 
-    p += sizeof("Bearer ") - 1;
-
-    while (p < last && *p == ' ') {
-        p++;
+    for (p += 6; p < last && *p <= ' '; p++) {
+        if (*p != ' ') {
+            proper = 0;
+        }
     }
 
     token->data = p;
     token->len = last - p;
 
-    return 1;
+    return proper;
 }
 
 
