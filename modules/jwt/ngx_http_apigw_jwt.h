@@ -58,6 +58,11 @@ typedef struct {
     ngx_apigw_jwks_format_e      format;
     unsigned                     request:1;
     ngx_http_apigw_jwt_keys_t   *keys;       /* of a file without variables */
+
+    /* private to a process: when it was logged */
+
+    ngx_atomic_t                 unread;     /* that a file cannot be read */
+    ngx_atomic_t                 unnamed;    /* that a name is none */
 } ngx_http_apigw_jwt_source_t;
 
 

@@ -10,7 +10,9 @@
  * fails if the file cannot be used, and again by each worker within a second
  * after it has changed; if the new one cannot be used, the old one stays.  A
  * file whose name comes from variables is read when it is first asked for,
- * and looked at again at most once a second.
+ * and looked at again at most once a second; if it is gone, so are its keys.
+ * What cannot be read takes no place of what is held, as clients may make up
+ * names, and is logged at most once a minute for each source.
  */
 
 
@@ -28,12 +30,28 @@
 #define NGX_HTTP_APIGW_JWT_HELD   64
 
 
+static ngx_http_apigw_jwt_keys_t *ngx_http_apigw_jwt_keys_find(
+    ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_str_t *name,
+    ngx_http_apigw_jwt_source_t *source);
+static ngx_int_t ngx_http_apigw_jwt_keys_first(ngx_http_request_t *r,
+    ngx_str_t *name, ngx_http_apigw_jwt_source_t *source,
+    ngx_http_apigw_jwt_keys_t **kp);
+static ngx_int_t ngx_http_apigw_jwt_keys_start(ngx_http_apigw_jwt_keys_t *keys,
+    ngx_str_t *name, ngx_http_apigw_jwt_source_t *source, ngx_log_t *log);
+static ngx_http_apigw_jwt_keys_t *ngx_http_apigw_jwt_keys_hold(
+    ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_http_apigw_jwt_keys_t *fresh);
+static void ngx_http_apigw_jwt_keys_drop(ngx_http_apigw_jwt_main_conf_t *jmcf,
+    ngx_http_apigw_jwt_keys_t *keys);
+static ngx_uint_t ngx_http_apigw_jwt_keys_is_safe(ngx_str_t *name);
 static ngx_int_t ngx_http_apigw_jwt_keys_look(ngx_http_apigw_jwt_keys_t *keys,
-    ngx_uint_t level, ngx_log_t *log);
+    ngx_http_apigw_jwt_source_t *source, ngx_uint_t level, ngx_log_t *log);
 static ngx_int_t ngx_http_apigw_jwt_keys_read(ngx_http_apigw_jwt_keys_t *keys,
-    ngx_uint_t level, ngx_log_t *log);
+    ngx_http_apigw_jwt_source_t *source, ngx_uint_t level, ngx_log_t *log);
 static const char *ngx_http_apigw_jwt_keys_read_all(ngx_fd_t fd,
     u_char **data, size_t *size, ngx_err_t *err, ngx_log_t *log);
+static ngx_int_t ngx_http_apigw_jwt_keys_unread(
+    ngx_http_apigw_jwt_keys_t *keys, ngx_http_apigw_jwt_source_t *source,
+    ngx_uint_t level, ngx_log_t *log, ngx_err_t err, const char *text);
 static ngx_int_t ngx_http_apigw_jwt_keys_failed(
     ngx_http_apigw_jwt_keys_t *keys, ngx_uint_t level, ngx_log_t *log,
     ngx_err_t err, const char *text);
@@ -91,7 +109,9 @@ ngx_http_apigw_jwt_keys_add(ngx_conf_t *cf, ngx_str_t *name,
     keys->format = format;
     keys->list = list;
 
-    if (ngx_http_apigw_jwt_keys_look(keys, NGX_LOG_EMERG, cf->log) != NGX_OK) {
+    if (ngx_http_apigw_jwt_keys_look(keys, NULL, NGX_LOG_EMERG, cf->log)
+        != NGX_OK)
+    {
         return NULL;
     }
 
@@ -108,23 +128,41 @@ ngx_http_apigw_jwt_keys_add(ngx_conf_t *cf, ngx_str_t *name,
 
 /*
  * The keys that a process holds for a name that came from variables, or for
- * the URI of a request; new ones have no set.  The one that was not used for
- * longest makes room.
+ * the URI of a request; new ones have no set.
  */
 
 ngx_http_apigw_jwt_keys_t *
 ngx_http_apigw_jwt_keys_held(ngx_http_request_t *r, ngx_str_t *name,
     ngx_http_apigw_jwt_source_t *source)
 {
-    u_char                          *p;
-    ngx_uint_t                       i;
-    ngx_http_apigw_jwt_keys_t       *keys, *oldest;
+    ngx_http_apigw_jwt_keys_t       *keys, fresh;
     ngx_http_apigw_jwt_main_conf_t  *jmcf;
 
     jmcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_jwt_module);
 
+    keys = ngx_http_apigw_jwt_keys_find(jmcf, name, source);
+    if (keys) {
+        return keys;
+    }
+
+    if (ngx_http_apigw_jwt_keys_start(&fresh, name, source, r->connection->log)
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return ngx_http_apigw_jwt_keys_hold(jmcf, &fresh);
+}
+
+
+static ngx_http_apigw_jwt_keys_t *
+ngx_http_apigw_jwt_keys_find(ngx_http_apigw_jwt_main_conf_t *jmcf,
+    ngx_str_t *name, ngx_http_apigw_jwt_source_t *source)
+{
+    ngx_uint_t                  i;
+    ngx_http_apigw_jwt_keys_t  *keys;
+
     keys = jmcf->held->elts;
-    oldest = NULL;
 
     for (i = 0; i < jmcf->held->nelts; i++) {
 
@@ -136,37 +174,82 @@ ngx_http_apigw_jwt_keys_held(ngx_http_request_t *r, ngx_str_t *name,
             keys[i].used = ++jmcf->uses;
             return &keys[i];
         }
+    }
 
-        if (oldest == NULL || keys[i].used < oldest->used) {
-            oldest = &keys[i];
+    return NULL;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_jwt_keys_start(ngx_http_apigw_jwt_keys_t *keys, ngx_str_t *name,
+    ngx_http_apigw_jwt_source_t *source, ngx_log_t *log)
+{
+    ngx_memzero(keys, sizeof(ngx_http_apigw_jwt_keys_t));
+
+    keys->name.data = ngx_alloc(name->len + 1, log);
+    if (keys->name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(keys->name.data, name->data, name->len);
+    keys->name.data[name->len] = '\0';
+
+    keys->name.len = name->len;
+    keys->format = source->format;
+    keys->request = source->request;
+
+    return NGX_OK;
+}
+
+
+/* What was not used for longest makes room. */
+
+static ngx_http_apigw_jwt_keys_t *
+ngx_http_apigw_jwt_keys_hold(ngx_http_apigw_jwt_main_conf_t *jmcf,
+    ngx_http_apigw_jwt_keys_t *fresh)
+{
+    ngx_uint_t                  i, oldest;
+    ngx_http_apigw_jwt_keys_t  *keys;
+
+    if (jmcf->held->nelts == NGX_HTTP_APIGW_JWT_HELD) {
+
+        keys = jmcf->held->elts;
+        oldest = 0;
+
+        for (i = 1; i < jmcf->held->nelts; i++) {
+            if (keys[i].used < keys[oldest].used) {
+                oldest = i;
+            }
         }
+
+        ngx_http_apigw_jwt_keys_drop(jmcf, &keys[oldest]);
     }
 
-    p = ngx_alloc(name->len + 1, r->connection->log);
-    if (p == NULL) {
-        return NULL;
-    }
+    /* there is room for all of them from the start */
 
-    if (jmcf->held->nelts < NGX_HTTP_APIGW_JWT_HELD) {
-        oldest = ngx_array_push(jmcf->held);
+    keys = ngx_array_push(jmcf->held);
 
-    } else {
-        ngx_http_apigw_jwt_keys_clear(oldest);
-        ngx_free(oldest->name.data);
-    }
+    *keys = *fresh;
+    keys->used = ++jmcf->uses;
 
-    ngx_memzero(oldest, sizeof(ngx_http_apigw_jwt_keys_t));
+    return keys;
+}
 
-    ngx_memcpy(p, name->data, name->len);
-    p[name->len] = '\0';
 
-    oldest->name.data = p;
-    oldest->name.len = name->len;
-    oldest->format = source->format;
-    oldest->request = source->request;
-    oldest->used = ++jmcf->uses;
+/* The last one takes the place. */
 
-    return oldest;
+static void
+ngx_http_apigw_jwt_keys_drop(ngx_http_apigw_jwt_main_conf_t *jmcf,
+    ngx_http_apigw_jwt_keys_t *keys)
+{
+    ngx_http_apigw_jwt_keys_t  *held;
+
+    ngx_http_apigw_jwt_keys_clear(keys);
+    ngx_free(keys->name.data);
+
+    held = jmcf->held->elts;
+
+    *keys = held[--jmcf->held->nelts];
 }
 
 
@@ -179,26 +262,18 @@ ngx_int_t
 ngx_http_apigw_jwt_keys_open(ngx_http_request_t *r, ngx_str_t *name,
     ngx_http_apigw_jwt_source_t *source, ngx_http_apigw_jwt_keys_t **kp)
 {
-    size_t                      i;
-    ngx_http_apigw_jwt_keys_t  *keys;
+    ngx_int_t                        rc;
+    ngx_http_apigw_jwt_keys_t       *keys;
+    ngx_http_apigw_jwt_main_conf_t  *jmcf;
 
-    /* what a client sends may name a file, but not climb out of a folder */
+    if (!ngx_http_apigw_jwt_keys_is_safe(name)) {
 
-    for (i = 0; i < name->len; i++) {
-        if (name->data[i] == '\0'
-            || (name->data[i] == '.' && i + 1 < name->len
-                && name->data[i + 1] == '.'
-                && (i == 0 || name->data[i - 1] == '/')
-                && (i + 2 == name->len || name->data[i + 2] == '/')))
-        {
-            break;
+        if (ngx_apigw_log_due(&source->unnamed)) {
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "the variables of \"auth_jwt_key_file\" do not make "
+                          "the name of a file");
         }
-    }
 
-    if (name->len == 0 || i < name->len) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "the variables of \"auth_jwt_key_file\" do not make "
-                      "the name of a file");
         return NGX_DECLINED;
     }
 
@@ -208,20 +283,25 @@ ngx_http_apigw_jwt_keys_open(ngx_http_request_t *r, ngx_str_t *name,
         return NGX_ERROR;
     }
 
-    keys = ngx_http_apigw_jwt_keys_held(r, name, source);
+    jmcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_jwt_module);
+
+    keys = ngx_http_apigw_jwt_keys_find(jmcf, name, source);
+
     if (keys == NULL) {
-        return NGX_ERROR;
+        return ngx_http_apigw_jwt_keys_first(r, name, source, kp);
     }
 
-    if (keys->checked == 0
-        || ngx_current_msec - keys->checked >= NGX_HTTP_APIGW_JWT_LOOK)
-    {
-        /* the time may be 0 once in a lifetime, then it is looked at twice */
+    if (ngx_current_msec - keys->checked >= NGX_HTTP_APIGW_JWT_LOOK) {
 
         keys->checked = ngx_current_msec;
 
-        (void) ngx_http_apigw_jwt_keys_look(keys, NGX_LOG_ERR,
-                                            r->connection->log);
+        rc = ngx_http_apigw_jwt_keys_look(keys, source, NGX_LOG_ERR,
+                                          r->connection->log);
+
+        if (rc == NGX_DECLINED && keys->set == NULL) {
+            ngx_http_apigw_jwt_keys_drop(jmcf, keys);
+            return NGX_DECLINED;
+        }
     }
 
     if (keys->set == NULL) {
@@ -234,23 +314,77 @@ ngx_http_apigw_jwt_keys_open(ngx_http_request_t *r, ngx_str_t *name,
 }
 
 
-/* Reads a file if it is not the one that was read. */
+/* What a client sends may name a file, but not climb out of a folder. */
+
+static ngx_uint_t
+ngx_http_apigw_jwt_keys_is_safe(ngx_str_t *name)
+{
+    size_t  i;
+
+    for (i = 0; i < name->len; i++) {
+        if (name->data[i] == '\0'
+            || (name->data[i] == '.' && i + 1 < name->len
+                && name->data[i + 1] == '.'
+                && (i == 0 || name->data[i - 1] == '/')
+                && (i + 2 == name->len || name->data[i + 2] == '/')))
+        {
+            return 0;
+        }
+    }
+
+    return name->len != 0;
+}
+
+
+/* A file that can be read is held, even if there are no keys in it. */
 
 static ngx_int_t
-ngx_http_apigw_jwt_keys_look(ngx_http_apigw_jwt_keys_t *keys, ngx_uint_t level,
-    ngx_log_t *log)
+ngx_http_apigw_jwt_keys_first(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_http_apigw_jwt_source_t *source, ngx_http_apigw_jwt_keys_t **kp)
 {
-    ngx_err_t        err;
+    ngx_http_apigw_jwt_keys_t        fresh;
+    ngx_http_apigw_jwt_main_conf_t  *jmcf;
+
+    if (ngx_http_apigw_jwt_keys_start(&fresh, name, source, r->connection->log)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    fresh.checked = ngx_current_msec;
+
+    if (ngx_http_apigw_jwt_keys_look(&fresh, source, NGX_LOG_ERR,
+                                     r->connection->log)
+        == NGX_DECLINED)
+    {
+        ngx_free(fresh.name.data);
+        return NGX_DECLINED;
+    }
+
+    jmcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_jwt_module);
+
+    *kp = ngx_http_apigw_jwt_keys_hold(jmcf, &fresh);
+
+    return (*kp)->set ? NGX_OK : NGX_DECLINED;
+}
+
+
+/*
+ * Reads a file if it is not the one that was read; the source is that of a
+ * name by variables.  NGX_DECLINED if it cannot be read, NGX_ERROR if what is
+ * in it cannot be used.
+ */
+
+static ngx_int_t
+ngx_http_apigw_jwt_keys_look(ngx_http_apigw_jwt_keys_t *keys,
+    ngx_http_apigw_jwt_source_t *source, ngx_uint_t level, ngx_log_t *log)
+{
     struct timespec  mtime;
     ngx_file_info_t  fi;
 
     if (ngx_file_info(keys->name.data, &fi) == NGX_FILE_ERROR) {
-        err = ngx_errno;
-
-        keys->looked = 0;
-
-        return ngx_http_apigw_jwt_keys_failed(keys, level, log, err,
-                                              "cannot be read");
+        return ngx_http_apigw_jwt_keys_unread(keys, source, level, log,
+                                              ngx_errno, "cannot be read");
     }
 
     mtime = fi.st_mtim;
@@ -271,13 +405,13 @@ ngx_http_apigw_jwt_keys_look(ngx_http_apigw_jwt_keys_t *keys, ngx_uint_t level,
     keys->size = fi.st_size;
     keys->inode = fi.st_ino;
 
-    return ngx_http_apigw_jwt_keys_read(keys, level, log);
+    return ngx_http_apigw_jwt_keys_read(keys, source, level, log);
 }
 
 
 static ngx_int_t
-ngx_http_apigw_jwt_keys_read(ngx_http_apigw_jwt_keys_t *keys, ngx_uint_t level,
-    ngx_log_t *log)
+ngx_http_apigw_jwt_keys_read(ngx_http_apigw_jwt_keys_t *keys,
+    ngx_http_apigw_jwt_source_t *source, ngx_uint_t level, ngx_log_t *log)
 {
     size_t       size;
     u_char      *data;
@@ -308,11 +442,8 @@ ngx_http_apigw_jwt_keys_read(ngx_http_apigw_jwt_keys_t *keys, ngx_uint_t level,
     }
 
     if (text) {
-        /* it may have been its mode, which leaves no other trace */
-
-        keys->looked = 0;
-
-        rc = ngx_http_apigw_jwt_keys_failed(keys, level, log, err, text);
+        rc = ngx_http_apigw_jwt_keys_unread(keys, source, level, log, err,
+                                            text);
 
     } else {
         rc = ngx_http_apigw_jwt_keys_parse(keys, data, size, level, log);
@@ -445,6 +576,34 @@ ngx_http_apigw_jwt_keys_parse(ngx_http_apigw_jwt_keys_t *keys,
 }
 
 
+/* The keys of a fixed name, or of what was changed, stay in use. */
+
+static ngx_int_t
+ngx_http_apigw_jwt_keys_unread(ngx_http_apigw_jwt_keys_t *keys,
+    ngx_http_apigw_jwt_source_t *source, ngx_uint_t level, ngx_log_t *log,
+    ngx_err_t err, const char *text)
+{
+    /* it may have been its mode, which leaves no other trace */
+
+    keys->looked = 0;
+
+    if (source) {
+
+        if (err == NGX_ENOENT || err == NGX_ENOTDIR) {
+            ngx_http_apigw_jwt_keys_clear(keys);
+        }
+
+        if (keys->set == NULL && !ngx_apigw_log_due(&source->unread)) {
+            return NGX_DECLINED;
+        }
+    }
+
+    (void) ngx_http_apigw_jwt_keys_failed(keys, level, log, err, text);
+
+    return NGX_DECLINED;
+}
+
+
 /* Says so once, until it works again. */
 
 static ngx_int_t
@@ -563,7 +722,7 @@ ngx_http_apigw_jwt_keys_timer(ngx_event_t *ev)
     kp = jmcf->files.elts;
 
     for (i = 0; i < jmcf->files.nelts; i++) {
-        (void) ngx_http_apigw_jwt_keys_look(kp[i], NGX_LOG_ERR, ev->log);
+        (void) ngx_http_apigw_jwt_keys_look(kp[i], NULL, NGX_LOG_ERR, ev->log);
     }
 
     ngx_add_timer(ev, NGX_HTTP_APIGW_JWT_LOOK);
