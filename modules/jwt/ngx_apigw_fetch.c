@@ -667,7 +667,7 @@ ngx_apigw_fetch_url(const u_char *url, size_t len)
     char         text[NGX_APIGW_FETCH_URL_MAX];
 
     if (len >= NGX_APIGW_FETCH_URL_MAX
-        || len < sizeof("https://") - 1
+        || len <= sizeof("https://") - 1
         || ngx_memcmp(url, "https://", sizeof("https://") - 1) != 0
         || url[sizeof("https://") - 1] == '/')
     {
