@@ -7,6 +7,7 @@
 #include <ngx_core.h>
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "ngx_apigw_store.h"
 
@@ -31,6 +32,7 @@
 #define NGX_APIGW_STORE_MAP      ((size_t) 64 * 1024 * 1024)
 #define NGX_APIGW_STORE_MAX      ((size_t) 1 << 40)
 #define NGX_APIGW_STORE_READERS  1024
+#define NGX_APIGW_STORE_NO_ROOM  (256 * 1024)
 
 #define NGX_APIGW_STORE_DATA     "/data.mdb"
 #define NGX_APIGW_STORE_LOCK     "/lock.mdb"
@@ -94,6 +96,7 @@ static int ngx_apigw_store_open_dbs(ngx_apigw_store_t *store, MDB_txn *txn,
 static int ngx_apigw_store_check_format(ngx_apigw_store_t *store,
     MDB_txn *txn, unsigned flags);
 static int ngx_apigw_store_grow(ngx_apigw_store_t *store);
+static int ngx_apigw_store_short_write(ngx_apigw_store_t *store);
 static int ngx_apigw_store_owner(const char *directory, uid_t *uid,
     gid_t *gid);
 
@@ -751,6 +754,10 @@ ngx_apigw_store_write(ngx_apigw_store_t *store, ngx_apigw_store_write_pt write,
             return 0;
         }
 
+        if (rc == EIO) {
+            return ngx_apigw_store_short_write(store);
+        }
+
         if (rc != MDB_MAP_FULL) {
             return rc;
         }
@@ -761,6 +768,28 @@ ngx_apigw_store_write(ngx_apigw_store_t *store, ngx_apigw_store_write_pt write,
             return rc;
         }
     }
+}
+
+
+/*
+ * LMDB says EIO as well if a disk took a part of what it wrote, and had no
+ * room for the rest.
+ */
+
+static int
+ngx_apigw_store_short_write(ngx_apigw_store_t *store)
+{
+    const char      *path;
+    struct statvfs   fs;
+
+    if (mdb_env_get_path(store->env, &path) == 0
+        && statvfs(path, &fs) == 0
+        && (uint64_t) fs.f_bavail * fs.f_frsize < NGX_APIGW_STORE_NO_ROOM)
+    {
+        return ENOSPC;
+    }
+
+    return EIO;
 }
 
 
