@@ -237,11 +237,15 @@ ngx_http_apigw_usage_window(ngx_http_apigw_usage_zone_t *zone,
 
     /* index 0 is of quotas that no plan has */
 
-    known = quota->index ? &zone->spans[quota->index] : &other;
+    if (quota->index) {
+        known = &zone->spans[quota->index];
 
-    if (quota->index == 0
-        || now < known->span.start || now >= known->span.end)
-    {
+    } else {
+        ngx_memzero(&other, sizeof(ngx_http_apigw_usage_span_t));
+        known = &other;
+    }
+
+    if (now < known->span.start || now >= known->span.end) {
         ngx_apigw_window_at(&quota->window, now, &known->span);
 
         known->salt = ngx_apigw_counter_salt(quota->salt,
