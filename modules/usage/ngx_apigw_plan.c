@@ -99,6 +99,10 @@ ngx_apigw_plan_override(ngx_apigw_plan_t *plan, const ngx_str_t *text)
     ngx_uint_t          i;
     ngx_apigw_quota_t  *quota;
 
+    if (text->len == 0) {
+        return NGX_OK;
+    }
+
     p = text->data;
     last = p + text->len;
 

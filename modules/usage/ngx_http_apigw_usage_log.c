@@ -102,7 +102,10 @@ ngx_http_apigw_usage_hash_names(ngx_http_apigw_usage_ctx_t *ctx)
         }
 
         text[i] = (u_char) ctx->names[i].len;
-        p = ngx_cpymem(p, ctx->names[i].data, ctx->names[i].len);
+
+        if (ctx->names[i].len) {
+            p = ngx_cpymem(p, ctx->names[i].data, ctx->names[i].len);
+        }
     }
 
     ngx_apigw_hash_half(&hash, &ctx->zone->sh->key, text, p - text);
