@@ -157,9 +157,9 @@ sub asked { my ($uri) = @_; return scalar grep { $_->{uri} eq $uri }
 for my $case (
     ['/jwks', $one, 'ok'], ['/jwks', $hs, 'ok'], ['/jwks', $two, 'key'],
     ['/jwk', $one, 'ok'], ['/jwk', $two, 'key'],
-    ['/pem', $one, 'ok'], ['/pem', $two, 'signature'],
+    ['/pem', $one, 'ok'], ['/pem', $two, 'key'],
     ['/pems', $one, 'ok'], ['/pems', $two, 'ok'], ['/pems', $hs, 'key'],
-    ['/crt', $one, 'ok'], ['/crt', $two, 'signature'],
+    ['/crt', $one, 'ok'], ['/crt', $two, 'key'],
     ['/keyval', $one, 'ok'], ['/keyval', $two, 'ok'], ['/keyval', $hs, 'key'],
 )
 {

@@ -584,7 +584,7 @@ ngx_apigw_jws_verify(ngx_apigw_jws_verifier_t *v, ngx_apigw_jws_t *jws,
         }
     }
 
-    if (tries) {
+    if (tries && (known || jws->kid.data == NULL)) {
         jws->why = "the signature is wrong";
         return NGX_APIGW_JWS_BADSIG;
     }

@@ -121,8 +121,9 @@ ngx_apigw_jws_rc_e ngx_apigw_jws_parse_by(ngx_apigw_jws_verifier_t *v,
  * Verifies with the keys of one set or several that fit kid and alg; allowed
  * is the set of algorithms of the configuration.  A key without kid fits every
  * kid, and a token without kid is tried with all keys of its alg, together at
- * most NGX_APIGW_JWS_TRIES.  Where no kid decides, BADSIG may come of keys that
- * were rotated as well.
+ * most NGX_APIGW_JWS_TRIES.  A kid that no key has is NOKEY, whatever was tried
+ * without; for a token without kid BADSIG may come of keys that were rotated as
+ * well.
  */
 
 ngx_apigw_jws_rc_e ngx_apigw_jws_verify(ngx_apigw_jws_verifier_t *v,
