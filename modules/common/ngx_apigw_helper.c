@@ -114,8 +114,7 @@ ngx_apigw_helper_check_directory(ngx_conf_t *cf, ngx_str_t *directory)
     ngx_uint_t        i, foreign, own;
     ngx_file_info_t   fi;
 
-    static char  *files[] = { "data.mdb", "lock.mdb", "helper.lock",
-                              "audit.log", NULL };
+    static char  *files[] = { "data.mdb", "lock.mdb", "helper.lock", NULL };
 
     if (ngx_file_info(directory->data, &fi) == NGX_FILE_ERROR) {
         return NGX_OK;
