@@ -391,3 +391,25 @@ GET /catalog
 . '{"href":"/api/","title":"deep v1","api":["deep"],"version":["v1"],"status":["current"],"uri-template":["/api/{segment1}/{segment2}/v1/{+rest}"]},'
 . '{"href":"/b/?v=v1","title":"both v1","api":["both"],"version":["v1"],"status":["current"],"uri-template":["/b/{segment1}/v1/{+rest}"]}'
 . "]}]}\n"
+
+
+
+=== the catalogue is of no version itself
+--- http_config
+    upstream one { server 127.0.0.1:$TEST_NGINX_SERVER_PORT; }
+
+    api over {
+        version v1 upstream=one sunset=2020-01-01 default;
+        select header=V;
+    }
+--- config
+    api_publish over;
+    add_header X-Api "$api_name $api_version" always;
+    location = /x { empty_gif; }
+    location = /catalog { api_catalog; }
+--- request eval
+['GET /x', 'GET /catalog']
+--- error_code eval
+[410, 200]
+--- response_headers eval
+['X-Api: over v1', '! X-API-Version']

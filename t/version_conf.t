@@ -150,6 +150,13 @@ refuses('version v1 upstream=one successor=v1;',
 refuses('version v1 upstream=one successor=v2; version v2 upstream=two'
     . ' successor=v1;',
         'version "v1" in api "a" is a successor of itself');
+refuses("version v1 upstream=one $_->[0]; $v2",
+        qq(duplicate parameter "$_->[1]"))
+    for ['upstream=two', 'upstream=two'],
+        ['sunset=2099-01-01 link=x sunset=2098-01-01', 'sunset=2098-01-01'],
+        ['status=preview uri=/a uri=/b', 'uri=/b'];
+refuses('version v1 upstream=one default default;',
+        'duplicate parameter "default"');
 refuses('version v1 upstream=one successor=;',
     'invalid parameter "successor="');
 refuses('version v1 upstream=one "link=https://x/>;rel=x";',
@@ -242,6 +249,8 @@ refuses("$v1 strip maybe;",
     'invalid value "maybe" in "strip" directive, it must be "on" or "off"');
 refuses("$v1 strip on; strip on;", '"strip" directive is duplicate');
 refuses("$v1 version_header a:b;", 'invalid value "a:b"');
+refuses("$v1 version_header $_;", qq(invalid value "$_"))
+    for 'Content-Length', 'connection', 'Sunset';
 refuses("$v1 version_header on; version_header off;",
     '"version_header" directive is duplicate');
 accepts("$v1 version 2 upstream=two; fallback nearest; base /; strip off;"

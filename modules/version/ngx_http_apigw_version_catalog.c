@@ -61,6 +61,8 @@ static void ngx_http_apigw_catalog_path(ngx_http_apigw_catalog_t *c,
 char *
 ngx_http_apigw_version_catalog(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
+    ngx_http_apigw_version_loc_conf_t *lcf = conf;
+
     ngx_http_core_loc_conf_t  *clcf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
@@ -70,6 +72,12 @@ ngx_http_apigw_version_catalog(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     clcf->handler = ngx_http_apigw_version_catalog_handler;
+
+    /* it is of no version: that an API is published above means others */
+
+    if (lcf->publish == NGX_CONF_UNSET_PTR) {
+        lcf->publish = NULL;
+    }
 
     return NGX_CONF_OK;
 }

@@ -14,6 +14,7 @@
 static ngx_http_apigw_version_api_t *ngx_http_apigw_version_api_get(
     ngx_conf_t *cf, ngx_http_apigw_version_main_conf_t *amcf,
     ngx_str_t *name);
+static ngx_uint_t ngx_http_apigw_version_twice(ngx_str_t *value, ngx_uint_t n);
 static char *ngx_http_apigw_version_parameter(ngx_conf_t *cf,
     ngx_http_apigw_version_t *version, ngx_str_t *value);
 static char *ngx_http_apigw_version_upstream(ngx_conf_t *cf,
@@ -198,6 +199,12 @@ ngx_http_apigw_version_version(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 2; i < cf->args->nelts; i++) {
 
+        if (ngx_http_apigw_version_twice(&value[2], i - 2)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate parameter \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
         rv = ngx_http_apigw_version_parameter(cf, version, &value[i]);
 
         if (rv != NGX_CONF_OK) {
@@ -267,6 +274,32 @@ ngx_http_apigw_version_version(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     api->current = version;
 
     return NGX_CONF_OK;
+}
+
+
+/* Whether the nth of the parameters has the name of one before it. */
+
+static ngx_uint_t
+ngx_http_apigw_version_twice(ngx_str_t *value, ngx_uint_t n)
+{
+    u_char      *p, *last;
+    size_t       len;
+    ngx_uint_t   i;
+
+    last = value[n].data + value[n].len;
+    p = ngx_strlchr(value[n].data, last, '=');
+
+    len = (p ? p + 1 : last) - value[n].data;
+
+    for (i = 0; i < n; i++) {
+        if ((p ? value[i].len >= len : value[i].len == len)
+            && ngx_strncmp(value[i].data, value[n].data, len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -773,7 +806,17 @@ ngx_http_apigw_version_field(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_apigw_version_main_conf_t *amcf = conf;
 
     ngx_str_t                     *value;
+    ngx_uint_t                     i;
     ngx_http_apigw_version_api_t  *api;
+
+    /* those that have a meaning to nginx, a client or this module */
+
+    static char  *taken[] = {
+        "Connection", "Content-Encoding", "Content-Length", "Content-Type",
+        "Date", "Deprecation", "ETag", "Keep-Alive", "Last-Modified", "Link",
+        "Location", "Retry-After", "Server", "Set-Cookie", "Sunset", "Trailer",
+        "Transfer-Encoding", "Upgrade", "Vary", "WWW-Authenticate", NULL
+    };
 
     api = amcf->api;
 
@@ -797,14 +840,24 @@ ngx_http_apigw_version_field(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (!ngx_apigw_label_valid(value[1].data, value[1].len)
         || ngx_strlchr(value[1].data, value[1].data + value[1].len, '.'))
     {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid value \"%V\"",
-                           &value[1]);
-        return NGX_CONF_ERROR;
+        goto invalid;
+    }
+
+    for (i = 0; taken[i]; i++) {
+        if (ngx_strcasecmp(value[1].data, (u_char *) taken[i]) == 0) {
+            goto invalid;
+        }
     }
 
     api->field = value[1];
 
     return NGX_CONF_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid value \"%V\"",
+                       &value[1]);
+    return NGX_CONF_ERROR;
 }
 
 
