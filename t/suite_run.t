@@ -156,6 +156,13 @@ for my $signal (qw(INT TERM)) {
     my $tree = gateway();
     my @as = $> == 0 ? qw(setpriv --reuid nobody --clear-groups) : ();
 
+    # what others may not get to is not asked for here
+
+    mkdir "$tree/made" or die "mkdir: $!\n";
+    put("$tree/made/$_", '') for qw(apigw load_modules.conf);
+
+    local $ENV{APIGW_BUILD} = "$tree/made";
+
     chmod 0755, "$tree" or die "chmod: $!\n";
     chmod 0555, "$tree/build" or die "chmod: $!\n";
 
