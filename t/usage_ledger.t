@@ -91,6 +91,9 @@ $gw->get('/u/404?p=p&c=acme');
 $gw->get('/u/500?p=p&c=acme');
 $gw->expect_log(qr/connect\(\) failed/);
 
+# a flush may come in the middle
+
+wait_report('requests', 7, '--consumer', 'acme', '--api', 'orders');
 my @rows = wait_report('requests', 2, '--consumer', 'acme');
 
 is(scalar @rows, 2, 'rows of two APIs');

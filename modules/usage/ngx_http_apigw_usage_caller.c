@@ -351,8 +351,13 @@ ngx_http_apigw_usage_literal(ngx_conf_t *cf, ngx_uint_t n, ngx_str_t *text)
 
     case NGX_HTTP_APIGW_USAGE_V_QUOTA:
         plan = ngx_pcalloc(cf->temp_pool, sizeof(ngx_apigw_plan_t));
+        if (plan == NULL) {
+            return NGX_ERROR;
+        }
 
-        return plan ? ngx_apigw_plan_override(plan, text) : NGX_ERROR;
+        plan->family = *text;
+
+        return ngx_apigw_plan_override(plan, text);
 
     case NGX_HTTP_APIGW_USAGE_V_COST:
         return ngx_atofp(text->data, text->len, 6) == NGX_ERROR ? NGX_ERROR

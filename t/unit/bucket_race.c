@@ -533,7 +533,9 @@ test_race_killed(void)
     lost = buckets->evicted;
     n = board->admitted[0];
 
-    ok(n >= 1000 - 1 && n <= 1000 * (lost + 1) + 1,
+    /* who was killed may have been admitted without having said so */
+
+    ok(n >= 1000 - 300 && n <= 1000 * (lost + 1) + 1,
        "300 killed processes: the limit still holds");
 
     for (i = 0; i < 32; i++) {
