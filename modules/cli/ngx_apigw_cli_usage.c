@@ -26,6 +26,16 @@ typedef struct ngx_apigw_cli_usage_line_s {
 } ngx_apigw_cli_usage_line_t;
 
 
+/* A number of the table, or the sum of two. */
+
+typedef struct {
+    const char                  *title;
+    ngx_uint_t                   one;
+    ngx_uint_t                   two;       /* _LEDGER_FIELDS: none */
+    int                          width;
+} ngx_apigw_cli_usage_column_t;
+
+
 static uint32_t ngx_apigw_cli_usage_key_day(const MDB_val *key);
 static int ngx_apigw_cli_usage_collect(void *data,
     const ngx_apigw_ledger_info_t *info, const ngx_apigw_ledger_row_t *row);
@@ -36,10 +46,34 @@ static void ngx_apigw_cli_usage_drop(ngx_apigw_ledger_info_t *info,
 static int ngx_apigw_cli_usage_compare(const void *one, const void *two);
 static void ngx_apigw_cli_usage_merge(ngx_apigw_cli_usage_report_t *report);
 static int ngx_apigw_cli_usage_print(ngx_apigw_cli_usage_report_t *report);
+static void ngx_apigw_cli_usage_head_csv(ngx_apigw_cli_buf_t *b);
+static void ngx_apigw_cli_usage_line_csv(ngx_apigw_cli_buf_t *b,
+    const ngx_apigw_cli_usage_line_t *line);
+static void ngx_apigw_cli_usage_line_json(ngx_apigw_cli_buf_t *b,
+    const ngx_apigw_cli_usage_line_t *line);
+static void ngx_apigw_cli_usage_head_table(ngx_apigw_cli_buf_t *b);
+static void ngx_apigw_cli_usage_line_table(ngx_apigw_cli_buf_t *b,
+    const ngx_apigw_cli_usage_line_t *line);
 static void ngx_apigw_cli_usage_csv(ngx_apigw_cli_buf_t *b,
     const ngx_str_t *text);
 static void ngx_apigw_cli_usage_cell(ngx_apigw_cli_buf_t *b,
     const char *text, size_t len, int width);
+
+
+static const char  *ngx_apigw_cli_usage_names[] = {
+    "consumer", "key", "plan", "api", "version"
+};
+
+
+static const ngx_apigw_cli_usage_column_t  ngx_apigw_cli_usage_columns[] = {
+    { "REQUESTS", NGX_APIGW_LEDGER_REQUESTS, NGX_APIGW_LEDGER_FIELDS, 10 },
+    { "5XX", NGX_APIGW_LEDGER_5XX, NGX_APIGW_LEDGER_FIELDS, 8 },
+    { "REFUSED", NGX_APIGW_LEDGER_RATE, NGX_APIGW_LEDGER_QUOTA, 9 },
+    { "INCLUDED", NGX_APIGW_LEDGER_INCLUDED, NGX_APIGW_LEDGER_FIELDS, 12 },
+    { "OVERAGE", NGX_APIGW_LEDGER_OVERAGE, NGX_APIGW_LEDGER_FIELDS, 12 },
+    { "BYTES", NGX_APIGW_LEDGER_OUT, NGX_APIGW_LEDGER_FIELDS, 14 },
+    { NULL, 0, 0, 0 }
+};
 
 
 #define ngx_apigw_cli_usage_offset(name)                                      \
@@ -581,125 +615,29 @@ ngx_apigw_cli_usage_merge(ngx_apigw_cli_usage_report_t *report)
 static int
 ngx_apigw_cli_usage_print(ngx_apigw_cli_usage_report_t *report)
 {
-    char                         text[32];
-    size_t                       i;
-    ngx_str_t                    name;
-    ngx_uint_t                   k;
-    ngx_apigw_cli_buf_t          b;
-    ngx_apigw_cli_usage_line_t  *line;
-
-    static const char  *names[] = { "consumer", "key", "plan", "api",
-                                    "version" };
-
-    static const struct {
-        const char  *title;
-        ngx_uint_t   one;
-        ngx_uint_t   two;
-        int          width;
-    } columns[] = {
-        { "REQUESTS", NGX_APIGW_LEDGER_REQUESTS, NGX_APIGW_LEDGER_FIELDS, 10 },
-        { "5XX", NGX_APIGW_LEDGER_5XX, NGX_APIGW_LEDGER_FIELDS, 8 },
-        { "REFUSED", NGX_APIGW_LEDGER_RATE, NGX_APIGW_LEDGER_QUOTA, 9 },
-        { "INCLUDED", NGX_APIGW_LEDGER_INCLUDED, NGX_APIGW_LEDGER_FIELDS, 12 },
-        { "OVERAGE", NGX_APIGW_LEDGER_OVERAGE, NGX_APIGW_LEDGER_FIELDS, 12 },
-        { "BYTES", NGX_APIGW_LEDGER_OUT, NGX_APIGW_LEDGER_FIELDS, 14 }
-    };
+    size_t               i;
+    ngx_apigw_cli_buf_t  b;
 
     ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));
 
     if (report->conf->csv) {
-        ngx_apigw_cli_buf_puts(&b, "period");
-
-        for (k = 0; k < NGX_APIGW_LEDGER_NAMES; k++) {
-            ngx_apigw_cli_buf_puts(&b, ",");
-            ngx_apigw_cli_buf_puts(&b, names[k]);
-        }
-
-        for (k = 0; k < NGX_APIGW_LEDGER_FIELDS; k++) {
-            ngx_apigw_cli_buf_puts(&b, ",");
-            ngx_apigw_cli_buf_puts(&b, ngx_apigw_ledger_fields[k]);
-        }
-
-        ngx_apigw_cli_buf_puts(&b, "\n");
+        ngx_apigw_cli_usage_head_csv(&b);
 
     } else if (!report->conf->json) {
-        ngx_apigw_cli_usage_cell(&b, "PERIOD", 6, 11);
-        ngx_apigw_cli_usage_cell(&b, "CONSUMER", 8, 25);
-        ngx_apigw_cli_usage_cell(&b, "PLAN", 4, 13);
-        ngx_apigw_cli_usage_cell(&b, "API", 3, 13);
-
-        for (k = 0; k < sizeof(columns) / sizeof(columns[0]); k++) {
-            ngx_apigw_cli_usage_cell(&b, columns[k].title,
-                                     strlen(columns[k].title),
-                                     -columns[k].width);
-        }
-
-        ngx_apigw_cli_buf_puts(&b, "\n");
+        ngx_apigw_cli_usage_head_table(&b);
     }
 
     for (i = 0; i < report->n; i++) {
-        line = &report->lines[i];
 
         if (report->conf->json) {
-            ngx_apigw_cli_buf_puts(&b, "{");
-            name.data = (u_char *) line->period;
-            name.len = strlen(line->period);
-            ngx_apigw_cli_json_text(&b, "period", &name);
+            ngx_apigw_cli_usage_line_json(&b, &report->lines[i]);
 
-            for (k = 0; k < NGX_APIGW_LEDGER_NAMES; k++) {
-                name = ngx_apigw_cli_usage_name(&line->info, k);
-                ngx_apigw_cli_json_text(&b, names[k], &name);
-            }
+        } else if (report->conf->csv) {
+            ngx_apigw_cli_usage_line_csv(&b, &report->lines[i]);
 
-            for (k = 0; k < NGX_APIGW_LEDGER_FIELDS; k++) {
-                ngx_apigw_cli_json_number(&b, ngx_apigw_ledger_fields[k],
-                                          (int64_t) line->row.n[k]);
-            }
-
-            ngx_apigw_cli_buf_puts(&b, "}\n");
-            continue;
+        } else {
+            ngx_apigw_cli_usage_line_table(&b, &report->lines[i]);
         }
-
-        if (report->conf->csv) {
-            ngx_apigw_cli_buf_puts(&b, line->period);
-
-            for (k = 0; k < NGX_APIGW_LEDGER_NAMES; k++) {
-                name = ngx_apigw_cli_usage_name(&line->info, k);
-                ngx_apigw_cli_buf_puts(&b, ",");
-                ngx_apigw_cli_usage_csv(&b, &name);
-            }
-
-            for (k = 0; k < NGX_APIGW_LEDGER_FIELDS; k++) {
-                ngx_apigw_cli_buf_puts(&b, ",");
-                ngx_apigw_cli_buf_number(&b, (int64_t) line->row.n[k]);
-            }
-
-            ngx_apigw_cli_buf_puts(&b, "\n");
-            continue;
-        }
-
-        ngx_apigw_cli_usage_cell(&b, line->period, strlen(line->period), 11);
-
-        name = ngx_apigw_cli_usage_name(&line->info,
-                                        NGX_APIGW_LEDGER_CONSUMER);
-        ngx_apigw_cli_usage_cell(&b, (char *) name.data, name.len, 25);
-
-        name = ngx_apigw_cli_usage_name(&line->info, NGX_APIGW_LEDGER_PLAN);
-        ngx_apigw_cli_usage_cell(&b, (char *) name.data, name.len, 13);
-
-        name = ngx_apigw_cli_usage_name(&line->info, NGX_APIGW_LEDGER_API);
-        ngx_apigw_cli_usage_cell(&b, (char *) name.data, name.len, 13);
-
-        for (k = 0; k < sizeof(columns) / sizeof(columns[0]); k++) {
-            snprintf(text, sizeof(text), "%llu", (unsigned long long)
-                     (line->row.n[columns[k].one]
-                      + (columns[k].two < NGX_APIGW_LEDGER_FIELDS
-                         ? line->row.n[columns[k].two] : 0)));
-            ngx_apigw_cli_usage_cell(&b, text, strlen(text),
-                                     -columns[k].width);
-        }
-
-        ngx_apigw_cli_buf_puts(&b, "\n");
     }
 
     if (ngx_apigw_cli_flush(&b) != NGX_OK) {
@@ -709,6 +647,133 @@ ngx_apigw_cli_usage_print(ngx_apigw_cli_usage_report_t *report)
     ngx_apigw_cli_buf_free(&b);
 
     return NGX_APIGW_CLI_DONE;
+}
+
+
+static void
+ngx_apigw_cli_usage_head_csv(ngx_apigw_cli_buf_t *b)
+{
+    ngx_uint_t  k;
+
+    ngx_apigw_cli_buf_puts(b, "period");
+
+    for (k = 0; k < NGX_APIGW_LEDGER_NAMES; k++) {
+        ngx_apigw_cli_buf_puts(b, ",");
+        ngx_apigw_cli_buf_puts(b, ngx_apigw_cli_usage_names[k]);
+    }
+
+    for (k = 0; k < NGX_APIGW_LEDGER_FIELDS; k++) {
+        ngx_apigw_cli_buf_puts(b, ",");
+        ngx_apigw_cli_buf_puts(b, ngx_apigw_ledger_fields[k]);
+    }
+
+    ngx_apigw_cli_buf_puts(b, "\n");
+}
+
+
+static void
+ngx_apigw_cli_usage_line_csv(ngx_apigw_cli_buf_t *b,
+    const ngx_apigw_cli_usage_line_t *line)
+{
+    ngx_str_t   name;
+    ngx_uint_t  k;
+
+    ngx_apigw_cli_buf_puts(b, line->period);
+
+    for (k = 0; k < NGX_APIGW_LEDGER_NAMES; k++) {
+        name = ngx_apigw_cli_usage_name(&line->info, k);
+        ngx_apigw_cli_buf_puts(b, ",");
+        ngx_apigw_cli_usage_csv(b, &name);
+    }
+
+    for (k = 0; k < NGX_APIGW_LEDGER_FIELDS; k++) {
+        ngx_apigw_cli_buf_puts(b, ",");
+        ngx_apigw_cli_buf_number(b, (int64_t) line->row.n[k]);
+    }
+
+    ngx_apigw_cli_buf_puts(b, "\n");
+}
+
+
+static void
+ngx_apigw_cli_usage_line_json(ngx_apigw_cli_buf_t *b,
+    const ngx_apigw_cli_usage_line_t *line)
+{
+    ngx_str_t   name;
+    ngx_uint_t  k;
+
+    ngx_apigw_cli_buf_puts(b, "{");
+
+    name.data = (u_char *) line->period;
+    name.len = strlen(line->period);
+    ngx_apigw_cli_json_text(b, "period", &name);
+
+    for (k = 0; k < NGX_APIGW_LEDGER_NAMES; k++) {
+        name = ngx_apigw_cli_usage_name(&line->info, k);
+        ngx_apigw_cli_json_text(b, ngx_apigw_cli_usage_names[k], &name);
+    }
+
+    for (k = 0; k < NGX_APIGW_LEDGER_FIELDS; k++) {
+        ngx_apigw_cli_json_number(b, ngx_apigw_ledger_fields[k],
+                                  (int64_t) line->row.n[k]);
+    }
+
+    ngx_apigw_cli_buf_puts(b, "}\n");
+}
+
+
+static void
+ngx_apigw_cli_usage_head_table(ngx_apigw_cli_buf_t *b)
+{
+    const ngx_apigw_cli_usage_column_t  *column;
+
+    ngx_apigw_cli_usage_cell(b, "PERIOD", 6, 11);
+    ngx_apigw_cli_usage_cell(b, "CONSUMER", 8, 25);
+    ngx_apigw_cli_usage_cell(b, "PLAN", 4, 13);
+    ngx_apigw_cli_usage_cell(b, "API", 3, 13);
+
+    for (column = ngx_apigw_cli_usage_columns; column->title; column++) {
+        ngx_apigw_cli_usage_cell(b, column->title, strlen(column->title),
+                                 -column->width);
+    }
+
+    ngx_apigw_cli_buf_puts(b, "\n");
+}
+
+
+static void
+ngx_apigw_cli_usage_line_table(ngx_apigw_cli_buf_t *b,
+    const ngx_apigw_cli_usage_line_t *line)
+{
+    char                                 text[32];
+    uint64_t                             n;
+    ngx_str_t                            name;
+    const ngx_apigw_cli_usage_column_t  *column;
+
+    ngx_apigw_cli_usage_cell(b, line->period, strlen(line->period), 11);
+
+    name = ngx_apigw_cli_usage_name(&line->info, NGX_APIGW_LEDGER_CONSUMER);
+    ngx_apigw_cli_usage_cell(b, (char *) name.data, name.len, 25);
+
+    name = ngx_apigw_cli_usage_name(&line->info, NGX_APIGW_LEDGER_PLAN);
+    ngx_apigw_cli_usage_cell(b, (char *) name.data, name.len, 13);
+
+    name = ngx_apigw_cli_usage_name(&line->info, NGX_APIGW_LEDGER_API);
+    ngx_apigw_cli_usage_cell(b, (char *) name.data, name.len, 13);
+
+    for (column = ngx_apigw_cli_usage_columns; column->title; column++) {
+
+        n = line->row.n[column->one];
+
+        if (column->two < NGX_APIGW_LEDGER_FIELDS) {
+            n += line->row.n[column->two];
+        }
+
+        snprintf(text, sizeof(text), "%llu", (unsigned long long) n);
+        ngx_apigw_cli_usage_cell(b, text, strlen(text), -column->width);
+    }
+
+    ngx_apigw_cli_buf_puts(b, "\n");
 }
 
 
