@@ -167,6 +167,33 @@ ngx_apigw_helper_check_directory(ngx_conf_t *cf, ngx_str_t *directory)
 }
 
 
+ngx_int_t
+ngx_apigw_helper_keep(ngx_apigw_helper_t *helper,
+    const ngx_apigw_helper_t *previous, const char *directive,
+    ngx_str_t *name, ngx_log_t *log)
+{
+    const ngx_str_t  *store, *before;
+
+    store = &helper->directory;
+    before = &previous->directory;
+
+    if (store->len != before->len
+        || (store->len
+            && ngx_memcmp(store->data, before->data, store->len) != 0))
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "%s \"%V\" uses the store \"%V\" while previously it "
+                      "used \"%V\"; give the zone another name as well",
+                      directive, name, store, before);
+        return NGX_ERROR;
+    }
+
+    helper->guard = previous->guard;
+
+    return NGX_OK;
+}
+
+
 /*
  * nginx has made its directories by now, so a path without one may be added:
  * it is nothing but the callback.

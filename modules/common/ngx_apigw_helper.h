@@ -86,6 +86,17 @@ ngx_int_t ngx_apigw_helper_add(ngx_conf_t *cf, ngx_apigw_helper_t *helper);
 
 
 /*
+ * When the zone of a helper was there in the cycle before: takes the guard
+ * over.  Logs and returns NGX_ERROR if the zone had another store, as what is
+ * in memory belongs to that; directive and name are those of the zone.
+ */
+
+ngx_int_t ngx_apigw_helper_keep(ngx_apigw_helper_t *helper,
+    const ngx_apigw_helper_t *previous, const char *directive,
+    ngx_str_t *name, ngx_log_t *log);
+
+
+/*
  * To be called from the module's init_module, which is needed for helpers
  * without a directory only, init_process, which acts with "master_process
  * off" only, and exit_master.

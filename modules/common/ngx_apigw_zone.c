@@ -26,6 +26,29 @@ ngx_apigw_zone_init(ngx_apigw_zone_t *zone, const char *module,
 }
 
 
+ngx_int_t
+ngx_apigw_zone_log_ctx(ngx_shm_zone_t *shm_zone, const char *directive)
+{
+    size_t            len;
+    ngx_slab_pool_t  *shpool;
+
+    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    len = sizeof(" in  \"\"") + ngx_strlen(directive)
+          + shm_zone->shm.name.len;
+
+    shpool->log_ctx = ngx_slab_alloc(shpool, len);
+    if (shpool->log_ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(shpool->log_ctx, " in %s \"%V\"%Z", directive,
+                &shm_zone->shm.name);
+
+    return NGX_OK;
+}
+
+
 ngx_apigw_zone_t *
 ngx_apigw_zone_get(ngx_shm_zone_t *shm_zone)
 {

@@ -84,6 +84,15 @@ void ngx_apigw_zone_init(ngx_apigw_zone_t *zone, const char *module,
 
 
 /*
+ * Makes nginx's own "no memory" of the slab pool of a new zone name it, as
+ * in: no memory in auth_api_key_zone "x".  NGX_ERROR without memory.
+ */
+
+ngx_int_t ngx_apigw_zone_log_ctx(ngx_shm_zone_t *shm_zone,
+    const char *directive);
+
+
+/*
  * Returns the header of a zone of the suite, NULL for any other zone.
  */
 

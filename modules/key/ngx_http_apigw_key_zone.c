@@ -248,8 +248,6 @@ ngx_http_apigw_key_collect(ngx_apigw_zone_t *zone, ngx_apigw_emit_pt emit,
 static ngx_int_t
 ngx_http_apigw_key_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 {
-    size_t                      len;
-    ngx_str_t                  *store, *previous;
     ngx_http_apigw_key_zone_t  *zone, *ozone;
 
     zone = shm_zone->data;
@@ -257,23 +255,16 @@ ngx_http_apigw_key_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
     if (ozone) {
 
-        store = &zone->helper.directory;
-        previous = &ozone->helper.directory;
-
-        if (store->len != previous->len
-            || ngx_memcmp(store->data, previous->data, store->len) != 0)
+        if (ngx_apigw_helper_keep(&zone->helper, &ozone->helper,
+                                  "auth_api_key_zone", &shm_zone->shm.name,
+                                  shm_zone->shm.log)
+            != NGX_OK)
         {
-            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
-                          "auth_api_key_zone \"%V\" uses the store \"%V\" "
-                          "while previously it used \"%V\"; "
-                          "give the zone another name",
-                          &shm_zone->shm.name, store, previous);
             return NGX_ERROR;
         }
 
         zone->sh = ozone->sh;
         zone->shpool = ozone->shpool;
-        zone->helper.guard = &zone->sh->guard;
 
         return NGX_OK;
     }
@@ -287,15 +278,9 @@ ngx_http_apigw_key_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_OK;
     }
 
-    len = sizeof(" in auth_api_key_zone \"\"") + shm_zone->shm.name.len;
-
-    zone->shpool->log_ctx = ngx_slab_alloc(zone->shpool, len);
-    if (zone->shpool->log_ctx == NULL) {
+    if (ngx_apigw_zone_log_ctx(shm_zone, "auth_api_key_zone") != NGX_OK) {
         return NGX_ERROR;
     }
-
-    ngx_sprintf(zone->shpool->log_ctx, " in auth_api_key_zone \"%V\"%Z",
-                &shm_zone->shm.name);
 
     zone->sh = ngx_slab_calloc(zone->shpool,
                                sizeof(ngx_http_apigw_key_shared_t));

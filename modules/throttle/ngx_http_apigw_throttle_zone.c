@@ -377,15 +377,9 @@ ngx_http_apigw_throttle_create_table(ngx_shm_zone_t *shm_zone)
     zone = shm_zone->data;
     shpool = zone->shpool;
 
-    size = sizeof(" in api_throttle_zone \"\"") + shm_zone->shm.name.len;
-
-    shpool->log_ctx = ngx_slab_alloc(shpool, size);
-    if (shpool->log_ctx == NULL) {
+    if (ngx_apigw_zone_log_ctx(shm_zone, "api_throttle_zone") != NGX_OK) {
         return NGX_ERROR;
     }
-
-    ngx_sprintf(shpool->log_ctx, " in api_throttle_zone \"%V\"%Z",
-                &shm_zone->shm.name);
 
     sh = ngx_slab_calloc(shpool, sizeof(ngx_http_apigw_throttle_shared_t));
     if (sh == NULL) {

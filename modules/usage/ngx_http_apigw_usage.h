@@ -11,15 +11,13 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_apigw_backed.h"
 #include "ngx_apigw_bucket.h"
 #include "ngx_apigw_counter.h"
-#include "ngx_apigw_helper.h"
-#include "ngx_apigw_instance.h"
 #include "ngx_apigw_ledger.h"
 #include "ngx_apigw_plan.h"
 #include "ngx_apigw_tz.h"
 #include "ngx_apigw_usage_store.h"
-#include "ngx_apigw_zone.h"
 #include "ngx_http_apigw_request.h"
 #include "ngx_http_apigw_text.h"
 
@@ -37,11 +35,8 @@
 /* In shared memory. */
 
 typedef struct {
-    uint64_t                     layout;
+    ngx_apigw_backed_shared_t    backed;
     ngx_apigw_hash_key_t         key;
-    uint64_t                     instance;
-
-    ngx_apigw_helper_guard_t     guard;
     ngx_apigw_usage_clock_t      clock;
 
     ngx_atomic_t                 admitted;
@@ -60,7 +55,6 @@ typedef struct {
     ngx_atomic_t                 loaded;
     ngx_atomic_t                 evicted;
     ngx_atomic_t                 flushed;
-    ngx_atomic_t                 store_errors;
     ngx_atomic_t                 ledger_late;
     ngx_atomic_t                 ledger_lost;
     ngx_atomic_t                 entries;
@@ -70,8 +64,6 @@ typedef struct {
 
     ngx_atomic_t                 log_plan;
     ngx_atomic_t                 log_consumer;
-    ngx_atomic_t                 log_full;
-    ngx_atomic_t                 log_store;
     ngx_atomic_t                 log_value;
 
     void                        *buckets;
@@ -104,33 +96,26 @@ typedef struct {
 /* Of a process: shm_zone->data. */
 
 typedef struct {
-    ngx_apigw_zone_t             zone;
+    ngx_apigw_backed_t           backed;
 
     ngx_http_apigw_usage_shctx_t  *sh;
-    ngx_slab_pool_t             *shpool;
     ngx_apigw_buckets_t         *buckets;
     ngx_apigw_counter_table_t    table;
     ngx_apigw_ledger_table_t     ledger;
 
-    ngx_apigw_helper_t           helper;
     time_t                       retention;
     ngx_uint_t                   on_full;
-
-    ngx_apigw_instance_t        *instance;  /* its references are counted */
 
     /* the windows that quotas were last in, by their index */
 
     ngx_http_apigw_usage_span_t *spans;
     ngx_http_apigw_usage_text_t *texts;     /* by a plan's index */
 
-    ngx_apigw_store_t           *store;
-    ngx_pid_t                    store_pid;
     ngx_apigw_usage_flush_t      flush;
     ngx_apigw_ledger_flush_t     lflush;
     ngx_uint_t                   phase;
     ngx_uint_t                   last;
     time_t                       tidied;
-    time_t                       swept;
 
     /* what waits for room, see ngx_http_apigw_usage_late.c */
 
@@ -336,16 +321,6 @@ char *ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
 
 char *ngx_http_apigw_usage_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-
-
-/* The store as this process has it open; logs what is wrong with it. */
-
-ngx_int_t ngx_http_apigw_usage_open(ngx_http_apigw_usage_zone_t *ctx,
-    ngx_log_t *log);
-void ngx_http_apigw_usage_store_error(ngx_http_apigw_usage_zone_t *ctx,
-    ngx_log_t *log, const char *what, int rc);
-void ngx_http_apigw_usage_damaged(ngx_http_apigw_usage_zone_t *ctx,
-    ngx_log_t *log, ngx_uint_t n);
 
 
 /*

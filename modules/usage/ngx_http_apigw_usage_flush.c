@@ -18,7 +18,6 @@
 
 
 #define NGX_HTTP_APIGW_USAGE_TIDY       60
-#define NGX_HTTP_APIGW_USAGE_SWEEP      600
 #define NGX_HTTP_APIGW_USAGE_LAST       1000
 
 #define NGX_HTTP_APIGW_USAGE_FLUSH      0       /* phases */
@@ -112,7 +111,7 @@ ngx_http_apigw_usage_exit_zone(ngx_http_apigw_usage_zone_t *ctx,
     do {
         late = ngx_http_apigw_usage_late_run(ctx, log);
 
-        rc = ngx_http_apigw_usage_run(&ctx->helper, log, 1);
+        rc = ngx_http_apigw_usage_run(&ctx->backed.helper, log, 1);
 
         if (rc == NGX_OK && late) {
             ctx->last = 0;
@@ -143,7 +142,7 @@ ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
     flush = &ctx->flush;
     lflush = &ctx->lflush;
 
-    if (ngx_http_apigw_usage_open(ctx, log) != NGX_OK) {
+    if (ngx_apigw_backed_open(&ctx->backed, log) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -163,9 +162,9 @@ ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
         }
     }
 
-    flush->store = ctx->store;
-    flush->directory = (char *) ctx->helper.directory.data;
-    flush->instance = ctx->sh->instance;
+    flush->store = ctx->backed.store;
+    flush->directory = (char *) ctx->backed.helper.directory.data;
+    flush->instance = ctx->backed.shared->instance;
     flush->table = &ctx->table;
 
     lflush->store = flush->store;
@@ -186,7 +185,8 @@ ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
 
     rc = ngx_http_apigw_usage_step(ctx, log, last);
 
-    ngx_http_apigw_usage_damaged(ctx, log, flush->damaged + lflush->damaged);
+    ngx_apigw_backed_damaged(&ctx->backed, log,
+                             flush->damaged + lflush->damaged);
 
     flush->damaged = 0;
     lflush->damaged = 0;
@@ -199,7 +199,7 @@ ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
     flush->cursor = 0;
     lflush->cursor = 0;
 
-    ngx_http_apigw_usage_store_error(ctx, log, "written", rc);
+    ngx_apigw_backed_error(&ctx->backed, log, "written", rc);
 
     return NGX_ERROR;
 }
@@ -304,7 +304,7 @@ ngx_http_apigw_usage_refresh(void *data, ngx_uint_t slot, uint64_t tag,
 
     ngx_apigw_counter_info_t  *info;
 
-    ngx_shmtx_lock(&ctx->shpool->mutex);
+    ngx_shmtx_lock(&ctx->backed.shpool->mutex);
 
     if (slot == NGX_APIGW_COUNTER_NONE) {
         ngx_apigw_counter_refreshed(&ctx->table, tag);
@@ -316,7 +316,7 @@ ngx_http_apigw_usage_refresh(void *data, ngx_uint_t slot, uint64_t tag,
         info->grant = (ngx_atomic_uint_t) grant;
     }
 
-    ngx_shmtx_unlock(&ctx->shpool->mutex);
+    ngx_shmtx_unlock(&ctx->backed.shpool->mutex);
 }
 
 
@@ -341,7 +341,7 @@ ngx_http_apigw_usage_tidy(ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log)
         ngx_log_error(NGX_LOG_WARN, log, 0,
                       "api_usage_zone \"%V\": the clock was set by %L "
                       "seconds, nothing is deleted for a day",
-                      &ctx->zone.name, step);
+                      &ctx->backed.zone.name, step);
     }
 
     if (ngx_apigw_usage_clock_steady(&ctx->sh->clock)
@@ -361,13 +361,7 @@ ngx_http_apigw_usage_tidy(ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log)
 
     ctx->tidied = now;
 
-    (void) ngx_apigw_store_check_readers(ctx->store);
-
-    if (now < ctx->swept || now >= ctx->swept + NGX_HTTP_APIGW_USAGE_SWEEP) {
-        ctx->swept = now;
-        (void) ngx_apigw_instance_sweep(
-                                       (char *) ctx->helper.directory.data);
-    }
+    ngx_apigw_backed_sweep(&ctx->backed, now);
 
     return 0;
 }

@@ -133,7 +133,7 @@ ngx_http_apigw_usage_refuse(ngx_http_request_t *r,
         pr->status = NGX_HTTP_SERVICE_UNAVAILABLE;
         ngx_str_set(&pr->title, "Service Unavailable");
         ngx_str_set(&pr->detail, "The request cannot be counted now.");
-        pr->retry_after = 1 + ctx->zone->helper.interval / 1000;
+        pr->retry_after = 1 + ctx->zone->backed.helper.interval / 1000;
     }
 
     if (rc != NGX_OK) {

@@ -26,7 +26,7 @@
  */
 
 
-#define NGX_HTTP_APIGW_USAGE_LAYOUT     0x0000000100000006ULL
+#define NGX_HTTP_APIGW_USAGE_LAYOUT     0x0000000100000007ULL
 
 #define NGX_HTTP_APIGW_USAGE_FLUSH_MIN  100
 #define NGX_HTTP_APIGW_USAGE_FLUSH_MAX  60000
@@ -38,19 +38,12 @@ static char *ngx_http_apigw_usage_zone_parameter(ngx_conf_t *cf,
     ngx_http_apigw_usage_zone_t *ctx, ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_usage_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
-static ngx_int_t ngx_http_apigw_usage_keep_zone(
-    ngx_http_apigw_usage_zone_t *ctx, ngx_http_apigw_usage_zone_t *octx,
-    ngx_log_t *log);
-static ngx_int_t ngx_http_apigw_usage_new_zone(ngx_shm_zone_t *shm_zone,
-    ngx_http_apigw_usage_zone_t *ctx);
-static ngx_int_t ngx_http_apigw_usage_new_instance(
+static ngx_int_t ngx_http_apigw_usage_new_zone(
     ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log);
 static void ngx_http_apigw_usage_cleanup(void *data);
 static ngx_int_t ngx_http_apigw_usage_collect(ngx_apigw_zone_t *zone,
     ngx_apigw_emit_pt emit, void *data);
 
-static void ngx_http_apigw_usage_full(ngx_http_apigw_usage_zone_t *ctx,
-    ngx_log_t *log);
 static ngx_int_t ngx_http_apigw_usage_insert(ngx_http_apigw_usage_zone_t *ctx,
     const ngx_apigw_counter_id_t *id, const ngx_apigw_counter_load_t *load,
     ngx_apigw_counter_info_t *info, ngx_uint_t *slot);
@@ -114,8 +107,8 @@ static const ngx_apigw_metric_t  ngx_http_apigw_usage_metrics[] = {
     ngx_http_apigw_usage_metric(flushed,
         "Counters written to the store.", NGX_APIGW_COUNTER),
 
-    ngx_http_apigw_usage_metric(store_errors,
-        "Failed operations of the store.", NGX_APIGW_COUNTER),
+    { "store_errors", "Failed operations of the store.", NGX_APIGW_COUNTER,
+      offsetof(ngx_http_apigw_usage_shctx_t, backed.store_errors) },
 
     ngx_http_apigw_usage_metric(ledger_late,
         "Times that the end of a request had to wait for room.",
@@ -138,11 +131,12 @@ static const ngx_apigw_metric_t  ngx_http_apigw_usage_metrics[] = {
         "Counters that the last flush had to write.", NGX_APIGW_GAUGE),
 
     { "flushes", "Times that memory was written to the store.",
-      NGX_APIGW_COUNTER, offsetof(ngx_http_apigw_usage_shctx_t, guard.runs) },
+      NGX_APIGW_COUNTER,
+      offsetof(ngx_http_apigw_usage_shctx_t, backed.guard.runs) },
 
     { "flush_errors", "Times that it could not be written.",
       NGX_APIGW_COUNTER,
-      offsetof(ngx_http_apigw_usage_shctx_t, guard.errors) },
+      offsetof(ngx_http_apigw_usage_shctx_t, backed.guard.errors) },
 
     ngx_apigw_metric_end
 };
@@ -176,7 +170,7 @@ ngx_http_apigw_usage_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     cln->handler = ngx_http_apigw_usage_cleanup;
     cln->data = ctx;
 
-    ctx->helper.interval = NGX_CONF_UNSET_MSEC;
+    ctx->backed.helper.interval = NGX_CONF_UNSET_MSEC;
     ctx->retention = NGX_CONF_UNSET;
     ctx->on_full = NGX_CONF_UNSET_UINT;
 
@@ -215,13 +209,13 @@ ngx_http_apigw_usage_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ctx->helper.directory.len == 0) {
+    if (ctx->backed.helper.directory.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%V\" must have \"store\" parameter", &cmd->name);
         return NGX_CONF_ERROR;
     }
 
-    ngx_conf_init_msec_value(ctx->helper.interval, 1000);
+    ngx_conf_init_msec_value(ctx->backed.helper.interval, 1000);
     ngx_conf_init_value(ctx->retention, NGX_HTTP_APIGW_USAGE_RETENTION);
     ngx_conf_init_uint_value(ctx->on_full, NGX_HTTP_APIGW_USAGE_REFUSE);
 
@@ -235,21 +229,26 @@ ngx_http_apigw_usage_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "zone \"%V\" is already bound to store \"%V\"",
                            &name, &((ngx_http_apigw_usage_zone_t *)
-                                    shm_zone->data)->helper.directory);
+                                    shm_zone->data)->backed.helper.directory);
         return NGX_CONF_ERROR;
     }
 
-    ngx_str_set(&ctx->helper.name, "usage");
-    ctx->helper.run = ngx_http_apigw_usage_run;
-    ctx->helper.data = ctx;
+    ngx_str_set(&ctx->backed.helper.name, "usage");
+    ctx->backed.helper.run = ngx_http_apigw_usage_run;
+    ctx->backed.helper.data = ctx;
 
     ngx_http_apigw_usage_late_init(ctx);
 
-    if (ngx_apigw_helper_add(cf, &ctx->helper) != NGX_OK) {
+    if (ngx_apigw_helper_add(cf, &ctx->backed.helper) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
-    ngx_apigw_zone_init(&ctx->zone, "usage", &shm_zone->shm.name,
+    ctx->backed.directive = "api_usage_zone";
+    ctx->backed.layout = NGX_HTTP_APIGW_USAGE_LAYOUT;
+    ctx->backed.size = sizeof(ngx_http_apigw_usage_shctx_t);
+    ctx->backed.kind = &ngx_apigw_usage_kind;
+
+    ngx_apigw_zone_init(&ctx->backed.zone, "usage", &shm_zone->shm.name,
                         ngx_http_apigw_usage_collect);
 
     shm_zone->init = ngx_http_apigw_usage_init_zone;
@@ -263,7 +262,7 @@ ngx_http_apigw_usage_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     *zp = ctx;
-    *hp = &ctx->helper;
+    *hp = &ctx->backed.helper;
 
     return NGX_CONF_OK;
 
@@ -287,14 +286,14 @@ ngx_http_apigw_usage_zone_parameter(ngx_conf_t *cf,
 
     if (ngx_strncmp(value->data, "store=", 6) == 0) {
 
-        if (ctx->helper.directory.len) {
+        if (ctx->backed.helper.directory.len) {
             return "";
         }
 
-        ctx->helper.directory.data = value->data + 6;
-        ctx->helper.directory.len = value->len - 6;
+        ctx->backed.helper.directory.data = value->data + 6;
+        ctx->backed.helper.directory.len = value->len - 6;
 
-        if (ctx->helper.directory.len == 0) {
+        if (ctx->backed.helper.directory.len == 0) {
             goto invalid;
         }
 
@@ -303,7 +302,7 @@ ngx_http_apigw_usage_zone_parameter(ngx_conf_t *cf,
 
     if (ngx_strncmp(value->data, "flush=", 6) == 0) {
 
-        if (ctx->helper.interval != NGX_CONF_UNSET_MSEC) {
+        if (ctx->backed.helper.interval != NGX_CONF_UNSET_MSEC) {
             return "";
         }
 
@@ -318,7 +317,7 @@ ngx_http_apigw_usage_zone_parameter(ngx_conf_t *cf,
             goto invalid;
         }
 
-        ctx->helper.interval = (ngx_msec_t) n;
+        ctx->backed.helper.interval = (ngx_msec_t) n;
 
         return NGX_CONF_OK;
     }
@@ -374,33 +373,26 @@ ngx_http_apigw_usage_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 {
     ngx_http_apigw_usage_zone_t  *octx = data;
 
+    ngx_int_t                     rc;
     ngx_http_apigw_usage_zone_t  *ctx;
 
     ctx = shm_zone->data;
 
-    if (octx) {
-        return ngx_http_apigw_usage_keep_zone(ctx, octx, shm_zone->shm.log);
+    rc = ngx_apigw_backed_init(shm_zone, octx ? &octx->backed : NULL);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
     }
 
-    ctx->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+    ctx->sh = (ngx_http_apigw_usage_shctx_t *) ctx->backed.shared;
 
-    if (shm_zone->shm.exists) {
-        ctx->sh = ctx->shpool->data;
-
-        if (ctx->sh == NULL || ctx->sh->layout != NGX_HTTP_APIGW_USAGE_LAYOUT)
-        {
-            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
-                          "api_usage_zone \"%V\" has another layout, stop "
-                          "nginx and start it again", &shm_zone->shm.name);
-            return NGX_ERROR;
-        }
-
-    } else if (ngx_http_apigw_usage_new_zone(shm_zone, ctx) != NGX_OK) {
+    if (rc == NGX_DECLINED
+        && ngx_http_apigw_usage_new_zone(ctx, shm_zone->shm.log) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
     ctx->buckets = ctx->sh->buckets;
-    ctx->helper.guard = &ctx->sh->guard;
     ngx_apigw_counter_map(&ctx->table, ctx->sh->table, ctx->sh->sets);
     ngx_apigw_ledger_map(&ctx->ledger, ctx->sh->ledger, ctx->sh->ledger_sets);
 
@@ -408,76 +400,39 @@ ngx_http_apigw_usage_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 }
 
 
-/* On live data, and the reload may still fail: nothing is changed there. */
-
 static ngx_int_t
-ngx_http_apigw_usage_keep_zone(ngx_http_apigw_usage_zone_t *ctx,
-    ngx_http_apigw_usage_zone_t *octx, ngx_log_t *log)
-{
-    if (ctx->helper.directory.len != octx->helper.directory.len
-        || ngx_memcmp(ctx->helper.directory.data, octx->helper.directory.data,
-                      octx->helper.directory.len)
-           != 0)
-    {
-        ngx_log_error(NGX_LOG_EMERG, log, 0,
-                      "api_usage_zone \"%V\" uses the store \"%V\" while "
-                      "previously it used \"%V\"; give the zone another name "
-                      "as well", &ctx->zone.name, &ctx->helper.directory,
-                      &octx->helper.directory);
-        return NGX_ERROR;
-    }
-
-    ctx->sh = octx->sh;
-    ctx->shpool = octx->shpool;
-    ctx->buckets = octx->buckets;
-    ctx->table = octx->table;
-    ctx->ledger = octx->ledger;
-    ctx->helper.guard = &ctx->sh->guard;
-
-    ctx->instance = octx->instance;
-
-    if (ctx->instance) {
-        ctx->instance->refs++;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_apigw_usage_new_zone(ngx_shm_zone_t *shm_zone,
-    ngx_http_apigw_usage_zone_t *ctx)
+ngx_http_apigw_usage_new_zone(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_log_t *log)
 {
     size_t                         size, room;
     uint32_t                       sets, ledger_sets;
+    ngx_slab_pool_t               *shpool;
     ngx_http_apigw_usage_shctx_t  *sh;
 
-    sh = ngx_slab_calloc(ctx->shpool, sizeof(ngx_http_apigw_usage_shctx_t));
-    if (sh == NULL) {
-        return NGX_ERROR;
-    }
+    sh = ctx->sh;
+    shpool = ctx->backed.shpool;
 
-    room = ctx->shpool->pfree * ngx_pagesize;
+    room = shpool->pfree * ngx_pagesize;
 
     /* in whole pages: an eighth for the buckets, half for the ledger */
 
     size = ngx_align(room / 8, ngx_pagesize);
 
-    sh->buckets = ngx_slab_calloc(ctx->shpool, size);
+    sh->buckets = ngx_slab_calloc(shpool, size);
     sh->buckets_size = size;
 
     ledger_sets = ngx_apigw_ledger_sets(room / 2);
 
-    sh->ledger = ngx_slab_calloc(ctx->shpool,
-                                 ngx_apigw_ledger_size(ledger_sets));
+    sh->ledger = ngx_slab_calloc(shpool, ngx_apigw_ledger_size(ledger_sets));
     sh->ledger_sets = ledger_sets;
     sh->entries = (ngx_atomic_uint_t) ledger_sets * NGX_APIGW_LEDGER_WAYS;
 
-    room = ctx->shpool->pfree * ngx_pagesize;
+    room = shpool->pfree * ngx_pagesize;
     sets = ngx_apigw_counter_sets(room);
 
-    sh->table = ngx_slab_calloc(ctx->shpool, ngx_apigw_counter_size(sets));
+    sh->table = ngx_slab_calloc(shpool, ngx_apigw_counter_size(sets));
     sh->sets = sets;
+    sh->counters = (ngx_atomic_uint_t) sets * NGX_APIGW_COUNTER_WAYS;
 
     if (sh->buckets == NULL || sh->table == NULL || sh->ledger == NULL
         || sets == 0 || ledger_sets == 0)
@@ -488,65 +443,15 @@ ngx_http_apigw_usage_new_zone(ngx_shm_zone_t *shm_zone,
     if (ngx_apigw_buckets_create(sh->buckets, size) == NULL
         || ngx_apigw_hash_new_key(&sh->key) != NGX_OK)
     {
-        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, ngx_errno,
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
                       "api_usage_zone \"%V\" cannot be initialized",
-                      &shm_zone->shm.name);
+                      &ctx->backed.zone.name);
         return NGX_ERROR;
     }
 
-    sh->counters = (ngx_atomic_uint_t) sets * NGX_APIGW_COUNTER_WAYS;
-
-    if (ngx_http_apigw_usage_new_instance(ctx, shm_zone->shm.log) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (ctx->instance) {
-        sh->instance = ctx->instance->id;
-    }
-
-    sh->layout = NGX_HTTP_APIGW_USAGE_LAYOUT;
-
-    ctx->shpool->log_nomem = 0;
-    ctx->shpool->data = sh;
-    ctx->sh = sh;
-
-    return NGX_OK;
+    return ngx_apigw_backed_made(&ctx->backed, log);
 }
 
-
-static ngx_int_t
-ngx_http_apigw_usage_new_instance(ngx_http_apigw_usage_zone_t *ctx,
-    ngx_log_t *log)
-{
-    int  rc;
-
-    if (ngx_test_config) {
-        return NGX_OK;
-    }
-
-    ctx->instance = ngx_alloc(sizeof(ngx_apigw_instance_t), log);
-    if (ctx->instance == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc = ngx_apigw_instance_create(ctx->instance,
-                                   (char *) ctx->helper.directory.data);
-
-    if (rc != 0) {
-        ngx_free(ctx->instance);
-        ctx->instance = NULL;
-
-        ngx_log_error(NGX_LOG_EMERG, log, rc,
-                      "cannot create a file in the store \"%V\"",
-                      &ctx->helper.directory);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-/* When a cycle ends; the processes that go on have the file open as well. */
 
 static void
 ngx_http_apigw_usage_cleanup(void *data)
@@ -554,11 +459,6 @@ ngx_http_apigw_usage_cleanup(void *data)
     ngx_http_apigw_usage_zone_t  *ctx = data;
 
     ngx_http_apigw_usage_late_stop(ctx);
-
-    if (ctx->store && ctx->store_pid == ngx_pid) {
-        ngx_apigw_store_close(ctx->store);
-        ctx->store = NULL;
-    }
 
     if (ctx->flush.notes) {
         ngx_free(ctx->flush.notes);
@@ -570,10 +470,7 @@ ngx_http_apigw_usage_cleanup(void *data)
         ctx->lflush.notes = NULL;
     }
 
-    if (ctx->instance && --ctx->instance->refs == 0) {
-        (void) close(ctx->instance->fd);
-        ngx_free(ctx->instance);
-    }
+    ngx_apigw_backed_cleanup(&ctx->backed);
 }
 
 
@@ -587,71 +484,6 @@ ngx_http_apigw_usage_collect(ngx_apigw_zone_t *zone, ngx_apigw_emit_pt emit,
 
     return ngx_apigw_zone_emit(zone, ngx_http_apigw_usage_metrics, ctx->sh,
                                emit, data);
-}
-
-
-/* The store as this process has it open, which is done at the first use. */
-
-ngx_int_t
-ngx_http_apigw_usage_open(ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log)
-{
-    int  rc;
-
-    if (ctx->store && ctx->store_pid == ngx_pid) {
-        return NGX_OK;
-    }
-
-    ctx->store = NULL;
-
-    rc = ngx_apigw_store_open(&ctx->store,
-                              (char *) ctx->helper.directory.data,
-                              &ngx_apigw_usage_kind);
-
-    if (rc != 0) {
-        ctx->store = NULL;
-        ngx_http_apigw_usage_store_error(ctx, log, "opened", rc);
-        return NGX_ERROR;
-    }
-
-    ctx->store_pid = ngx_pid;
-
-    return NGX_OK;
-}
-
-
-void
-ngx_http_apigw_usage_store_error(ngx_http_apigw_usage_zone_t *ctx,
-    ngx_log_t *log, const char *what, int rc)
-{
-    (void) ngx_atomic_fetch_add(&ctx->sh->store_errors, 1);
-
-    if (ngx_apigw_log_due(&ctx->sh->log_store)) {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "api_usage_zone \"%V\": the store \"%V\" cannot be %s: "
-                      "%s", &ctx->zone.name, &ctx->helper.directory, what,
-                      ngx_apigw_store_strerror(rc));
-    }
-}
-
-
-/* One record; the others are as they should be. */
-
-void
-ngx_http_apigw_usage_damaged(ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log,
-    ngx_uint_t n)
-{
-    if (n == 0) {
-        return;
-    }
-
-    (void) ngx_atomic_fetch_add(&ctx->sh->store_errors, n);
-
-    if (ngx_apigw_log_due(&ctx->sh->log_store)) {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "api_usage_zone \"%V\": the store \"%V\" has damaged or "
-                      "overlong records", &ctx->zone.name,
-                      &ctx->helper.directory);
-    }
 }
 
 
@@ -687,7 +519,7 @@ ngx_http_apigw_usage_counter(ngx_http_apigw_usage_zone_t *ctx,
 
     *slot = NGX_APIGW_COUNTER_NONE;
 
-    if (ngx_http_apigw_usage_open(ctx, log) != NGX_OK) {
+    if (ngx_apigw_backed_open(&ctx->backed, log) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -695,13 +527,14 @@ ngx_http_apigw_usage_counter(ngx_http_apigw_usage_zone_t *ctx,
 
         ngx_apigw_counter_load_begin(&ctx->table, id, &load);
 
-        rc = ngx_apigw_usage_load(ctx->store, ctx->sh->instance, info, &load);
+        rc = ngx_apigw_usage_load(ctx->backed.store,
+                                  ctx->backed.shared->instance, info, &load);
 
         if (rc == NGX_APIGW_USAGE_EDAMAGED) {
-            ngx_http_apigw_usage_damaged(ctx, log, 1);
+            ngx_apigw_backed_damaged(&ctx->backed, log, 1);
 
         } else if (rc != 0) {
-            ngx_http_apigw_usage_store_error(ctx, log, "read", rc);
+            ngx_apigw_backed_error(&ctx->backed, log, "read", rc);
             return NGX_ERROR;
         }
 
@@ -719,20 +552,9 @@ ngx_http_apigw_usage_counter(ngx_http_apigw_usage_zone_t *ctx,
 
     *slot = NGX_APIGW_COUNTER_NONE;
 
-    ngx_http_apigw_usage_full(ctx, log);
+    ngx_apigw_backed_full(&ctx->backed, log, "counters");
 
     return NGX_BUSY;
-}
-
-
-static void
-ngx_http_apigw_usage_full(ngx_http_apigw_usage_zone_t *ctx, ngx_log_t *log)
-{
-    if (ngx_apigw_log_due(&ctx->sh->log_full)) {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "api_usage_zone \"%V\" has no room: its counters wait "
-                      "for the store", &ctx->zone.name);
-    }
 }
 
 
@@ -744,12 +566,12 @@ ngx_http_apigw_usage_insert(ngx_http_apigw_usage_zone_t *ctx,
     ngx_int_t   rc;
     ngx_uint_t  evicted;
 
-    ngx_shmtx_lock(&ctx->shpool->mutex);
+    ngx_shmtx_lock(&ctx->backed.shpool->mutex);
 
     rc = ngx_apigw_counter_insert(&ctx->table, id, load, info, ngx_time(),
                                   slot, &evicted);
 
-    ngx_shmtx_unlock(&ctx->shpool->mutex);
+    ngx_shmtx_unlock(&ctx->backed.shpool->mutex);
 
     if (evicted) {
         (void) ngx_atomic_fetch_add(&ctx->sh->evicted, 1);
@@ -777,7 +599,7 @@ ngx_http_apigw_usage_entry(ngx_http_apigw_usage_zone_t *ctx,
         return NGX_OK;
     }
 
-    if (ngx_http_apigw_usage_open(ctx, log) != NGX_OK) {
+    if (ngx_apigw_backed_open(&ctx->backed, log) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -785,22 +607,23 @@ ngx_http_apigw_usage_entry(ngx_http_apigw_usage_zone_t *ctx,
 
         ngx_apigw_ledger_load_begin(&ctx->ledger, id, &load);
 
-        rc = ngx_apigw_ledger_load(ctx->store, ctx->sh->instance, info, &own);
+        rc = ngx_apigw_ledger_load(ctx->backed.store,
+                                   ctx->backed.shared->instance, info, &own);
 
         if (rc == NGX_APIGW_USAGE_EDAMAGED) {
-            ngx_http_apigw_usage_damaged(ctx, log, 1);
+            ngx_apigw_backed_damaged(&ctx->backed, log, 1);
 
         } else if (rc != 0) {
-            ngx_http_apigw_usage_store_error(ctx, log, "read", rc);
+            ngx_apigw_backed_error(&ctx->backed, log, "read", rc);
             return NGX_ERROR;
         }
 
-        ngx_shmtx_lock(&ctx->shpool->mutex);
+        ngx_shmtx_lock(&ctx->backed.shpool->mutex);
 
         inserted = ngx_apigw_ledger_insert(&ctx->ledger, id, &load, &own, info,
                                            slot, &evicted);
 
-        ngx_shmtx_unlock(&ctx->shpool->mutex);
+        ngx_shmtx_unlock(&ctx->backed.shpool->mutex);
 
         (void) ngx_atomic_fetch_add(&ctx->sh->evicted, evicted);
 
@@ -816,7 +639,7 @@ ngx_http_apigw_usage_entry(ngx_http_apigw_usage_zone_t *ctx,
 
     *slot = NGX_APIGW_COUNTER_NONE;
 
-    ngx_http_apigw_usage_full(ctx, log);
+    ngx_apigw_backed_full(&ctx->backed, log, "counters");
 
     return NGX_BUSY;
 }

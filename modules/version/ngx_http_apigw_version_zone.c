@@ -7,9 +7,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_apigw_helper.h"
+#include "ngx_apigw_backed.h"
 #include "ngx_apigw_tally.h"
-#include "ngx_apigw_zone.h"
 #include "ngx_http_apigw_version.h"
 
 
@@ -29,46 +28,37 @@
  */
 
 
-#define NGX_HTTP_APIGW_VERSION_LAYOUT     0x0000000200000001ULL
+#define NGX_HTTP_APIGW_VERSION_LAYOUT     0x0000000200000002ULL
 
 #define NGX_HTTP_APIGW_VERSION_FLUSH_MIN  100
 #define NGX_HTTP_APIGW_VERSION_FLUSH_MAX  60000
 #define NGX_HTTP_APIGW_VERSION_RETENTION  (400 * 86400)
 #define NGX_HTTP_APIGW_VERSION_REAP       60
-#define NGX_HTTP_APIGW_VERSION_SWEEP      600
 #define NGX_HTTP_APIGW_VERSION_LAST       1000
 
 
 typedef struct {
-    uint64_t                       layout;
+    ngx_apigw_backed_shared_t      backed;
     void                          *table;
     uint32_t                       sets;
-    uint64_t                       instance;
     ngx_apigw_hash_key_t           key;       /* of callers */
-    ngx_apigw_helper_guard_t       guard;
 
     ngx_atomic_t                   lives;
-    ngx_atomic_t                   log_full;
-    ngx_atomic_t                   log_store;
 
     ngx_atomic_t                   counted;
     ngx_atomic_t                   lost;
     ngx_atomic_t                   unnamed;
     ngx_atomic_t                   evicted;
     ngx_atomic_t                   flushed;
-    ngx_atomic_t                   store_errors;
     ngx_atomic_t                   entries;
     ngx_atomic_t                   used;
 } ngx_http_apigw_version_shctx_t;
 
 
 struct ngx_http_apigw_version_zone_s {
-    ngx_apigw_zone_t               zone;
+    ngx_apigw_backed_t             backed;
     ngx_http_apigw_version_shctx_t  *sh;
-    ngx_slab_pool_t               *shpool;
     ngx_apigw_tally_table_t        table;
-    ngx_apigw_instance_t          *instance;
-    ngx_apigw_helper_t             helper;
 
     ngx_int_t                      by;        /* variable or NGX_ERROR */
     time_t                         retention;
@@ -77,11 +67,8 @@ struct ngx_http_apigw_version_zone_s {
 
     /* private to a process */
 
-    ngx_apigw_store_t             *store;
-    ngx_pid_t                      store_pid;
     ngx_apigw_tally_flush_t        flush;
     time_t                         reaped;
-    time_t                         swept;
     unsigned                       described:1;
     unsigned                       last:1;
 };
@@ -93,12 +80,7 @@ static char *ngx_http_apigw_version_zone_parameter(ngx_conf_t *cf,
     ngx_http_apigw_version_zone_t *ctx, ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_version_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
-static ngx_int_t ngx_http_apigw_version_keep_zone(
-    ngx_http_apigw_version_zone_t *ctx, ngx_http_apigw_version_zone_t *octx,
-    ngx_log_t *log);
-static ngx_int_t ngx_http_apigw_version_new_zone(ngx_shm_zone_t *shm_zone,
-    ngx_http_apigw_version_zone_t *ctx);
-static ngx_int_t ngx_http_apigw_version_new_instance(
+static ngx_int_t ngx_http_apigw_version_new_zone(
     ngx_http_apigw_version_zone_t *ctx, ngx_log_t *log);
 static void ngx_http_apigw_version_cleanup(void *data);
 static ngx_int_t ngx_http_apigw_version_collect(ngx_apigw_zone_t *zone,
@@ -114,8 +96,6 @@ static ngx_int_t ngx_http_apigw_version_insert(
 static ngx_array_t *ngx_http_apigw_version_helpers(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_apigw_version_run(ngx_apigw_helper_t *helper,
     ngx_log_t *log, ngx_uint_t last);
-static ngx_int_t ngx_http_apigw_version_open(
-    ngx_http_apigw_version_zone_t *ctx, ngx_log_t *log);
 static int ngx_http_apigw_version_step(ngx_http_apigw_version_zone_t *ctx,
     ngx_uint_t last);
 static void ngx_http_apigw_version_written(void *data,
@@ -123,11 +103,6 @@ static void ngx_http_apigw_version_written(void *data,
 static int ngx_http_apigw_version_describe(ngx_apigw_store_t *store,
     MDB_txn *txn, void *data);
 static int ngx_http_apigw_version_tidy(ngx_http_apigw_version_zone_t *ctx);
-static void ngx_http_apigw_version_store_error(
-    ngx_http_apigw_version_zone_t *ctx, ngx_log_t *log, const char *what,
-    int rc);
-static void ngx_http_apigw_version_damaged(ngx_http_apigw_version_zone_t *ctx,
-    ngx_log_t *log);
 
 
 #define ngx_http_apigw_version_metric(name, help, type)                       \
@@ -152,8 +127,8 @@ static const ngx_apigw_metric_t  ngx_http_apigw_version_metrics[] = {
     ngx_http_apigw_version_metric(flushed,
         "Entries written to the store.", NGX_APIGW_COUNTER),
 
-    ngx_http_apigw_version_metric(store_errors,
-        "Failed operations of the store.", NGX_APIGW_COUNTER),
+    { "store_errors", "Failed operations of the store.", NGX_APIGW_COUNTER,
+      offsetof(ngx_http_apigw_version_shctx_t, backed.store_errors) },
 
     ngx_http_apigw_version_metric(entries,
         "Entries that fit into memory.", NGX_APIGW_GAUGE),
@@ -205,15 +180,20 @@ ngx_http_apigw_version_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    ngx_str_set(&ctx->helper.name, "version");
-    ctx->helper.run = ngx_http_apigw_version_run;
-    ctx->helper.data = ctx;
+    ngx_str_set(&ctx->backed.helper.name, "version");
+    ctx->backed.helper.run = ngx_http_apigw_version_run;
+    ctx->backed.helper.data = ctx;
 
-    if (ngx_apigw_helper_add(cf, &ctx->helper) != NGX_OK) {
+    if (ngx_apigw_helper_add(cf, &ctx->backed.helper) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
-    ngx_apigw_zone_init(&ctx->zone, "version", &shm_zone->shm.name,
+    ctx->backed.directive = "api_version_zone";
+    ctx->backed.layout = NGX_HTTP_APIGW_VERSION_LAYOUT;
+    ctx->backed.size = sizeof(ngx_http_apigw_version_shctx_t);
+    ctx->backed.kind = &ngx_apigw_tally_kind;
+
+    ngx_apigw_zone_init(&ctx->backed.zone, "version", &shm_zone->shm.name,
                         ngx_http_apigw_version_collect);
 
     shm_zone->init = ngx_http_apigw_version_init_zone;
@@ -224,7 +204,7 @@ ngx_http_apigw_version_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    *hp = &ctx->helper;
+    *hp = &ctx->backed.helper;
     amcf->zone = ctx;
 
     return NGX_CONF_OK;
@@ -244,7 +224,7 @@ ngx_http_apigw_version_zone_parameters(ngx_conf_t *cf,
     ngx_str_null(name);
 
     ctx->by = NGX_ERROR;
-    ctx->helper.interval = NGX_CONF_UNSET_MSEC;
+    ctx->backed.helper.interval = NGX_CONF_UNSET_MSEC;
     ctx->retention = NGX_CONF_UNSET;
 
     for (i = 1; i < cf->args->nelts; i++) {
@@ -276,14 +256,14 @@ ngx_http_apigw_version_zone_parameters(ngx_conf_t *cf,
         }
     }
 
-    if (name->len == 0 || ctx->helper.directory.len == 0) {
+    if (name->len == 0 || ctx->backed.helper.directory.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%V\" must have \"%s\" parameter", &value[0],
                            name->len ? "store" : "zone");
         return NGX_ERROR;
     }
 
-    ngx_conf_init_msec_value(ctx->helper.interval, 1000);
+    ngx_conf_init_msec_value(ctx->backed.helper.interval, 1000);
     ngx_conf_init_value(ctx->retention, NGX_HTTP_APIGW_VERSION_RETENTION);
 
     return NGX_OK;
@@ -307,14 +287,14 @@ ngx_http_apigw_version_zone_parameter(ngx_conf_t *cf,
 
     if (ngx_strncmp(value->data, "store=", 6) == 0) {
 
-        if (ctx->helper.directory.len) {
+        if (ctx->backed.helper.directory.len) {
             return "";
         }
 
-        ctx->helper.directory.data = value->data + 6;
-        ctx->helper.directory.len = value->len - 6;
+        ctx->backed.helper.directory.data = value->data + 6;
+        ctx->backed.helper.directory.len = value->len - 6;
 
-        if (ctx->helper.directory.len == 0) {
+        if (ctx->backed.helper.directory.len == 0) {
             goto invalid;
         }
 
@@ -336,7 +316,7 @@ ngx_http_apigw_version_zone_parameter(ngx_conf_t *cf,
 
     if (ngx_strncmp(value->data, "flush=", 6) == 0) {
 
-        if (ctx->helper.interval != NGX_CONF_UNSET_MSEC) {
+        if (ctx->backed.helper.interval != NGX_CONF_UNSET_MSEC) {
             return "";
         }
 
@@ -351,7 +331,7 @@ ngx_http_apigw_version_zone_parameter(ngx_conf_t *cf,
             goto invalid;
         }
 
-        ctx->helper.interval = (ngx_msec_t) n;
+        ctx->backed.helper.interval = (ngx_msec_t) n;
 
         return NGX_CONF_OK;
     }
@@ -389,33 +369,24 @@ ngx_http_apigw_version_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 {
     ngx_http_apigw_version_zone_t  *octx = data;
 
+    ngx_int_t                       rc;
     ngx_http_apigw_version_zone_t  *ctx;
 
     ctx = shm_zone->data;
 
-    if (octx) {
-        return ngx_http_apigw_version_keep_zone(ctx, octx, shm_zone->shm.log);
-    }
+    rc = ngx_apigw_backed_init(shm_zone, octx ? &octx->backed : NULL);
 
-    ctx->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
-
-    if (shm_zone->shm.exists) {
-        ctx->sh = ctx->shpool->data;
-
-        if (ctx->sh == NULL
-            || ctx->sh->layout != NGX_HTTP_APIGW_VERSION_LAYOUT)
-        {
-            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
-                          "api_version_zone \"%V\" has another layout, stop "
-                          "nginx and start it again", &shm_zone->shm.name);
-            return NGX_ERROR;
-        }
-
-    } else if (ngx_http_apigw_version_new_zone(shm_zone, ctx) != NGX_OK) {
+    if (rc == NGX_ERROR) {
         return NGX_ERROR;
     }
 
-    ctx->helper.guard = &ctx->sh->guard;
+    ctx->sh = (ngx_http_apigw_version_shctx_t *) ctx->backed.shared;
+
+    if (rc == NGX_DECLINED
+        && ngx_http_apigw_version_new_zone(ctx, shm_zone->shm.log) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     ngx_apigw_tally_map(&ctx->table, ctx->sh->table, ctx->sh->sets,
                         &ctx->sh->lives);
@@ -424,145 +395,52 @@ ngx_http_apigw_version_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 }
 
 
-/* On live data, and the reload may still fail: nothing is changed there. */
-
 static ngx_int_t
-ngx_http_apigw_version_keep_zone(ngx_http_apigw_version_zone_t *ctx,
-    ngx_http_apigw_version_zone_t *octx, ngx_log_t *log)
-{
-    if (ctx->helper.directory.len != octx->helper.directory.len
-        || ngx_memcmp(ctx->helper.directory.data, octx->helper.directory.data,
-                      octx->helper.directory.len)
-           != 0)
-    {
-        ngx_log_error(NGX_LOG_EMERG, log, 0,
-                      "api_version_zone \"%V\" uses the store \"%V\" while "
-                      "previously it used \"%V\"; give the zone another name "
-                      "as well", &ctx->zone.name, &ctx->helper.directory,
-                      &octx->helper.directory);
-        return NGX_ERROR;
-    }
-
-    ctx->sh = octx->sh;
-    ctx->shpool = octx->shpool;
-    ctx->table = octx->table;
-    ctx->helper.guard = &ctx->sh->guard;
-
-    ctx->instance = octx->instance;
-
-    if (ctx->instance) {
-        ctx->instance->refs++;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_apigw_version_new_zone(ngx_shm_zone_t *shm_zone,
-    ngx_http_apigw_version_zone_t *ctx)
+ngx_http_apigw_version_new_zone(ngx_http_apigw_version_zone_t *ctx,
+    ngx_log_t *log)
 {
     uint32_t                         sets;
+    ngx_slab_pool_t                 *shpool;
     ngx_http_apigw_version_shctx_t  *sh;
 
-    sh = ngx_slab_calloc(ctx->shpool, sizeof(ngx_http_apigw_version_shctx_t));
-    if (sh == NULL) {
-        return NGX_ERROR;
-    }
+    sh = ctx->sh;
+    shpool = ctx->backed.shpool;
 
-    sets = ngx_apigw_tally_sets(ctx->shpool->pfree * ngx_pagesize);
+    sets = ngx_apigw_tally_sets(shpool->pfree * ngx_pagesize);
 
-    sh->table = ngx_slab_calloc(ctx->shpool, ngx_apigw_tally_size(sets));
+    sh->table = ngx_slab_calloc(shpool, ngx_apigw_tally_size(sets));
     sh->sets = sets;
     sh->entries = (ngx_atomic_uint_t) sets * NGX_APIGW_TALLY_WAYS;
 
     if (sets == 0 || sh->table == NULL) {
-        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
                       "api_version_zone \"%V\" is too small",
-                      &shm_zone->shm.name);
+                      &ctx->backed.zone.name);
         return NGX_ERROR;
     }
 
     if (ngx_apigw_hash_new_key(&sh->key) != NGX_OK) {
-        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, ngx_errno,
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
                       "api_version_zone \"%V\": no random bytes",
-                      &shm_zone->shm.name);
+                      &ctx->backed.zone.name);
         return NGX_ERROR;
     }
 
-    if (ngx_http_apigw_version_new_instance(ctx, shm_zone->shm.log)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ctx->instance) {
-        sh->instance = ctx->instance->id;
-    }
-
-    sh->layout = NGX_HTTP_APIGW_VERSION_LAYOUT;
-
-    ctx->shpool->log_nomem = 0;
-    ctx->shpool->data = sh;
-    ctx->sh = sh;
-
-    return NGX_OK;
+    return ngx_apigw_backed_made(&ctx->backed, log);
 }
 
-
-static ngx_int_t
-ngx_http_apigw_version_new_instance(ngx_http_apigw_version_zone_t *ctx,
-    ngx_log_t *log)
-{
-    int  rc;
-
-    if (ngx_test_config) {
-        return NGX_OK;
-    }
-
-    ctx->instance = ngx_alloc(sizeof(ngx_apigw_instance_t), log);
-    if (ctx->instance == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc = ngx_apigw_instance_create(ctx->instance,
-                                   (char *) ctx->helper.directory.data);
-
-    if (rc != 0) {
-        ngx_free(ctx->instance);
-        ctx->instance = NULL;
-
-        ngx_log_error(NGX_LOG_EMERG, log, rc,
-                      "cannot create a file in the store \"%V\"",
-                      &ctx->helper.directory);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-/* When a cycle ends; the processes that go on have the file open as well. */
 
 static void
 ngx_http_apigw_version_cleanup(void *data)
 {
     ngx_http_apigw_version_zone_t  *ctx = data;
 
-    if (ctx->store && ctx->store_pid == ngx_pid) {
-        ngx_apigw_store_close(ctx->store);
-        ctx->store = NULL;
-    }
-
     if (ctx->flush.notes) {
         ngx_free(ctx->flush.notes);
         ctx->flush.notes = NULL;
     }
 
-    if (ctx->instance && --ctx->instance->refs == 0) {
-        (void) close(ctx->instance->fd);
-        ngx_free(ctx->instance);
-    }
+    ngx_apigw_backed_cleanup(&ctx->backed);
 }
 
 
@@ -690,20 +568,18 @@ ngx_http_apigw_version_insert(ngx_http_apigw_version_zone_t *ctx,
     ngx_int_t   rc;
     ngx_uint_t  evicted;
 
-    ngx_shmtx_lock(&ctx->shpool->mutex);
+    ngx_shmtx_lock(&ctx->backed.shpool->mutex);
 
     rc = ngx_apigw_tally_insert(&ctx->table, id, info, second, &evicted);
 
-    ngx_shmtx_unlock(&ctx->shpool->mutex);
+    ngx_shmtx_unlock(&ctx->backed.shpool->mutex);
 
     if (evicted) {
         (void) ngx_atomic_fetch_add(&ctx->sh->evicted, 1);
     }
 
-    if (rc != NGX_OK && ngx_apigw_log_due(&ctx->sh->log_full)) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "api_version_zone \"%V\" has no room: its entries wait "
-                      "for the store", &ctx->zone.name);
+    if (rc != NGX_OK) {
+        ngx_apigw_backed_full(&ctx->backed, ngx_cycle->log, "entries");
     }
 
     return rc;
@@ -787,7 +663,7 @@ ngx_http_apigw_version_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
     ctx = helper->data;
     flush = &ctx->flush;
 
-    if (ngx_http_apigw_version_open(ctx, log) != NGX_OK) {
+    if (ngx_apigw_backed_open(&ctx->backed, log) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -799,9 +675,9 @@ ngx_http_apigw_version_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
         }
     }
 
-    flush->store = ctx->store;
-    flush->directory = (char *) ctx->helper.directory.data;
-    flush->instance = ctx->sh->instance;
+    flush->store = ctx->backed.store;
+    flush->directory = (char *) ctx->backed.helper.directory.data;
+    flush->instance = ctx->backed.shared->instance;
     flush->table = &ctx->table;
 
     if (last && !ctx->last) {
@@ -817,7 +693,8 @@ ngx_http_apigw_version_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
     (void) ngx_atomic_fetch_add(&ctx->sh->flushed, flush->written);
     flush->written = 0;
 
-    ngx_http_apigw_version_damaged(ctx, log);
+    ngx_apigw_backed_damaged(&ctx->backed, log, flush->damaged);
+    flush->damaged = 0;
 
     if (rc == 0 || rc == EAGAIN) {
         return rc == 0 ? NGX_OK : NGX_AGAIN;
@@ -825,38 +702,9 @@ ngx_http_apigw_version_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
 
     flush->cursor = 0;
 
-    ngx_http_apigw_version_store_error(ctx, log, "written", rc);
+    ngx_apigw_backed_error(&ctx->backed, log, "written", rc);
 
     return NGX_ERROR;
-}
-
-
-/* The store as this process has it open, which is done at the first use. */
-
-static ngx_int_t
-ngx_http_apigw_version_open(ngx_http_apigw_version_zone_t *ctx, ngx_log_t *log)
-{
-    int  rc;
-
-    if (ctx->store && ctx->store_pid == ngx_pid) {
-        return NGX_OK;
-    }
-
-    ctx->store = NULL;
-
-    rc = ngx_apigw_store_open(&ctx->store,
-                              (char *) ctx->helper.directory.data,
-                              &ngx_apigw_tally_kind);
-
-    if (rc != 0) {
-        ctx->store = NULL;
-        ngx_http_apigw_version_store_error(ctx, log, "opened", rc);
-        return NGX_ERROR;
-    }
-
-    ctx->store_pid = ngx_pid;
-
-    return NGX_OK;
 }
 
 
@@ -868,7 +716,7 @@ ngx_http_apigw_version_step(ngx_http_apigw_version_zone_t *ctx,
 
     if (!ctx->described && !last) {
 
-        rc = ngx_apigw_store_write(ctx->store,
+        rc = ngx_apigw_store_write(ctx->backed.store,
                                    ngx_http_apigw_version_describe, ctx);
 
         if (rc != 0) {
@@ -896,11 +744,11 @@ ngx_http_apigw_version_written(void *data, const ngx_apigw_tally_note_t *note)
 {
     ngx_http_apigw_version_zone_t *ctx = data;
 
-    ngx_shmtx_lock(&ctx->shpool->mutex);
+    ngx_shmtx_lock(&ctx->backed.shpool->mutex);
 
     ngx_apigw_tally_written(&ctx->table, note);
 
-    ngx_shmtx_unlock(&ctx->shpool->mutex);
+    ngx_shmtx_unlock(&ctx->backed.shpool->mutex);
 }
 
 
@@ -969,7 +817,7 @@ ngx_http_apigw_version_tidy(ngx_http_apigw_version_zone_t *ctx)
     }
 
     if (now > ctx->retention) {
-        rc = ngx_apigw_tally_reap(ctx->store,
+        rc = ngx_apigw_tally_reap(ctx->backed.store,
                                   (uint32_t) ((now - ctx->retention)
                                               / NGX_APIGW_TALLY_DAY));
         if (rc != 0) {
@@ -979,54 +827,7 @@ ngx_http_apigw_version_tidy(ngx_http_apigw_version_zone_t *ctx)
 
     ctx->reaped = now;
 
-    (void) ngx_apigw_store_check_readers(ctx->store);
-
-    if (now < ctx->swept || now >= ctx->swept + NGX_HTTP_APIGW_VERSION_SWEEP) {
-        ctx->swept = now;
-        (void) ngx_apigw_instance_sweep(
-                                       (char *) ctx->helper.directory.data);
-    }
+    ngx_apigw_backed_sweep(&ctx->backed, now);
 
     return 0;
-}
-
-
-static void
-ngx_http_apigw_version_store_error(ngx_http_apigw_version_zone_t *ctx,
-    ngx_log_t *log, const char *what, int rc)
-{
-    (void) ngx_atomic_fetch_add(&ctx->sh->store_errors, 1);
-
-    if (ngx_apigw_log_due(&ctx->sh->log_store)) {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "api_version_zone \"%V\": the store \"%V\" cannot be "
-                      "%s: %s", &ctx->zone.name, &ctx->helper.directory, what,
-                      ngx_apigw_store_strerror(rc));
-    }
-}
-
-
-/* One record; the others are as they should be. */
-
-static void
-ngx_http_apigw_version_damaged(ngx_http_apigw_version_zone_t *ctx,
-    ngx_log_t *log)
-{
-    ngx_uint_t  n;
-
-    n = ctx->flush.damaged;
-    ctx->flush.damaged = 0;
-
-    if (n == 0) {
-        return;
-    }
-
-    (void) ngx_atomic_fetch_add(&ctx->sh->store_errors, n);
-
-    if (ngx_apigw_log_due(&ctx->sh->log_store)) {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "api_version_zone \"%V\": the store \"%V\" has damaged "
-                      "or overlong records", &ctx->zone.name,
-                      &ctx->helper.directory);
-    }
 }
