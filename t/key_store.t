@@ -45,14 +45,16 @@ my $key;
 
 
 sub status {
-    return $gw->get('/', ['X-API-Key' => $key // 'x' x 20])->header('X-Status');
+    my $given = shift // $key // 'x' x 20;
+
+    return $gw->get('/', ['X-API-Key' => $given])->header('X-Status');
 }
 
 
 sub becomes {
-    my ($status, $name) = @_;
+    my ($status, $name, @key) = @_;
 
-    ok(wait_for(sub { status() eq $status }, 5), "$name: $status");
+    ok(wait_for(sub { status(@key) eq $status }, 5), "$name: $status");
 }
 
 
@@ -80,6 +82,15 @@ sub restore {
     same_owner("$store/new");
     chmod 0600, "$store/new";
     rename "$store/new", "$store/data.mdb" or die "rename: $!\n";
+}
+
+
+sub overwrite {
+    open my $from, '<:raw', "$root/saved" or die "saved: $!\n";
+    open my $to, '+<:raw', "$store/data.mdb" or die "data.mdb: $!\n";
+    my $data = do { local $/; <$from> };
+
+    syswrite($to, $data) == length $data or die "data.mdb: $!\n";
 }
 
 
@@ -131,10 +142,44 @@ restore();
 becomes('ok', 'put back again');
 
 
+# The lock file beside it tells of the file that was there: of which state of
+# the copy, then, depends on how many changes came after it.  What was revoked
+# when it was made never comes back, neither here nor there.
+
+my $revoked = key('create', 'k', '--consumer', 'joe', '--id', 'revoked');
+
+key('revoke', 'k', 'revoked');
+save();
+
+for my $changes (1 .. 2) {
+    for my $how ('renamed', 'copied') {
+        my $name = "$changes changes, $how";
+
+        key('update', 'k', 'joe', '--plan', "p$_") for 1 .. $changes;
+        is(status(), 'ok', "$name: before");
+
+        $how eq 'renamed' ? restore() : overwrite();
+
+        my @found = cli($gw, 'key', 'show', '--store', $store, 'revoked');
+        is($found[0], 1, "$name: the command has no such key");
+        key('disable', 'k', 'e1');
+
+        becomes('unknown', "$name: revoked", $revoked);
+        becomes('disabled', "$name: changed", 'elsewhere-0000000000000001');
+        becomes('ok', "$name: not changed", 'elsewhere-0000000000000002');
+    }
+}
+
+key('update', 'k', 'joe', '--plan', 'p');
+overwrite();
+becomes('unknown', 'nobody looks at it before: revoked', $revoked);
+becomes('ok', 'nobody looks at it before: others');
+
+
 # Cut short while it is in use: seen within a second, and at once when a key is
 # looked up that is not cached
 
-for my $size (0, 100, 8192, 65536) {
+for my $size (0, 8192) {
     truncate "$store/data.mdb", $size or die;
 
     if ($size > 4096) {
@@ -161,7 +206,7 @@ becomes('ok', 'no data file: put back');
 
 # Not a store at all
 
-for my $text ('garbage' x 10000, "\0" x 65536) {
+for my $text ('garbage' x 10000) {
     open my $file, '>', "$store/new" or die;
     print $file $text;
     close $file;

@@ -6,10 +6,12 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "ngx_apigw_store.h"
+#include "ngx_apigw_store_file.h"
 
 
 /*
@@ -26,50 +28,43 @@
  * A data file is never seen half made: a new one gets its name when it is
  * complete, and before there is a lock file.  So what is empty, too short, or
  * missing beside a lock file was a store once.
+ *
+ * LMDB keeps the number of the last transaction in the lock file, and which
+ * state of the data file counts depends on it.  If another data file comes to
+ * stand beside it, that state is any: one before a key was revoked.  So whoever
+ * finds that the two do not belong together opens the store anew, and gives
+ * the data file a lock file of its own; processes open it one after another.
+ * A writer looks at the names of its files before it commits.
  */
 
 
 #define NGX_APIGW_STORE_MAP      ((size_t) 64 * 1024 * 1024)
 #define NGX_APIGW_STORE_MAX      ((size_t) 1 << 40)
-#define NGX_APIGW_STORE_READERS  1024
 #define NGX_APIGW_STORE_NO_ROOM  (256 * 1024)
 
-#define NGX_APIGW_STORE_DATA     "/data.mdb"
-#define NGX_APIGW_STORE_LOCK     "/lock.mdb"
+/* in milliseconds: for others that open it, and for one that commits */
 
-/* of LMDB's lock file: a head and a slot of 64 bytes a reader */
+#define NGX_APIGW_STORE_WAIT     500
+#define NGX_APIGW_STORE_COMMIT   50
 
-#define NGX_APIGW_STORE_LOCK_SIZE  ((NGX_APIGW_STORE_READERS + 64) * 64)
-
-/* what of a meta page of LMDB 0.9, data version 1, tells its size */
-
-#define NGX_APIGW_STORE_META_OFFSET  16
-#define NGX_APIGW_STORE_META_MAGIC   0xbeefc0de
-#define NGX_APIGW_STORE_META_SLACK   64
-
-
-typedef struct {
-    uint32_t                       magic;
-    uint32_t                       version;
-    uint64_t                       address;
-    uint64_t                       map_size;
-    uint32_t                       page_size;
-    u_char                         dbs[92];
-    uint64_t                       last_page;
-    uint64_t                       txnid;
-} ngx_apigw_store_meta_t;
+#define NGX_APIGW_STORE_TRIES    5
+#define NGX_APIGW_STORE_SETTLE   1000
 
 
 struct ngx_apigw_store_s {
     ngx_apigw_store_t             *next;
     const ngx_apigw_store_kind_t  *kind;
+    char                          *directory;
     MDB_env                       *env;
     MDB_txn                       *txn;
     MDB_dbi                        dbs[NGX_APIGW_STORE_DBS];
     dev_t                          device;
     ino_t                          inode;
+    ngx_apigw_store_files_t        files;
+    uint64_t                       seen[2];     /* at the last check */
     pid_t                          pid;
     ngx_uint_t                     refs;
+    ngx_uint_t                     opened;      /* how many times */
     int                            lost;        /* why there is no map */
     unsigned                       ready:1;
     unsigned                       reading:1;
@@ -77,20 +72,24 @@ struct ngx_apigw_store_s {
 };
 
 
-static ngx_apigw_store_t *ngx_apigw_store_find(struct stat *sb);
-static int ngx_apigw_store_open_env(ngx_apigw_store_t *store,
-    const char *directory, struct stat *sb);
-static int ngx_apigw_store_prepare(const char *directory, size_t map);
-static int ngx_apigw_store_whole(int fd, off_t size);
-static int ngx_apigw_store_create(const char *data, size_t map);
-static int ngx_apigw_store_reserve_lock(const char *lock);
-static int ngx_apigw_store_name(char *name, const char *directory,
-    const char *file);
+static ngx_apigw_store_t *ngx_apigw_store_find(const char *directory,
+    struct stat *sb);
+static int ngx_apigw_store_open_env(ngx_apigw_store_t *store);
+static int ngx_apigw_store_reopen(ngx_apigw_store_t *store);
+static int ngx_apigw_store_open_lock(ngx_apigw_store_t *store, int *fd);
+static int ngx_apigw_store_open_pair(ngx_apigw_store_t *store);
+static int ngx_apigw_store_in_place(ngx_apigw_store_t *store);
+static int ngx_apigw_store_belongs(ngx_apigw_store_t *store);
 static int ngx_apigw_store_open_files(ngx_apigw_store_t *store,
-    const char *directory, unsigned flags);
+    unsigned flags);
 static int ngx_apigw_store_map(ngx_apigw_store_t *store, size_t size);
 static int ngx_apigw_store_begin(ngx_apigw_store_t *store, unsigned flags,
     MDB_txn **txn);
+static int ngx_apigw_store_start(ngx_apigw_store_t *store);
+static int ngx_apigw_store_settle(ngx_apigw_store_t *store);
+static int ngx_apigw_store_handles(ngx_apigw_store_t *store);
+static int ngx_apigw_store_run(ngx_apigw_store_t *store,
+    ngx_apigw_store_write_pt write, void *data);
 static int ngx_apigw_store_open_dbs(ngx_apigw_store_t *store, MDB_txn *txn,
     unsigned flags);
 static int ngx_apigw_store_check_format(ngx_apigw_store_t *store,
@@ -120,7 +119,7 @@ ngx_apigw_store_open(ngx_apigw_store_t **sp, const char *directory,
         return ENOTDIR;
     }
 
-    store = ngx_apigw_store_find(&sb);
+    store = ngx_apigw_store_find(directory, &sb);
 
     if (store) {
         if (strcmp(store->kind->format, kind->format) != 0) {
@@ -133,20 +132,23 @@ ngx_apigw_store_open(ngx_apigw_store_t **sp, const char *directory,
         return 0;
     }
 
-    store = calloc(1, sizeof(ngx_apigw_store_t));
+    store = calloc(1, sizeof(ngx_apigw_store_t) + strlen(directory) + 1);
     if (store == NULL) {
         return ENOMEM;
     }
 
     store->kind = kind;
+    store->directory = (char *) (store + 1);
+    store->device = sb.st_dev;
+    store->inode = sb.st_ino;
+    store->pid = getpid();
 
-    rc = ngx_apigw_store_open_env(store, directory, &sb);
+    strcpy(store->directory, directory);
+
+    rc = ngx_apigw_store_open_env(store);
 
     if (rc != 0) {
-        if (store->env) {
-            mdb_env_close(store->env);
-        }
-
+        mdb_env_close(store->env);
         free(store);
         return rc;
     }
@@ -163,19 +165,28 @@ ngx_apigw_store_open(ngx_apigw_store_t **sp, const char *directory,
 
 /*
  * An environment opened before a fork must not be used after it; what the
- * parent had open is passed over.
+ * parent had open is passed over, and what was replaced since.
  */
 
 static ngx_apigw_store_t *
-ngx_apigw_store_find(struct stat *sb)
+ngx_apigw_store_find(const char *directory, struct stat *sb)
 {
-    ngx_apigw_store_t  *store;
+    ngx_apigw_store_t        *store;
+    ngx_apigw_store_files_t   files;
 
     for (store = ngx_apigw_stores; store; store = store->next) {
 
-        if (store->device == sb->st_dev
-            && store->inode == sb->st_ino
-            && store->pid == getpid())
+        if (store->device != sb->st_dev
+            || store->inode != sb->st_ino
+            || store->pid != getpid())
+        {
+            continue;
+        }
+
+        ngx_apigw_store_names(directory, &files);
+
+        if (ngx_memcmp(&store->files, &files, sizeof(ngx_apigw_store_files_t))
+            == 0)
         {
             return store;
         }
@@ -186,36 +197,32 @@ ngx_apigw_store_find(struct stat *sb)
 
 
 static int
-ngx_apigw_store_open_env(ngx_apigw_store_t *store, const char *directory,
-    struct stat *sb)
+ngx_apigw_store_open_env(ngx_apigw_store_t *store)
 {
-    int                          rc;
-    size_t                       map;
-    MDB_txn                     *txn;
-    ngx_apigw_store_identity_t   saved;
+    int                         fd, rc;
+    MDB_txn                    *txn;
+    ngx_uint_t                  i;
+    ngx_apigw_store_identity_t  saved;
 
-    store->device = sb->st_dev;
-    store->inode = sb->st_ino;
-    store->pid = getpid();
-
-    rc = ngx_apigw_store_enter_owner(directory, &saved);
+    rc = ngx_apigw_store_enter_owner(store->directory, &saved);
 
     if (rc != 0) {
         return rc;
     }
 
-    map = store->kind->map ? store->kind->map : NGX_APIGW_STORE_MAP;
-
-    rc = ngx_apigw_store_prepare(directory, map);
+    rc = ngx_apigw_store_open_lock(store, &fd);
 
     if (rc == 0) {
-        rc = ngx_apigw_store_open_files(store, directory, 0);
-    }
 
-    if (rc == EROFS) {
-        store->read_only = 1;
-        rc = ngx_apigw_store_open_files(store, directory, MDB_RDONLY);
-        rc = (rc == ENOENT) ? EROFS : rc;
+        for (i = 0; i < NGX_APIGW_STORE_TRIES; i++) {
+            rc = ngx_apigw_store_open_pair(store);
+
+            if (rc != ESTALE) {
+                break;
+            }
+        }
+
+        (void) close(fd);
     }
 
     ngx_apigw_store_leave_owner(&saved);
@@ -240,226 +247,202 @@ ngx_apigw_store_open_env(ngx_apigw_store_t *store, const char *directory,
 }
 
 
-/* Whether there is a whole data file, or none yet, which is then made. */
+/* The files are others: nothing that was read or known before holds. */
 
 static int
-ngx_apigw_store_prepare(const char *directory, size_t map)
+ngx_apigw_store_reopen(ngx_apigw_store_t *store)
 {
-    int          rc;
-    char         data[NGX_MAX_PATH], lock[NGX_MAX_PATH];
-    struct stat  sb;
-
-    rc = ngx_apigw_store_name(data, directory, NGX_APIGW_STORE_DATA);
-
-    if (rc == 0) {
-        rc = ngx_apigw_store_name(lock, directory, NGX_APIGW_STORE_LOCK);
+    if (store->txn) {
+        mdb_txn_abort(store->txn);
+        store->txn = NULL;
     }
 
-    if (rc == 0) {
-        rc = ngx_apigw_store_inspect(directory, &sb);
+    store->ready = 0;
+    store->lost = ngx_apigw_store_open_env(store);
 
-    } else {
-        return rc;
-    }
-
-    if (rc == ENOENT) {
-
-        if (lstat(lock, &sb) == 0 && S_ISREG(sb.st_mode)) {
-            return NGX_APIGW_STORE_ELOST;
-        }
-
-        rc = ngx_apigw_store_create(data, map);
-    }
-
-    return rc == 0 ? ngx_apigw_store_reserve_lock(lock) : rc;
+    return store->lost;
 }
 
 
-int
-ngx_apigw_store_inspect(const char *directory, struct stat *sb)
-{
-    int   fd, rc;
-    char  name[NGX_MAX_PATH];
+/* Others who open the store wait, not for ever: one of them may be stopped. */
 
-    rc = ngx_apigw_store_name(name, directory, NGX_APIGW_STORE_DATA);
+static int
+ngx_apigw_store_open_lock(ngx_apigw_store_t *store, int *fd)
+{
+    ngx_uint_t  i;
+
+    *fd = open(store->directory, O_RDONLY|O_DIRECTORY|O_CLOEXEC);
+
+    if (*fd == -1) {
+        return errno;
+    }
+
+    for (i = 0; flock(*fd, LOCK_EX|LOCK_NB) == -1; i++) {
+
+        if (errno != EWOULDBLOCK) {
+
+            /* a file system without such locks */
+
+            return 0;
+        }
+
+        if (i == NGX_APIGW_STORE_WAIT) {
+            (void) close(*fd);
+            return EBUSY;
+        }
+
+        (void) usleep(1000);
+    }
+
+    return 0;
+}
+
+
+/* ESTALE if the files do not belong together: the lock file is then gone. */
+
+static int
+ngx_apigw_store_open_pair(ngx_apigw_store_t *store)
+{
+    int                       rc;
+    char                      lock[NGX_MAX_PATH];
+    ngx_apigw_store_t        *other;
+    ngx_apigw_store_files_t   files;
+
+    rc = ngx_apigw_store_name(lock, store->directory, NGX_APIGW_STORE_LOCK);
 
     if (rc != 0) {
         return rc;
     }
 
-    fd = open(name, O_RDONLY|O_CLOEXEC);
+    mdb_env_close(store->env);
+    store->env = NULL;
+    store->read_only = 0;
 
-    if (fd == -1) {
-        return errno;
-    }
+    ngx_apigw_store_names(store->directory, &files);
 
-    rc = (fstat(fd, sb) == -1) ? errno : ngx_apigw_store_whole(fd,
-                                                               sb->st_size);
-    (void) close(fd);
+    for (other = ngx_apigw_stores; other; other = other->next) {
 
-    return rc;
-}
+        /* closing one of two would take the locks of both */
 
-
-/*
- * Whether the file has the pages that it says it has.  LMDB does not write
- * the last ones if they were freed in the transaction that took them, so a
- * few may be missing.
- */
-
-static int
-ngx_apigw_store_whole(int fd, off_t size)
-{
-    uint64_t                pages, page;
-    ngx_uint_t              i;
-    ngx_apigw_store_meta_t  meta, last;
-
-    ngx_memzero(&last, sizeof(ngx_apigw_store_meta_t));
-
-    page = 0;
-
-    for (i = 0; i < 2; i++) {
-
-        if (pread(fd, &meta, sizeof(ngx_apigw_store_meta_t),
-                  i * page + NGX_APIGW_STORE_META_OFFSET)
-            != (ssize_t) sizeof(ngx_apigw_store_meta_t))
+        if (other != store && files.lock && other->files.lock == files.lock
+            && other->files.device == files.device && other->pid == getpid())
         {
-            return NGX_APIGW_STORE_ESHORT;
-        }
-
-        if (meta.magic != NGX_APIGW_STORE_META_MAGIC) {
-            return MDB_INVALID;
-        }
-
-        if (i == 0) {
-            page = meta.page_size;
-        }
-
-        if (meta.txnid >= last.txnid) {
-            last = meta;
+            return (unlink(lock) == -1) ? errno : ESTALE;
         }
     }
 
-    if (page < 512 || page > 65536 || (page & (page - 1))) {
-        return MDB_INVALID;
-    }
-
-    pages = last.last_page + 1;
-    pages -= ngx_min(pages / 4, NGX_APIGW_STORE_META_SLACK);
-
-    return (pages > (uint64_t) size / page) ? NGX_APIGW_STORE_ESHORT : 0;
-}
-
-
-/* Another process may be doing the same: the first one's file counts. */
-
-static int
-ngx_apigw_store_create(const char *data, size_t map)
-{
-    int       n, rc;
-    char      name[NGX_MAX_PATH];
-    MDB_env  *env;
-
-    n = snprintf(name, sizeof(name), "%s.%ld", data, (long) getpid());
-
-    if (n < 0 || n >= (int) sizeof(name)) {
-        return ENAMETOOLONG;
-    }
-
-    if (unlink(name) == -1 && errno != ENOENT) {
-        return errno;
-    }
-
-    rc = mdb_env_create(&env);
-
-    if (rc != 0) {
-        return rc;
-    }
-
-    rc = mdb_env_set_mapsize(env, map);
-
+    rc = ngx_apigw_store_prepare(store->directory,
+                                 store->kind->map ? store->kind->map
+                                                  : NGX_APIGW_STORE_MAP);
     if (rc == 0) {
-        rc = mdb_env_open(env, name, MDB_NOSUBDIR|MDB_NOLOCK, 0600);
+        rc = ngx_apigw_store_open_files(store, 0);
+    }
+
+    if (rc == EROFS) {
+        store->read_only = 1;
+        rc = ngx_apigw_store_open_files(store, MDB_RDONLY);
+        rc = (rc == ENOENT) ? EROFS : rc;
     }
 
     if (rc == 0) {
-        rc = mdb_env_sync(env, 1);
+        store->opened++;
+        rc = ngx_apigw_store_belongs(store);
     }
 
-    mdb_env_close(env);
+    if (rc == ESTALE) {
+        ngx_apigw_store_names(store->directory, &files);
 
-    if (rc == 0 && link(name, data) == -1 && errno != EEXIST) {
-
-        /* without links, what another has made just now may be replaced */
-
-        rc = (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
-             && rename(name, data) == 0 ? 0 : errno;
+        if (files.lock && files.lock == store->files.lock
+            && unlink(lock) == -1)
+        {
+            return errno;
+        }
     }
-
-    (void) unlink(name);
 
     return rc;
 }
 
 
+static int
+ngx_apigw_store_in_place(ngx_apigw_store_t *store)
+{
+    ngx_apigw_store_files_t  files;
+
+    ngx_apigw_store_names(store->directory, &files);
+
+    if (files.data == 0) {
+        return NGX_APIGW_STORE_ELOST;
+    }
+
+    return ngx_memcmp(&store->files, &files, sizeof(ngx_apigw_store_files_t))
+           == 0 ? 0 : ESTALE;
+}
+
+
 /*
- * LMDB maps its lock file, and a page of it that the disk has no room for
- * kills the process that writes there.  Its size is left to LMDB.  Nothing of
- * the file is open in this process yet, so no lock is lost by closing it.
+ * Whether the data file just opened is that of the lock file: a new reader
+ * begins at its last transaction, but for the moment in which a writer
+ * commits.
  */
 
 static int
-ngx_apigw_store_reserve_lock(const char *lock)
+ngx_apigw_store_belongs(ngx_apigw_store_t *store)
 {
-    int          fd, rc;
-    struct stat  sb;
+    int               rc;
+    MDB_txn          *txn;
+    uint64_t          id, version;
+    ngx_uint_t        i;
+    struct stat       sb;
+    mdb_filehandle_t  fd;
 
-    fd = open(lock, O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0600);
+    rc = mdb_env_get_fd(store->env, &fd);
 
-    if (fd == -1) {
-        return errno;
+    if (rc != 0) {
+        return rc;
     }
 
-    rc = 0;
+    ngx_apigw_store_names(store->directory, &store->files);
 
     if (fstat(fd, &sb) == -1) {
-        rc = errno;
-
-    } else if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0,
-                         ngx_max(sb.st_size, NGX_APIGW_STORE_LOCK_SIZE))
-               == -1
-               && (errno == ENOSPC || errno == EDQUOT))
-    {
-        rc = errno;
+        return errno;
     }
 
-    (void) close(fd);
+    if (sb.st_ino != store->files.data || sb.st_dev != store->files.device) {
+        store->files.data = sb.st_ino;
+        store->files.device = sb.st_dev;
+        return ESTALE;
+    }
 
-    return rc;
+    for (i = 0; i < NGX_APIGW_STORE_COMMIT; i++) {
+        rc = ngx_apigw_store_begin(store, MDB_RDONLY, &txn);
+
+        if (rc != 0) {
+            return rc;
+        }
+
+        id = mdb_txn_id(txn);
+        mdb_txn_abort(txn);
+
+        version = ngx_apigw_store_version(store);
+
+        if (id >= version) {
+            return id == version ? 0 : ESTALE;
+        }
+
+        (void) usleep(1000);
+    }
+
+    return ESTALE;
 }
 
 
 static int
-ngx_apigw_store_name(char *name, const char *directory, const char *file)
-{
-    int  n;
-
-    n = snprintf(name, NGX_MAX_PATH, "%s%s", directory, file);
-
-    return (n < 0 || n >= NGX_MAX_PATH) ? ENAMETOOLONG : 0;
-}
-
-
-static int
-ngx_apigw_store_open_files(ngx_apigw_store_t *store, const char *directory,
-    unsigned flags)
+ngx_apigw_store_open_files(ngx_apigw_store_t *store, unsigned flags)
 {
     int     rc;
     size_t  map;
 
-    if (store->env) {
-        mdb_env_close(store->env);
-    }
+    mdb_env_close(store->env);
 
     rc = mdb_env_create(&store->env);
 
@@ -478,7 +461,7 @@ ngx_apigw_store_open_files(ngx_apigw_store_t *store, const char *directory,
         return rc;
     }
 
-    return mdb_env_open(store->env, directory,
+    return mdb_env_open(store->env, store->directory,
                         MDB_NOTLS|MDB_NORDAHEAD|flags, 0600);
 }
 
@@ -628,6 +611,47 @@ ngx_apigw_store_open_dbs(ngx_apigw_store_t *store, MDB_txn *txn,
 int
 ngx_apigw_store_read(ngx_apigw_store_t *store, MDB_txn **txn)
 {
+    int         rc;
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_APIGW_STORE_TRIES; i++) {
+
+        rc = ngx_apigw_store_start(store);
+
+        if (rc == 0
+            && mdb_txn_id(store->txn) != ngx_apigw_store_version(store))
+        {
+            rc = ngx_apigw_store_settle(store);
+        }
+
+        if (rc == 0 && !store->ready) {
+            rc = ngx_apigw_store_handles(store);
+        }
+
+        if (rc == 0) {
+            store->reading = 1;
+            *txn = store->txn;
+            return 0;
+        }
+
+        if (rc != ESTALE) {
+            return rc;
+        }
+
+        rc = ngx_apigw_store_reopen(store);
+
+        if (rc != 0) {
+            return rc;
+        }
+    }
+
+    return ESTALE;
+}
+
+
+static int
+ngx_apigw_store_start(ngx_apigw_store_t *store)
+{
     int  rc;
 
     if (store->lost) {
@@ -639,56 +663,107 @@ ngx_apigw_store_read(ngx_apigw_store_t *store, MDB_txn **txn)
 
         if (rc != 0) {
             store->txn = NULL;
-            return rc;
         }
 
-    } else {
-        rc = mdb_txn_renew(store->txn);
-
-        if (rc == MDB_MAP_RESIZED) {
-            rc = ngx_apigw_store_map(store, 0);
-
-            if (rc == 0) {
-                rc = mdb_txn_renew(store->txn);
-            }
-        }
-
-        if (rc != 0) {
-            return rc;
-        }
+        return rc;
     }
 
-    if (!store->ready) {
+    rc = mdb_txn_renew(store->txn);
 
-        rc = ngx_apigw_store_open_dbs(store, store->txn, 0);
-
-        if (rc != 0) {
-            mdb_txn_abort(store->txn);
-            store->txn = NULL;
-            return rc;
-        }
-
-        /* handles become the environment's when the transaction commits */
-
-        rc = mdb_txn_commit(store->txn);
-        store->txn = NULL;
+    if (rc == MDB_MAP_RESIZED) {
+        rc = ngx_apigw_store_map(store, 0);
 
         if (rc == 0) {
-            rc = ngx_apigw_store_begin(store, MDB_RDONLY, &store->txn);
+            rc = mdb_txn_renew(store->txn);
         }
-
-        if (rc != 0) {
-            store->txn = NULL;
-            return rc;
-        }
-
-        store->ready = 1;
     }
 
-    store->reading = 1;
-    *txn = store->txn;
+    return rc;
+}
 
-    return 0;
+
+/*
+ * The reader is not where the file is.  It may be one behind, while a writer
+ * commits or after one has; if it was more, then there were several of them,
+ * and a new reader is further.
+ */
+
+static int
+ngx_apigw_store_settle(ngx_apigw_store_t *store)
+{
+    int         rc;
+    uint64_t    id, version, last;
+    ngx_uint_t  i;
+
+    last = 0;
+
+    for (i = 0; i < NGX_APIGW_STORE_SETTLE; i++) {
+
+        id = mdb_txn_id(store->txn);
+        version = ngx_apigw_store_version(store);
+
+        if (id == version || id + 1 == version) {
+            return 0;
+        }
+
+        if (id > version || id == last) {
+            mdb_txn_abort(store->txn);
+            store->txn = NULL;
+            return ESTALE;
+        }
+
+        last = id;
+
+        mdb_txn_reset(store->txn);
+
+        rc = ngx_apigw_store_start(store);
+
+        if (rc != 0) {
+            return rc;
+        }
+    }
+
+    mdb_txn_reset(store->txn);
+
+    return EBUSY;
+}
+
+
+static int
+ngx_apigw_store_handles(ngx_apigw_store_t *store)
+{
+    int  rc;
+
+    rc = ngx_apigw_store_open_dbs(store, store->txn, 0);
+
+    if (rc != 0) {
+        mdb_txn_abort(store->txn);
+        store->txn = NULL;
+        return rc;
+    }
+
+    /* handles become the environment's when the transaction commits */
+
+    rc = mdb_txn_commit(store->txn);
+    store->txn = NULL;
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    store->ready = 1;
+
+    rc = ngx_apigw_store_start(store);
+
+    return rc == 0 ? ngx_apigw_store_settle(store) : rc;
+}
+
+
+ngx_uint_t
+ngx_apigw_store_read_holds(ngx_apigw_store_t *store)
+{
+    return !store->read_only
+           || ngx_apigw_store_version(store) - mdb_txn_id(store->txn) <= 1;
 }
 
 
@@ -712,8 +787,7 @@ ngx_apigw_store_write(ngx_apigw_store_t *store, ngx_apigw_store_write_pt write,
     void *data)
 {
     int         rc;
-    MDB_txn    *txn;
-    ngx_uint_t  opened;
+    ngx_uint_t  tries;
 
     if (store->reading) {
         return EBUSY;
@@ -723,51 +797,86 @@ ngx_apigw_store_write(ngx_apigw_store_t *store, ngx_apigw_store_write_pt write,
         return EROFS;
     }
 
+    tries = 0;
+
     for ( ;; ) {
 
-        rc = ngx_apigw_store_begin(store, 0, &txn);
+        rc = ngx_apigw_store_run(store, write, data);
 
-        if (rc != 0) {
-            return rc;
-        }
+        switch (rc) {
 
-        opened = 0;
-
-        if (!store->ready) {
-            rc = ngx_apigw_store_open_dbs(store, txn, MDB_CREATE);
-            opened = 1;
-        }
-
-        if (rc == 0) {
-            rc = write(store, txn, data);
-        }
-
-        if (rc == 0) {
-            rc = mdb_txn_commit(txn);
-
-        } else {
-            mdb_txn_abort(txn);
-        }
-
-        if (rc == 0) {
-            store->ready |= opened;
-            return 0;
-        }
-
-        if (rc == EIO) {
+        case EIO:
             return ngx_apigw_store_short_write(store);
-        }
 
-        if (rc != MDB_MAP_FULL) {
+        case MDB_MAP_FULL:
+            rc = ngx_apigw_store_grow(store);
+            break;
+
+        case ESTALE:
+            if (++tries == NGX_APIGW_STORE_TRIES) {
+                return ESTALE;
+            }
+
+            rc = ngx_apigw_store_reopen(store);
+            break;
+
+        default:
             return rc;
         }
-
-        rc = ngx_apigw_store_grow(store);
 
         if (rc != 0) {
             return rc;
         }
     }
+}
+
+
+static int
+ngx_apigw_store_run(ngx_apigw_store_t *store, ngx_apigw_store_write_pt write,
+    void *data)
+{
+    int         rc;
+    MDB_txn    *txn;
+    ngx_uint_t  opened;
+
+    rc = ngx_apigw_store_begin(store, 0, &txn);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    /* nobody else commits now */
+
+    rc = (mdb_txn_id(txn) == ngx_apigw_store_version(store) + 1)
+         ? ngx_apigw_store_in_place(store) : ESTALE;
+
+    opened = 0;
+
+    if (rc == 0 && !store->ready) {
+        rc = ngx_apigw_store_open_dbs(store, txn, MDB_CREATE);
+        opened = 1;
+    }
+
+    if (rc == 0) {
+        rc = write(store, txn, data);
+    }
+
+    if (rc == 0) {
+        rc = ngx_apigw_store_in_place(store);
+    }
+
+    if (rc == 0) {
+        rc = mdb_txn_commit(txn);
+
+    } else {
+        mdb_txn_abort(txn);
+    }
+
+    if (rc == 0) {
+        store->ready |= opened;
+    }
+
+    return rc;
 }
 
 
@@ -870,12 +979,64 @@ ngx_apigw_store_version(ngx_apigw_store_t *store)
 }
 
 
+ngx_uint_t
+ngx_apigw_store_opened(ngx_apigw_store_t *store)
+{
+    return store->opened;
+}
+
+
+int
+ngx_apigw_store_check(ngx_apigw_store_t *store)
+{
+    int          rc;
+    uint64_t     id, version;
+    struct stat  sb;
+
+    rc = ngx_apigw_store_inspect(store->directory, &sb);
+
+    if (rc == 0) {
+        rc = ngx_apigw_store_in_place(store);
+    }
+
+    if (rc == 0) {
+        rc = ngx_apigw_store_start(store);
+    }
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    id = mdb_txn_id(store->txn);
+    version = ngx_apigw_store_version(store);
+
+    mdb_txn_reset(store->txn);
+
+    /* no writer takes so long to commit */
+
+    if (id + 1 == version
+        && store->seen[0] == id && store->seen[1] == version)
+    {
+        return ESTALE;
+    }
+
+    store->seen[0] = id;
+    store->seen[1] = version;
+
+    return 0;
+}
+
+
 int
 ngx_apigw_store_check_readers(ngx_apigw_store_t *store)
 {
     int  dead;
 
     dead = 0;
+
+    if (store->lost) {
+        return 0;
+    }
 
     (void) mdb_reader_check(store->env, &dead);
 
@@ -1010,6 +1171,9 @@ ngx_apigw_store_strerror(int rc)
     case NGX_APIGW_STORE_ELOST:
         return "its data file is gone, put it back from a copy (to begin "
                "anew, remove lock.mdb too)";
+
+    case ESTALE:
+        return "its files were replaced";
 
     case MDB_MAP_FULL:
         return "it has reached its largest size";

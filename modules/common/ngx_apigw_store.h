@@ -75,11 +75,28 @@ typedef int (*ngx_apigw_store_write_pt)(ngx_apigw_store_t *store,
  *
  * A data file that is empty or shorter than it says, or that is not there
  * beside its lock file, was damaged: no new store is made in its place.
+ *
+ * If the data file was replaced, its lock file is made anew.  Processes that
+ * have it open find that out when they read or write, and open it again, or
+ * by ngx_apigw_store_check().
  */
 
 int ngx_apigw_store_open(ngx_apigw_store_t **store, const char *directory,
     const ngx_apigw_store_kind_t *kind);
 void ngx_apigw_store_close(ngx_apigw_store_t *store);
+
+
+/*
+ * To be called about once a second where a store stays open: 0, or why it has
+ * to be closed and opened again.
+ */
+
+int ngx_apigw_store_check(ngx_apigw_store_t *store);
+
+
+/* How many times it was opened: versions of another time say nothing. */
+
+ngx_uint_t ngx_apigw_store_opened(ngx_apigw_store_t *store);
 
 
 /* Whether it was opened on a read-only file system: writing gives EROFS. */
@@ -105,6 +122,16 @@ int ngx_apigw_store_inspect(const char *directory, struct stat *sb);
 
 int ngx_apigw_store_read(ngx_apigw_store_t *store, MDB_txn **txn);
 void ngx_apigw_store_read_end(ngx_apigw_store_t *store);
+
+
+/*
+ * Whether what was read in the transaction, before it ends, was as it seemed.
+ * On a read-only file system readers have no place to announce themselves,
+ * and who writes to the same files elsewhere uses their pages again: the
+ * first to do that is the third transaction after that of the reader.
+ */
+
+ngx_uint_t ngx_apigw_store_read_holds(ngx_apigw_store_t *store);
 
 
 /* The handle of kind->dbs[n], valid within a transaction. */

@@ -12,7 +12,8 @@
 #include "ngx_apigw_key_tree.h"
 
 
-#define NGX_APIGW_KEY_CACHE_MAP  ((size_t) 16 * 1024 * 1024)
+#define NGX_APIGW_KEY_CACHE_MAP    ((size_t) 16 * 1024 * 1024)
+#define NGX_APIGW_KEY_CACHE_TRIES  20
 
 
 static int ngx_apigw_key_cache_probe(const char *directory);
@@ -24,6 +25,7 @@ static int ngx_apigw_key_cache_tree(ngx_apigw_key_cache_t *cache,
     MDB_txn *txn, ngx_apigw_key_tree_t *tree);
 static int ngx_apigw_key_cache_map(ngx_apigw_key_cache_t *cache, int fd);
 static void ngx_apigw_key_cache_unmap(ngx_apigw_key_cache_t *cache);
+static void ngx_apigw_key_cache_forget(ngx_apigw_key_cache_t *cache);
 static ngx_apigw_key_place_t *ngx_apigw_key_cache_place(
     ngx_apigw_key_cache_t *cache, ngx_apigw_key_place_t *set,
     uint64_t version);
@@ -35,7 +37,6 @@ int
 ngx_apigw_key_cache_open(ngx_apigw_key_cache_t **cp, const char *directory)
 {
     int                     rc;
-    struct stat             sb;
     ngx_apigw_key_cache_t  *cache;
 
     cache = calloc(1, sizeof(ngx_apigw_key_cache_t));
@@ -55,14 +56,7 @@ ngx_apigw_key_cache_open(ngx_apigw_key_cache_t **cp, const char *directory)
         return rc;
     }
 
-    rc = ngx_apigw_store_inspect(directory, &sb);
-    if (rc != 0) {
-        goto failed;
-    }
-
-    cache->device = sb.st_dev;
-    cache->inode = sb.st_ino;
-    cache->size = sb.st_size;
+    cache->opened = ngx_apigw_store_opened(cache->store);
 
     if (ngx_apigw_hash_new_key(&cache->secret) != NGX_OK) {
         rc = errno;
@@ -143,21 +137,7 @@ ngx_apigw_key_cache_probe(const char *directory)
 void
 ngx_apigw_key_cache_close(ngx_apigw_key_cache_t *cache)
 {
-    ngx_uint_t              i, n;
-    ngx_apigw_key_entry_t  *entry;
-
-    for (i = 0; i < NGX_APIGW_KEY_CACHE_SETS; i++) {
-        for (n = 0; n < NGX_APIGW_KEY_CACHE_WAYS; n++) {
-
-            entry = cache->place[i][n].entry;
-
-            if (entry) {
-                ngx_apigw_key_entry_release(entry);
-            }
-        }
-    }
-
-    ngx_apigw_key_cache_unmap(cache);
+    ngx_apigw_key_cache_forget(cache);
     ngx_apigw_key_hasher_free(&cache->hasher);
     ngx_apigw_store_close(cache->store);
 
@@ -167,22 +147,38 @@ ngx_apigw_key_cache_close(ngx_apigw_key_cache_t *cache)
 }
 
 
-int
-ngx_apigw_key_cache_check(ngx_apigw_key_cache_t *cache, const char *directory)
+/* What was found in another file, under the same numbers perhaps. */
+
+static void
+ngx_apigw_key_cache_forget(ngx_apigw_key_cache_t *cache)
 {
-    int          rc;
-    struct stat  sb;
+    ngx_uint_t              i, n;
+    ngx_apigw_key_place_t  *place;
 
-    rc = ngx_apigw_store_inspect(directory, &sb);
-    if (rc != 0) {
-        return rc;
+    for (i = 0; i < NGX_APIGW_KEY_CACHE_SETS; i++) {
+        for (n = 0; n < NGX_APIGW_KEY_CACHE_WAYS; n++) {
+
+            place = &cache->place[i][n];
+
+            if (place->entry) {
+                ngx_apigw_key_entry_release(place->entry);
+                place->entry = NULL;
+                place->version = 0;
+            }
+        }
     }
 
-    if (sb.st_dev != cache->device || sb.st_ino != cache->inode) {
-        return ESTALE;
-    }
+    ngx_apigw_key_cache_unmap(cache);
 
-    return 0;
+    cache->size = 0;
+    cache->version = 0;
+}
+
+
+int
+ngx_apigw_key_cache_check(ngx_apigw_key_cache_t *cache)
+{
+    return ngx_apigw_store_check(cache->store);
 }
 
 
@@ -197,6 +193,15 @@ ngx_apigw_key_cache_get(ngx_apigw_key_cache_t *cache, const ngx_str_t *key,
     ngx_apigw_key_place_t  *set, *place;
 
     version = ngx_apigw_store_version(cache->store);
+
+    if (version < cache->version) {
+
+        /* never by a writer: an older file was copied over it */
+
+        ngx_apigw_key_cache_forget(cache);
+    }
+
+    cache->version = version;
 
     ngx_apigw_hash(&hash, &cache->secret, key->data, key->len);
 
@@ -246,9 +251,10 @@ static int
 ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache, const ngx_str_t *key,
     uint64_t *version, ngx_apigw_key_entry_t **entry)
 {
-    int       rc;
-    u_char    digest[NGX_APIGW_KEY_DIGEST];
-    MDB_txn  *txn;
+    int         rc;
+    u_char      digest[NGX_APIGW_KEY_DIGEST];
+    MDB_txn    *txn;
+    ngx_uint_t  i, holds;
 
     if (ngx_apigw_key_digest(&cache->hasher, digest, key->data, key->len)
         != NGX_OK)
@@ -256,14 +262,33 @@ ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache, const ngx_str_t *key,
         return ENOMEM;
     }
 
-    rc = ngx_apigw_store_read(cache->store, &txn);
+    for (i = 0; i < NGX_APIGW_KEY_CACHE_TRIES; i++) {
 
-    if (rc == 0) {
+        rc = ngx_apigw_store_read(cache->store, &txn);
+
+        if (rc != 0) {
+            break;
+        }
+
         *version = mdb_txn_id(txn);
 
         rc = ngx_apigw_key_cache_read(cache, txn, digest, entry);
 
+        holds = ngx_apigw_store_read_holds(cache->store);
+
         ngx_apigw_store_read_end(cache->store);
+
+        if (rc != EAGAIN && holds) {
+            break;
+        }
+
+        if (rc == 0) {
+            ngx_apigw_key_entry_release(*entry);
+        }
+
+        /* others were too fast */
+
+        rc = EBUSY;
     }
 
     explicit_bzero(digest, sizeof(digest));
@@ -291,15 +316,6 @@ ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache, MDB_txn *txn,
     if (rc == 0) {
         rc = ngx_apigw_key_tree_open(&tree, mdb_txn_id(txn),
                                      NGX_APIGW_KEY_STORE_KEYS, &root);
-
-        if (rc == MDB_NOTFOUND) {
-
-            /* two changes since the transaction has begun */
-
-            rc = ngx_apigw_key_store_get(cache->store, txn, digest, &found);
-
-            return (rc == 0) ? ngx_apigw_key_entry_create(&found, entry) : rc;
-        }
     }
 
     if (rc == 0) {
@@ -327,8 +343,16 @@ ngx_apigw_key_cache_tree(ngx_apigw_key_cache_t *cache, MDB_txn *txn,
     ngx_apigw_key_tree_t *tree)
 {
     int                rc;
+    ngx_uint_t         opened;
     struct stat        sb;
     mdb_filehandle_t   fd;
+
+    opened = ngx_apigw_store_opened(cache->store);
+
+    if (opened != cache->opened) {
+        ngx_apigw_key_cache_forget(cache);
+        cache->opened = opened;
+    }
 
     rc = mdb_env_get_fd(mdb_txn_env(txn), &fd);
     if (rc != 0) {
@@ -461,8 +485,8 @@ ngx_apigw_key_cache_strerror(int rc)
     case NGX_APIGW_KEY_CACHE_EMALFORMED:
         return "this cannot be a key";
 
-    case ESTALE:
-        return "the data file was replaced";
+    case EBUSY:
+        return "it was changed too often while it was read";
 
     default:
         return ngx_apigw_key_store_strerror(rc);

@@ -55,9 +55,9 @@ typedef struct {
     ngx_apigw_key_hasher_t   hasher;
     ngx_apigw_hash_key_t     secret;
     ngx_uint_t               turn;
-    dev_t                    device;    /* of the data file */
-    ino_t                    inode;
-    off_t                    size;
+    ngx_uint_t               opened;    /* of the store, with what is here */
+    uint64_t                 version;   /* seen last */
+    off_t                    size;      /* of the data file */
     void                    *map;       /* of the data file, our own */
     size_t                   mapped;
     ngx_apigw_key_place_t    place[NGX_APIGW_KEY_CACHE_SETS]
@@ -81,8 +81,7 @@ void ngx_apigw_key_cache_close(ngx_apigw_key_cache_t *cache);
  * cut short.
  */
 
-int ngx_apigw_key_cache_check(ngx_apigw_key_cache_t *cache,
-    const char *directory);
+int ngx_apigw_key_cache_check(ngx_apigw_key_cache_t *cache);
 
 
 /*

@@ -134,7 +134,7 @@ ngx_apigw_key_tree_open(const ngx_apigw_key_tree_t *tree, uint64_t txnid,
     top = __atomic_load_n(&meta->dbs[1].root, __ATOMIC_ACQUIRE);
 
     if (__atomic_load_n(&meta->txnid, __ATOMIC_ACQUIRE) != txnid) {
-        return MDB_NOTFOUND;
+        return EAGAIN;
     }
 
     rc = ngx_apigw_key_tree_leaf(tree, top, (const u_char *) name,

@@ -45,8 +45,8 @@ int ngx_apigw_key_tree_init(ngx_apigw_key_tree_t *tree, const void *map,
 
 /*
  * The root of the tree of a named database, in the state of a transaction.
- * Returns 0, MDB_NOTFOUND if there is no such database or the state is gone,
- * or MDB_CORRUPTED.
+ * Returns 0, MDB_NOTFOUND if there is no such database, EAGAIN if the state is
+ * gone, or MDB_CORRUPTED.
  */
 
 int ngx_apigw_key_tree_open(const ngx_apigw_key_tree_t *tree, uint64_t txnid,

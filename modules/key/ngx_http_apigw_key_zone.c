@@ -124,7 +124,7 @@ ngx_http_apigw_key_get_cache(ngx_http_request_t *r,
     directory = (char *) zone->helper.directory.data;
 
     if (zone->cache) {
-        rc = ngx_apigw_key_cache_check(zone->cache, directory);
+        rc = ngx_apigw_key_cache_check(zone->cache);
 
         if (rc == 0) {
             return zone->cache;

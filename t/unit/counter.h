@@ -33,6 +33,7 @@ static int fault_commit(MDB_txn *txn);
 
 #include "../../modules/common/ngx_apigw_instance.c"
 #include "../../modules/common/ngx_apigw_store.c"
+#include "../../modules/common/ngx_apigw_store_file.c"
 #include "../../modules/common/ngx_apigw_window.c"
 #include "../../modules/usage/ngx_apigw_counter.c"
 #include "../../modules/usage/ngx_apigw_ledger.c"

@@ -11,6 +11,7 @@
 
 #include "ngx_apigw_jwt_store.c"
 #include "../common/ngx_apigw_store.c"
+#include "../common/ngx_apigw_store_file.c"
 
 
 typedef struct {

@@ -21,6 +21,7 @@
 #include "ngx_apigw_key_uses.c"
 #include "ngx_apigw_key_flush.c"
 #include "../common/ngx_apigw_store.c"
+#include "../common/ngx_apigw_store_file.c"
 
 
 #define THREADS  4
@@ -318,16 +319,16 @@ test_cache(ngx_apigw_store_t *store, const char *dir)
     ngx_apigw_key_entry_release(two);
     ok(run(store, "delete", NULL, "a", NULL) == 0, "it can be deleted");
 
-    ok(ngx_apigw_key_cache_check(cache, dir) == 0, "check");
+    ok(ngx_apigw_key_cache_check(cache) == 0, "check");
     snprintf(name, sizeof(name), "%s/data.mdb", dir);
     ok(truncate(name, 20000) == 0
-       && ngx_apigw_key_cache_check(cache, dir) == NGX_APIGW_STORE_ESHORT,
+       && ngx_apigw_key_cache_check(cache) == NGX_APIGW_STORE_ESHORT,
        "cut short");
     ok(truncate(name, 4000) == 0
-       && ngx_apigw_key_cache_check(cache, dir) == NGX_APIGW_STORE_ESHORT,
+       && ngx_apigw_key_cache_check(cache) == NGX_APIGW_STORE_ESHORT,
        "cut to less than its head");
     ok(unlink(name) == 0
-       && ngx_apigw_key_cache_check(cache, dir) == ENOENT, "gone");
+       && ngx_apigw_key_cache_check(cache) == ENOENT, "gone");
 
     ngx_apigw_key_cache_close(cache);
 }

@@ -27,6 +27,7 @@
 #include "ngx_apigw_key_tree.c"
 #include "ngx_apigw_key_cache.c"
 #include "../common/ngx_apigw_store.c"
+#include "../common/ngx_apigw_store_file.c"
 
 
 #define CASES   100

@@ -25,6 +25,7 @@
 #include "ngx_apigw_key_tree.c"
 #include "ngx_apigw_key_cache.c"
 #include "../common/ngx_apigw_store.c"
+#include "../common/ngx_apigw_store_file.c"
 
 
 #define KEYS   4000
@@ -167,7 +168,7 @@ differ(ngx_apigw_store_t *store, ngx_apigw_key_cache_t *cache, ngx_uint_t n)
           || ngx_apigw_key_tree_open(&tree, mdb_txn_id(txn), "kezs", &root)
              != MDB_NOTFOUND
           || ngx_apigw_key_tree_open(&tree, mdb_txn_id(txn) - 2, "keys", &root)
-             != MDB_NOTFOUND
+             != EAGAIN
           || ngx_apigw_key_tree_open(&tree, mdb_txn_id(txn), "keys", &root)
              != 0;
 

@@ -5,11 +5,13 @@
 
 /*
  * The store: empty and filled, growth of the map in another process, writers
- * and readers that are killed, other kinds of store, files of root.
+ * and readers that are killed, other kinds of store, files of root, files that
+ * are replaced under those who have them open.
  */
 
 
 #include "../../modules/common/ngx_apigw_store.c"
+#include "../../modules/common/ngx_apigw_store_file.c"
 
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -360,6 +362,230 @@ check_root(void)
 }
 
 
+/* What another process sees, that opens the store now. */
+
+static uint32_t  new_range[2];
+
+
+static int
+child_looks(void)
+{
+    long                n;
+    ngx_apigw_store_t  *store;
+
+    if (ngx_apigw_store_open(&store, directory, &kind)) {
+        return 255;
+    }
+
+    n = seen(store);
+
+    return n < 0 ? 254 : n;
+}
+
+
+static int
+child_writes(void)
+{
+    ngx_apigw_store_t  *store;
+
+    return ngx_apigw_store_open(&store, directory, &kind)
+           || ngx_apigw_store_write(store, put, new_range);
+}
+
+
+static int
+add(ngx_apigw_store_t *store, uint32_t first, uint32_t last)
+{
+    uint32_t  range[2];
+
+    range[0] = first;
+    range[1] = last;
+
+    return ngx_apigw_store_write(store, put, range);
+}
+
+
+/* "how" as open() takes it: into the file that is there, or another one. */
+
+static int
+copy(const char *from, const char *to, int how)
+{
+    int      in, out;
+    u_char   buf[65536];
+    ssize_t  n;
+    off_t    size;
+
+    in = open(from, O_RDONLY);
+    out = open(to, O_WRONLY|how, 0600);
+    size = 0;
+
+    while ((n = read(in, buf, sizeof(buf))) > 0) {
+        if (write(out, buf, n) != n) {
+            return -1;
+        }
+
+        size += n;
+    }
+
+    (void) close(in);
+
+    return ftruncate(out, size) == -1 || close(out) == -1 ? -1 : 0;
+}
+
+
+static void
+check_replaced(void)
+{
+    long                n;
+    unsigned            i, bad;
+    struct stat         one, two;
+    ngx_apigw_store_t  *store;
+    char                data[sizeof(directory) + 20],
+                        lock[sizeof(directory) + 20],
+                        saved[sizeof(directory) + 20],
+                        next[sizeof(directory) + 20],
+                        new[sizeof(directory) + 20];
+
+    snprintf(data, sizeof(data), "%s/data.mdb", directory);
+    snprintf(lock, sizeof(lock), "%s/lock.mdb", directory);
+    snprintf(saved, sizeof(saved), "%s/saved", directory);
+    snprintf(next, sizeof(next), "%s/next", directory);
+    snprintf(new, sizeof(new), "%s/new", directory);
+
+    if (ngx_apigw_store_open(&store, directory, &kind)) {
+        check(0, "a store to be replaced");
+        return;
+    }
+
+    bad = (add(store, 0, 5) || add(store, 5, 10)
+           || copy(data, saved, O_CREAT)
+           || add(store, 10, 11) || copy(data, next, O_CREAT));
+
+    check(bad == 0, "copies");
+
+    /* after so many transactions more the number is any */
+
+    for (i = 1; i < 5; i++) {
+
+        bad = add(store, 20, 20 + i) || add(store, 20, 50)
+              || (i > 2 && add(store, 50, 51)) || (i > 3 && add(store, 51, 52))
+              || copy(saved, new, O_CREAT) || rename(new, data);
+
+        check(bad == 0 && ngx_apigw_store_check(store) == ESTALE
+              && in_child(child_looks) == 10,
+              "another file in its place: who opens it sees that");
+
+        bad = add(store, 10, 15);
+
+        check(bad == 0 && seen(store) == 15 && in_child(child_looks) == 15
+              && ngx_apigw_store_check(store) == 0,
+              "and who has it open writes to that");
+
+        new_range[0] = 15;
+        new_range[1] = 16;
+
+        bad = (i & 1) && add(store, 15, 16);
+        bad = bad || copy(saved, data, 0);
+
+        if (i & 2) {
+            check(bad == 0 && in_child(child_looks) == 10
+                  && seen(store) == 10, "copied over it: the same for all");
+
+        } else {
+            check(bad == 0 && in_child(child_writes) == 0
+                  && in_child(child_looks) == 11
+                  && seen(store) == 11, "copied over it and written to");
+        }
+    }
+
+    /* of a later state, by one: for a moment it might be a writer */
+
+    check(copy(saved, new, O_CREAT) == 0 && rename(new, data) == 0
+          && add(store, 0, 1) == 0 && copy(saved, data, 0) == 0
+          && (seen(store), add(store, 0, 0)) == 0
+          && copy(saved, data, 0) == 0
+          && in_child(child_looks) == 10 && seen(store) == 10,
+          "one behind, put back");
+    check(copy(next, data, 0) == 0
+          && ngx_apigw_store_check(store) == 0
+          && ngx_apigw_store_check(store) == ESTALE
+          && in_child(child_looks) == 11, "one ahead: not at once");
+
+    ngx_apigw_store_close(store);
+
+    check(ngx_apigw_store_open(&store, directory, &kind) == 0
+          && seen(store) == 11 && stat(lock, &one) == 0
+          && unlink(lock) == 0 && ngx_apigw_store_check(store) == ESTALE
+          && in_child(child_looks) == 11 && add(store, 11, 12) == 0
+          && in_child(child_looks) == 12 && stat(lock, &two) == 0
+          && has_files("lock.mdb") == 1, "without the lock file");
+
+    n = ngx_apigw_store_opened(store);
+
+    check(unlink(data) == 0 && add(store, 12, 13) == NGX_APIGW_STORE_ELOST
+          && ngx_apigw_store_opened(store) == (ngx_uint_t) n
+          && has_files("data.mdb") == 0,
+          "nothing is written to a file that is gone");
+
+    check(copy(saved, data, O_CREAT) == 0 && seen(store) == 12
+          && add(store, 12, 13) == 0 && seen(store) == 11,
+          "back again: written to");
+
+    ngx_apigw_store_close(store);
+
+    (void) unlink(saved);
+    (void) unlink(next);
+    (void) unlink(data);
+    (void) unlink(lock);
+}
+
+
+/* Many that open a new store at once: one makes it, all use it. */
+
+static int
+child_opens_new(void)
+{
+    uint32_t            range[2];
+    ngx_apigw_store_t  *store;
+
+    range[0] = getpid();
+    range[1] = range[0] + 1;
+
+    return ngx_apigw_store_open(&store, directory, &kind)
+           || ngx_apigw_store_write(store, put, range);
+}
+
+
+static void
+check_crowd(void)
+{
+    int                 status;
+    pid_t               pid;
+    unsigned            i, bad;
+    ngx_apigw_store_t  *store;
+
+    bad = 0;
+
+    for (i = 0; i < 20; i++) {
+        pid = fork();
+
+        if (pid == 0) {
+            _exit(child_opens_new());
+        }
+    }
+
+    for (i = 0; i < 20; i++) {
+        bad += (wait(&status) == -1 || status != 0);
+    }
+
+    check(bad == 0 && ngx_apigw_store_open(&store, directory, &kind) == 0
+          && seen(store) == 20 && has_files("data.mdb") == 1,
+          "a new store opened by many at once");
+
+    ngx_apigw_store_close(store);
+}
+
+
 int
 main(void)
 {
@@ -440,6 +666,14 @@ main(void)
 
     check_root();
     check_damage();
+
+    snprintf(name, sizeof(name), "%s/data.mdb", directory);
+    (void) unlink(name);
+    snprintf(name, sizeof(name), "%s/lock.mdb", directory);
+    (void) unlink(name);
+
+    check_replaced();
+    check_crowd();
 
     snprintf(name, sizeof(name), "%s/data.mdb", directory);
     (void) unlink(name);

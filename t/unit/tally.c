@@ -33,6 +33,7 @@ static int fault_commit(MDB_txn *txn);
 
 #include "../../modules/common/ngx_apigw_instance.c"
 #include "../../modules/common/ngx_apigw_store.c"
+#include "../../modules/common/ngx_apigw_store_file.c"
 #include "../../modules/version/ngx_apigw_tally.c"
 #include "../../modules/version/ngx_apigw_tally_store.c"
 

@@ -1,0 +1,279 @@
+/*
+ * Copyright (C) the apigw authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <sys/stat.h>
+
+#include "ngx_apigw_store.h"
+#include "ngx_apigw_store_file.h"
+
+
+#define NGX_APIGW_STORE_NEW      "/data.mdb.new"
+
+/* of LMDB's lock file: a head and a slot of 64 bytes a reader */
+
+#define NGX_APIGW_STORE_LOCK_SIZE  ((NGX_APIGW_STORE_READERS + 64) * 64)
+
+/* what of a meta page of LMDB 0.9, data version 1, tells its size */
+
+#define NGX_APIGW_STORE_META_OFFSET  16
+#define NGX_APIGW_STORE_META_MAGIC   0xbeefc0de
+#define NGX_APIGW_STORE_META_SLACK   64
+
+
+typedef struct {
+    uint32_t                       magic;
+    uint32_t                       version;
+    uint64_t                       address;
+    uint64_t                       map_size;
+    uint32_t                       page_size;
+    u_char                         dbs[92];
+    uint64_t                       last_page;
+    uint64_t                       txnid;
+} ngx_apigw_store_meta_t;
+
+
+static int ngx_apigw_store_whole(int fd, off_t size);
+static int ngx_apigw_store_create(const char *directory, const char *data,
+    size_t map);
+static int ngx_apigw_store_reserve_lock(const char *lock);
+
+
+/* Whether there is a whole data file, or none yet, which is then made. */
+
+int
+ngx_apigw_store_prepare(const char *directory, size_t map)
+{
+    int          rc;
+    char         data[NGX_MAX_PATH], lock[NGX_MAX_PATH];
+    struct stat  sb;
+
+    rc = ngx_apigw_store_name(data, directory, NGX_APIGW_STORE_DATA);
+
+    if (rc == 0) {
+        rc = ngx_apigw_store_name(lock, directory, NGX_APIGW_STORE_LOCK);
+    }
+
+    if (rc == 0) {
+        rc = ngx_apigw_store_inspect(directory, &sb);
+
+    } else {
+        return rc;
+    }
+
+    if (rc == ENOENT) {
+
+        if (lstat(lock, &sb) == 0 && S_ISREG(sb.st_mode)) {
+            return NGX_APIGW_STORE_ELOST;
+        }
+
+        rc = ngx_apigw_store_create(directory, data, map);
+    }
+
+    return rc == 0 ? ngx_apigw_store_reserve_lock(lock) : rc;
+}
+
+
+int
+ngx_apigw_store_inspect(const char *directory, struct stat *sb)
+{
+    int   fd, rc;
+    char  name[NGX_MAX_PATH];
+
+    rc = ngx_apigw_store_name(name, directory, NGX_APIGW_STORE_DATA);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    fd = open(name, O_RDONLY|O_CLOEXEC);
+
+    if (fd == -1) {
+        return errno;
+    }
+
+    rc = (fstat(fd, sb) == -1) ? errno : ngx_apigw_store_whole(fd,
+                                                               sb->st_size);
+    (void) close(fd);
+
+    return rc;
+}
+
+
+/*
+ * Whether the file has the pages that it says it has.  LMDB does not write
+ * the last ones if they were freed in the transaction that took them, so a
+ * few may be missing.
+ */
+
+static int
+ngx_apigw_store_whole(int fd, off_t size)
+{
+    uint64_t                pages, page;
+    ngx_uint_t              i;
+    ngx_apigw_store_meta_t  meta, last;
+
+    ngx_memzero(&last, sizeof(ngx_apigw_store_meta_t));
+
+    page = 0;
+
+    for (i = 0; i < 2; i++) {
+
+        if (pread(fd, &meta, sizeof(ngx_apigw_store_meta_t),
+                  i * page + NGX_APIGW_STORE_META_OFFSET)
+            != (ssize_t) sizeof(ngx_apigw_store_meta_t))
+        {
+            return NGX_APIGW_STORE_ESHORT;
+        }
+
+        if (meta.magic != NGX_APIGW_STORE_META_MAGIC) {
+            return MDB_INVALID;
+        }
+
+        if (i == 0) {
+            page = meta.page_size;
+        }
+
+        if (meta.txnid >= last.txnid) {
+            last = meta;
+        }
+    }
+
+    if (page < 512 || page > 65536 || (page & (page - 1))) {
+        return MDB_INVALID;
+    }
+
+    pages = last.last_page + 1;
+    pages -= ngx_min(pages / 4, NGX_APIGW_STORE_META_SLACK);
+
+    return (pages > (uint64_t) size / page) ? NGX_APIGW_STORE_ESHORT : 0;
+}
+
+
+/*
+ * Of processes on one machine one is here at a time; where that cannot be,
+ * the first one's file counts.
+ */
+
+static int
+ngx_apigw_store_create(const char *directory, const char *data, size_t map)
+{
+    int       rc;
+    char      name[NGX_MAX_PATH];
+    MDB_env  *env;
+
+    rc = ngx_apigw_store_name(name, directory, NGX_APIGW_STORE_NEW);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    if (unlink(name) == -1 && errno != ENOENT) {
+        return errno;
+    }
+
+    rc = mdb_env_create(&env);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    rc = mdb_env_set_mapsize(env, map);
+
+    if (rc == 0) {
+        rc = mdb_env_open(env, name, MDB_NOSUBDIR|MDB_NOLOCK, 0600);
+    }
+
+    if (rc == 0) {
+        rc = mdb_env_sync(env, 1);
+    }
+
+    mdb_env_close(env);
+
+    if (rc == 0 && link(name, data) == -1 && errno != EEXIST) {
+
+        /* without links, what another has made just now may be replaced */
+
+        rc = (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
+             && rename(name, data) == 0 ? 0 : errno;
+    }
+
+    (void) unlink(name);
+
+    return rc;
+}
+
+
+/*
+ * LMDB maps its lock file, and a page of it that the disk has no room for
+ * kills the process that writes there.  Its size is left to LMDB.  Nothing of
+ * the file is open in this process yet, so no lock is lost by closing it.
+ */
+
+static int
+ngx_apigw_store_reserve_lock(const char *lock)
+{
+    int          fd, rc;
+    struct stat  sb;
+
+    fd = open(lock, O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0600);
+
+    if (fd == -1) {
+        return errno;
+    }
+
+    rc = 0;
+
+    if (fstat(fd, &sb) == -1) {
+        rc = errno;
+
+    } else if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0,
+                         ngx_max(sb.st_size, NGX_APIGW_STORE_LOCK_SIZE))
+               == -1
+               && (errno == ENOSPC || errno == EDQUOT))
+    {
+        rc = errno;
+    }
+
+    (void) close(fd);
+
+    return rc;
+}
+
+
+int
+ngx_apigw_store_name(char *name, const char *directory, const char *file)
+{
+    int  n;
+
+    n = snprintf(name, NGX_MAX_PATH, "%s%s", directory, file);
+
+    return (n < 0 || n >= NGX_MAX_PATH) ? ENAMETOOLONG : 0;
+}
+
+
+void
+ngx_apigw_store_names(const char *directory, ngx_apigw_store_files_t *files)
+{
+    char         name[NGX_MAX_PATH];
+    struct stat  sb;
+
+    ngx_memzero(files, sizeof(ngx_apigw_store_files_t));
+
+    if (ngx_apigw_store_name(name, directory, NGX_APIGW_STORE_DATA) == 0
+        && stat(name, &sb) == 0)
+    {
+        files->device = sb.st_dev;
+        files->data = sb.st_ino;
+    }
+
+    if (ngx_apigw_store_name(name, directory, NGX_APIGW_STORE_LOCK) == 0
+        && stat(name, &sb) == 0)
+    {
+        files->lock = sb.st_ino;
+    }
+}
