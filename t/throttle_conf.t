@@ -119,7 +119,7 @@ my @cases = (
     ['no zone', $ZONE, 'api_throttle burst=1;',
      '"api_throttle" must have "zone" parameter'],
     ['empty zone', $ZONE, 'api_throttle zone=;',
-     '"api_throttle" must have "zone" parameter'],
+     'invalid parameter "zone="'],
     ['unknown zone', $ZONE, 'api_throttle zone=nope;',
      'unknown api_throttle_zone "nope" in '],
     ['zone of another module',

@@ -19,6 +19,42 @@ static ngx_int_t ngx_apigw_backed_new_instance(ngx_apigw_backed_t *backed,
 
 
 ngx_int_t
+ngx_apigw_backed_add(ngx_conf_t *cf, ngx_apigw_backed_t *backed, void *tag,
+    ngx_shm_zone_init_pt init, ngx_apigw_collect_pt collect)
+{
+    ngx_shm_zone_t      *shm_zone;
+    ngx_apigw_backed_t  *other;
+
+    shm_zone = ngx_shared_memory_add(cf, &backed->declared.name,
+                                     backed->declared.size, tag);
+    if (shm_zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (shm_zone->data) {
+        other = shm_zone->data;
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "zone \"%V\" is already bound to store \"%V\"",
+                           &other->zone.name, &other->helper.directory);
+        return NGX_ERROR;
+    }
+
+    if (ngx_apigw_helper_add(cf, &backed->helper) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_apigw_zone_init(&backed->zone, (char *) backed->helper.name.data,
+                        &shm_zone->shm.name, collect);
+
+    shm_zone->init = init;
+    shm_zone->data = backed;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_apigw_backed_init(ngx_shm_zone_t *shm_zone,
     const ngx_apigw_backed_t *previous)
 {

@@ -13,6 +13,7 @@
 #include "ngx_apigw_helper.h"
 #include "ngx_apigw_instance.h"
 #include "ngx_apigw_store.h"
+#include "ngx_apigw_word.h"
 #include "ngx_apigw_zone.h"
 
 
@@ -42,15 +43,16 @@ typedef struct {
 
 /*
  * In a process, the first member of the zone's context, shm_zone->data.  The
- * directive's parser sets the members of the first group, and the helper's
- * that ngx_apigw_helper_add() wants.
+ * directive's parser sets the members of the first group, and of the helper
+ * those that ngx_apigw_helper_add() wants.
  */
 
 typedef struct {
     ngx_apigw_zone_t              zone;
     ngx_apigw_helper_t            helper;
+    ngx_apigw_word_zone_t         declared;  /* as written */
     const char                   *directive; /* "api_usage_zone", for logs */
-    uint64_t                      layout;    /* not 0 */
+    uint64_t                      layout;    /* of the header, not 0 */
     size_t                        size;      /* of the header, in bytes */
     const ngx_apigw_store_kind_t *kind;
 
@@ -68,6 +70,16 @@ typedef struct {
 
 
 #pragma GCC visibility push(hidden)
+
+
+/*
+ * Declares the zone and its helper when the directive was read; tag is the
+ * module, and helper.name its short name.  NGX_ERROR, logged, if there is a
+ * zone of that name or the directory cannot be used.
+ */
+
+ngx_int_t ngx_apigw_backed_add(ngx_conf_t *cf, ngx_apigw_backed_t *backed,
+    void *tag, ngx_shm_zone_init_pt init, ngx_apigw_collect_pt collect);
 
 
 /*

@@ -102,13 +102,13 @@ typedef struct {
     ngx_http_apigw_throttle_rate_t
                                 *rates;      /* read, if variable */
 
-    uint64_t                     burst;      /* 0: the zone's */
-    uint64_t                     cost;
+    ngx_uint_t                   burst;      /* 0: the zone's */
+    ngx_uint_t                   cost;
     ngx_http_complex_value_t    *cost_value; /* NULL if constant */
     ngx_int_t                    delay;      /* NGX_ERROR: nodelay */
 
-    unsigned                     early:1;    /* before_auth */
-    unsigned                     dry_run:1;
+    ngx_uint_t                   early;      /* before_auth */
+    ngx_uint_t                   dry_run;
     unsigned                     unlimited:1;
 
     ngx_str_t                    file;       /* where it is written */

@@ -7,11 +7,12 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_apigw_word.h"
 #include "ngx_http_apigw_throttle.h"
 
 
-static ngx_int_t ngx_http_apigw_throttle_cost_parse(ngx_conf_t *cf,
-    ngx_http_apigw_throttle_use_t *use, ngx_str_t *value);
+static ngx_int_t ngx_http_apigw_throttle_cost(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base);
 static char *ngx_http_apigw_throttle_add_use(ngx_conf_t *cf,
     ngx_http_apigw_throttle_loc_conf_t *tlcf,
     ngx_http_apigw_throttle_use_t *use);
@@ -19,14 +20,46 @@ static ngx_http_apigw_throttle_rate_t *ngx_http_apigw_throttle_rate(
     ngx_http_apigw_throttle_use_t *use, ngx_str_t *text);
 
 
+#define ngx_http_apigw_throttle_use_offset(field)                             \
+    offsetof(ngx_http_apigw_throttle_use_t, field)
+
+
+static const ngx_apigw_word_t  ngx_http_apigw_throttle_words[] = {
+
+    { ngx_string("zone="), ngx_apigw_word_text,
+      ngx_http_apigw_throttle_use_offset(name), 1, 0, 1 },
+
+    { ngx_string("burst="), ngx_apigw_word_number,
+      ngx_http_apigw_throttle_use_offset(burst),
+      1, NGX_HTTP_APIGW_THROTTLE_BURST_MAX, 0 },
+
+    { ngx_string("cost="), ngx_http_apigw_throttle_cost,
+      ngx_http_apigw_throttle_use_offset(cost),
+      1, NGX_HTTP_APIGW_THROTTLE_BURST_MAX, 0 },
+
+    { ngx_string("delay="), ngx_apigw_word_number,
+      ngx_http_apigw_throttle_use_offset(delay),
+      0, NGX_HTTP_APIGW_THROTTLE_BURST_MAX, 0 },
+
+    { ngx_string("nodelay"), ngx_apigw_word_constant,
+      ngx_http_apigw_throttle_use_offset(delay), NGX_ERROR, 0, 0 },
+
+    { ngx_string("dry_run"), ngx_apigw_word_constant,
+      ngx_http_apigw_throttle_use_offset(dry_run), 1, 0, 0 },
+
+    { ngx_string("before_auth"), ngx_apigw_word_constant,
+      ngx_http_apigw_throttle_use_offset(early), 1, 0, 0 },
+
+    ngx_apigw_word_end
+};
+
+
 char *
 ngx_http_apigw_throttle(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_throttle_loc_conf_t *tlcf = conf;
 
-    ngx_int_t                             n;
-    ngx_str_t                            *value, s;
-    ngx_uint_t                            i, delay;
+    ngx_str_t                            *value;
     ngx_http_apigw_throttle_use_t        *use, **slot;
     ngx_http_apigw_throttle_main_conf_t  *tmcf;
 
@@ -52,130 +85,11 @@ ngx_http_apigw_throttle(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    use->cost = 1;
     use->delay = NGX_ERROR;
-    delay = 0;
 
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        s = value[i];
-
-        if (ngx_strncmp(s.data, "zone=", 5) == 0) {
-
-            if (use->name.data) {
-                goto duplicate;
-            }
-
-            use->name.data = s.data + 5;
-            use->name.len = s.len - 5;
-
-            continue;
-        }
-
-        if (ngx_strncmp(s.data, "burst=", 6) == 0) {
-
-            if (use->burst) {
-                goto duplicate;
-            }
-
-            n = ngx_atoi(s.data + 6, s.len - 6);
-
-            if (n < 1 || n > NGX_HTTP_APIGW_THROTTLE_BURST_MAX) {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "invalid burst value \"%V\"", &value[i]);
-                return NGX_CONF_ERROR;
-            }
-
-            use->burst = n;
-
-            continue;
-        }
-
-        if (ngx_strncmp(s.data, "cost=", 5) == 0) {
-
-            if (use->cost || use->cost_value) {
-                goto duplicate;
-            }
-
-            s.data += 5;
-            s.len -= 5;
-
-            if (ngx_http_apigw_throttle_cost_parse(cf, use, &s) != NGX_OK) {
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        if (ngx_strncmp(s.data, "delay=", 6) == 0) {
-
-            if (delay) {
-                goto duplicate;
-            }
-
-            use->delay = ngx_atoi(s.data + 6, s.len - 6);
-
-            if (use->delay == NGX_ERROR
-                || use->delay > NGX_HTTP_APIGW_THROTTLE_BURST_MAX)
-            {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "invalid delay value \"%V\"", &value[i]);
-                return NGX_CONF_ERROR;
-            }
-
-            delay = 1;
-
-            continue;
-        }
-
-        if (ngx_strcmp(s.data, "nodelay") == 0) {
-
-            if (delay) {
-                goto duplicate;
-            }
-
-            delay = 1;
-            continue;
-        }
-
-        if (ngx_strcmp(s.data, "dry_run") == 0) {
-
-            if (use->dry_run) {
-                goto duplicate;
-            }
-
-            use->dry_run = 1;
-            continue;
-        }
-
-        if (ngx_strcmp(s.data, "before_auth") == 0) {
-
-            if (use->early) {
-                goto duplicate;
-            }
-
-            use->early = 1;
-            continue;
-        }
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\"", &value[i]);
+    if (ngx_apigw_words(cf, 1, ngx_http_apigw_throttle_words, use) != NGX_OK) {
         return NGX_CONF_ERROR;
-
-    duplicate:
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "duplicate parameter \"%V\"", &value[i]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (use->name.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"zone\" parameter", &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (use->cost == 0) {
-        use->cost = 1;
     }
 
     use->file = cf->conf_file->file.name;
@@ -258,41 +172,32 @@ ngx_http_apigw_throttle_add_use(ngx_conf_t *cf,
 }
 
 
+/* A number, or a text with variables. */
+
 static ngx_int_t
-ngx_http_apigw_throttle_cost_parse(ngx_conf_t *cf,
-    ngx_http_apigw_throttle_use_t *use, ngx_str_t *value)
+ngx_http_apigw_throttle_cost(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, void *base)
 {
-    ngx_int_t                          n;
-    ngx_http_compile_complex_value_t   ccv;
+    ngx_http_apigw_throttle_use_t *use = base;
 
-    if (ngx_http_script_variables_count(value)) {
+    ngx_http_compile_complex_value_t  ccv;
 
-        use->cost_value = ngx_palloc(cf->pool,
-                                     sizeof(ngx_http_complex_value_t));
-        if (use->cost_value == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-        ccv.cf = cf;
-        ccv.value = value;
-        ccv.complex_value = use->cost_value;
-
-        return ngx_http_compile_complex_value(&ccv);
+    if (ngx_http_script_variables_count(value) == 0) {
+        return ngx_apigw_word_number(cf, word, value, base);
     }
 
-    n = ngx_atoi(value->data, value->len);
-
-    if (n < 1 || n > NGX_HTTP_APIGW_THROTTLE_BURST_MAX) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid cost value \"cost=%V\"", value);
+    use->cost_value = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (use->cost_value == NULL) {
         return NGX_ERROR;
     }
 
-    use->cost = n;
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
 
-    return NGX_OK;
+    ccv.cf = cf;
+    ccv.value = value;
+    ccv.complex_value = use->cost_value;
+
+    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_OK : NGX_ERROR;
 }
 
 

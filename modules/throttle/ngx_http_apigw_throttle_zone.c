@@ -7,6 +7,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_apigw_word.h"
 #include "ngx_http_apigw_throttle.h"
 
 
@@ -22,6 +23,16 @@
 #define NGX_HTTP_APIGW_THROTTLE_DEFAULT  "1r/s"
 
 
+/* what a directive says */
+
+typedef struct {
+    ngx_apigw_word_zone_t        zone;
+    ngx_str_t                    rate;
+    ngx_str_t                    fallback;
+    ngx_int_t                    burst;
+} ngx_http_apigw_throttle_zone_words_t;
+
+
 typedef struct {
     ngx_atomic_t                 passed;
     ngx_atomic_t                 delayed;
@@ -33,6 +44,8 @@ typedef struct {
 } ngx_http_apigw_throttle_metrics_t;
 
 
+static ngx_int_t ngx_http_apigw_throttle_zone_name(ngx_conf_t *cf,
+    ngx_str_t *name);
 static ngx_int_t ngx_http_apigw_throttle_zone_rate(ngx_conf_t *cf,
     ngx_http_apigw_throttle_zone_t *zone, ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_throttle_zone_default(ngx_conf_t *cf,
@@ -81,135 +94,61 @@ static const ngx_apigw_metric_t  ngx_http_apigw_throttle_metrics[] = {
 };
 
 
+static const ngx_apigw_word_t  ngx_http_apigw_throttle_zone_words[] = {
+
+    { ngx_string("zone="), ngx_apigw_word_zone,
+      offsetof(ngx_http_apigw_throttle_zone_words_t, zone), 0, 0, 1 },
+
+    { ngx_string("rate="), ngx_apigw_word_text,
+      offsetof(ngx_http_apigw_throttle_zone_words_t, rate), 0, 0, 1 },
+
+    { ngx_string("default="), ngx_apigw_word_text,
+      offsetof(ngx_http_apigw_throttle_zone_words_t, fallback), 0, 0, 0 },
+
+    { ngx_string("burst="), ngx_apigw_word_number,
+      offsetof(ngx_http_apigw_throttle_zone_words_t, burst),
+      1, NGX_HTTP_APIGW_THROTTLE_BURST_MAX, 0 },
+
+    ngx_apigw_word_end
+};
+
+
 char *
 ngx_http_apigw_throttle_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    u_char                          *p;
-    ssize_t                          size;
-    ngx_int_t                        n;
-    ngx_str_t                       *value, name, s, rate, fallback;
-    ngx_uint_t                       i;
-    ngx_shm_zone_t                  *shm_zone;
-    ngx_http_apigw_throttle_zone_t  *zone, *other;
+    ngx_str_t                             *value, *name;
+    ngx_shm_zone_t                        *shm_zone;
+    ngx_http_apigw_throttle_zone_t        *zone, *other;
+    ngx_http_apigw_throttle_zone_words_t   words;
 
     value = cf->args->elts;
+    name = &words.zone.name;
 
     zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_throttle_zone_t));
     if (zone == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    size = 0;
-    ngx_str_null(&name);
-    ngx_str_null(&rate);
-    ngx_str_null(&fallback);
+    ngx_memzero(&words, sizeof(ngx_http_apigw_throttle_zone_words_t));
 
-    for (i = 2; i < cf->args->nelts; i++) {
-
-        s = value[i];
-
-        if (ngx_strncmp(s.data, "zone=", 5) == 0) {
-
-            if (name.data) {
-                goto duplicate;
-            }
-
-            s.data += 5;
-            s.len -= 5;
-
-            if (ngx_apigw_zone_parse(cf, &s, &name, &size) != NGX_OK) {
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        if (ngx_strncmp(s.data, "rate=", 5) == 0) {
-
-            if (rate.data) {
-                goto duplicate;
-            }
-
-            rate.data = s.data + 5;
-            rate.len = s.len - 5;
-
-            continue;
-        }
-
-        if (ngx_strncmp(s.data, "default=", 8) == 0) {
-
-            if (fallback.data) {
-                goto duplicate;
-            }
-
-            fallback.data = s.data + 8;
-            fallback.len = s.len - 8;
-
-            continue;
-        }
-
-        if (ngx_strncmp(s.data, "burst=", 6) == 0) {
-
-            if (zone->burst) {
-                goto duplicate;
-            }
-
-            n = ngx_atoi(s.data + 6, s.len - 6);
-
-            if (n < 1 || n > NGX_HTTP_APIGW_THROTTLE_BURST_MAX) {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "invalid burst value \"%V\"", &value[i]);
-                return NGX_CONF_ERROR;
-            }
-
-            zone->burst = n;
-
-            continue;
-        }
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\"", &value[i]);
-        return NGX_CONF_ERROR;
-
-    duplicate:
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "duplicate parameter \"%V\"", &value[i]);
+    if (ngx_apigw_words(cf, 2, ngx_http_apigw_throttle_zone_words, &words)
+        != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
-    if (name.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"zone\" parameter", &cmd->name);
-        return NGX_CONF_ERROR;
-    }
+    zone->burst = words.burst;
 
-    if (rate.data == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"rate\" parameter", &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    /* it becomes a string of a header field */
-
-    for (p = name.data; p < name.data + name.len; p++) {
-
-        if (*p <= ' ' || *p >= 0x7f || *p == '"' || *p == '\\') {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid zone name \"%V\"", &name);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    if (ngx_http_apigw_text_compile(cf, &value[1], &zone->key) != NGX_OK
-        || ngx_http_apigw_throttle_zone_rate(cf, zone, &rate) != NGX_OK
-        || ngx_http_apigw_throttle_zone_default(cf, zone, &fallback)
+    if (ngx_http_apigw_throttle_zone_name(cf, name) != NGX_OK
+        || ngx_http_apigw_text_compile(cf, &value[1], &zone->key) != NGX_OK
+        || ngx_http_apigw_throttle_zone_rate(cf, zone, &words.rate) != NGX_OK
+        || ngx_http_apigw_throttle_zone_default(cf, zone, &words.fallback)
            != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
 
-    shm_zone = ngx_shared_memory_add(cf, &name, size,
+    shm_zone = ngx_shared_memory_add(cf, name, words.zone.size,
                                      &ngx_http_apigw_throttle_module);
     if (shm_zone == NULL) {
         return NGX_CONF_ERROR;
@@ -220,7 +159,7 @@ ngx_http_apigw_throttle_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "%V \"%V\" is already bound to key \"%V\"",
-                           &cmd->name, &name, &other->key.value.value);
+                           &cmd->name, name, &other->key.value.value);
         return NGX_CONF_ERROR;
     }
 
@@ -231,6 +170,26 @@ ngx_http_apigw_throttle_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     shm_zone->data = zone;
 
     return NGX_CONF_OK;
+}
+
+
+/* It becomes a string of a header field. */
+
+static ngx_int_t
+ngx_http_apigw_throttle_zone_name(ngx_conf_t *cf, ngx_str_t *name)
+{
+    u_char  *p;
+
+    for (p = name->data; p < name->data + name->len; p++) {
+
+        if (*p <= ' ' || *p >= 0x7f || *p == '"' || *p == '\\') {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid zone name \"%V\"", name);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
 
 

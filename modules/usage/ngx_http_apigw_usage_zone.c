@@ -34,8 +34,8 @@
 #define NGX_HTTP_APIGW_USAGE_TRIES      32
 
 
-static char *ngx_http_apigw_usage_zone_parameter(ngx_conf_t *cf,
-    ngx_http_apigw_usage_zone_t *ctx, ngx_str_t *value);
+static ngx_int_t ngx_http_apigw_usage_zone_on_full(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base);
 static ngx_int_t ngx_http_apigw_usage_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
 static ngx_int_t ngx_http_apigw_usage_new_zone(
@@ -142,23 +142,41 @@ static const ngx_apigw_metric_t  ngx_http_apigw_usage_metrics[] = {
 };
 
 
+#define ngx_http_apigw_usage_offset(field)                                    \
+    offsetof(ngx_http_apigw_usage_zone_t, field)
+
+
+static const ngx_apigw_word_t  ngx_http_apigw_usage_zone_words[] = {
+
+    { ngx_string("zone="), ngx_apigw_word_zone,
+      ngx_http_apigw_usage_offset(backed.declared), 0, 0, 1 },
+
+    { ngx_string("store="), ngx_apigw_word_text,
+      ngx_http_apigw_usage_offset(backed.helper.directory), 1, 0, 1 },
+
+    { ngx_string("flush="), ngx_apigw_word_msec,
+      ngx_http_apigw_usage_offset(backed.helper.interval),
+      NGX_HTTP_APIGW_USAGE_FLUSH_MIN, NGX_HTTP_APIGW_USAGE_FLUSH_MAX, 0 },
+
+    { ngx_string("retention="), ngx_apigw_word_sec,
+      ngx_http_apigw_usage_offset(retention),
+      86400, (ngx_int_t) NGX_APIGW_WINDOW_NEVER, 0 },
+
+    { ngx_string("on_full="), ngx_http_apigw_usage_zone_on_full,
+      ngx_http_apigw_usage_offset(on_full), 0, 0, 0 },
+
+    ngx_apigw_word_end
+};
+
+
 char *
 ngx_http_apigw_usage_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_usage_main_conf_t *mcf = conf;
 
-    char                          *rv;
-    ssize_t                        size;
-    ngx_str_t                     *value, name, s;
-    ngx_uint_t                     i;
-    ngx_shm_zone_t                *shm_zone;
     ngx_pool_cleanup_t            *cln;
     ngx_apigw_helper_t           **hp;
     ngx_http_apigw_usage_zone_t   *ctx, **zp;
-
-    value = cf->args->elts;
-    size = 0;
-    ngx_str_null(&name);
 
     cln = ngx_pool_cleanup_add(cf->pool, 0);
     ctx = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_usage_zone_t));
@@ -170,89 +188,27 @@ ngx_http_apigw_usage_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     cln->handler = ngx_http_apigw_usage_cleanup;
     cln->data = ctx;
 
-    ctx->backed.helper.interval = NGX_CONF_UNSET_MSEC;
-    ctx->retention = NGX_CONF_UNSET;
-    ctx->on_full = NGX_CONF_UNSET_UINT;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (ngx_strncmp(value[i].data, "zone=", 5) == 0) {
-
-            if (name.len) {
-                goto duplicate;
-            }
-
-            s.data = value[i].data + 5;
-            s.len = value[i].len - 5;
-
-            if (ngx_apigw_zone_parse(cf, &s, &name, &size) != NGX_OK) {
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        rv = ngx_http_apigw_usage_zone_parameter(cf, ctx, &value[i]);
-
-        if (rv == NGX_CONF_ERROR) {
-            return rv;
-        }
-
-        if (rv != NGX_CONF_OK) {
-            goto duplicate;
-        }
-    }
-
-    if (name.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"zone\" parameter", &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (ctx->backed.helper.directory.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"store\" parameter", &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_conf_init_msec_value(ctx->backed.helper.interval, 1000);
-    ngx_conf_init_value(ctx->retention, NGX_HTTP_APIGW_USAGE_RETENTION);
-    ngx_conf_init_uint_value(ctx->on_full, NGX_HTTP_APIGW_USAGE_REFUSE);
-
-    shm_zone = ngx_shared_memory_add(cf, &name, size,
-                                     &ngx_http_apigw_usage_module);
-    if (shm_zone == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (shm_zone->data) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "zone \"%V\" is already bound to store \"%V\"",
-                           &name, &((ngx_http_apigw_usage_zone_t *)
-                                    shm_zone->data)->backed.helper.directory);
-        return NGX_CONF_ERROR;
-    }
-
     ngx_str_set(&ctx->backed.helper.name, "usage");
+    ctx->backed.helper.interval = 1000;
     ctx->backed.helper.run = ngx_http_apigw_usage_run;
     ctx->backed.helper.data = ctx;
-
-    ngx_http_apigw_usage_late_init(ctx);
-
-    if (ngx_apigw_helper_add(cf, &ctx->backed.helper) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
     ctx->backed.directive = "api_usage_zone";
     ctx->backed.layout = NGX_HTTP_APIGW_USAGE_LAYOUT;
     ctx->backed.size = sizeof(ngx_http_apigw_usage_shctx_t);
     ctx->backed.kind = &ngx_apigw_usage_kind;
+    ctx->retention = NGX_HTTP_APIGW_USAGE_RETENTION;
+    ctx->on_full = NGX_HTTP_APIGW_USAGE_REFUSE;
 
-    ngx_apigw_zone_init(&ctx->backed.zone, "usage", &shm_zone->shm.name,
-                        ngx_http_apigw_usage_collect);
+    ngx_http_apigw_usage_late_init(ctx);
 
-    shm_zone->init = ngx_http_apigw_usage_init_zone;
-    shm_zone->data = ctx;
+    if (ngx_apigw_words(cf, 1, ngx_http_apigw_usage_zone_words, ctx) != NGX_OK
+        || ngx_apigw_backed_add(cf, &ctx->backed, &ngx_http_apigw_usage_module,
+                                ngx_http_apigw_usage_init_zone,
+                                ngx_http_apigw_usage_collect)
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
 
     zp = ngx_array_push(&mcf->zones);
     hp = ngx_array_push(&mcf->helpers);
@@ -265,106 +221,28 @@ ngx_http_apigw_usage_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     *hp = &ctx->backed.helper;
 
     return NGX_CONF_OK;
-
-duplicate:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "duplicate parameter \"%V\"", &value[i]);
-    return NGX_CONF_ERROR;
 }
 
 
-/* Any parameter but "zone="; returns "" for one that was there before. */
-
-static char *
-ngx_http_apigw_usage_zone_parameter(ngx_conf_t *cf,
-    ngx_http_apigw_usage_zone_t *ctx, ngx_str_t *value)
+static ngx_int_t
+ngx_http_apigw_usage_zone_on_full(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, void *base)
 {
-    ngx_int_t   n;
-    ngx_str_t   s;
+    ngx_http_apigw_usage_zone_t *ctx = base;
+
     ngx_uint_t  i;
 
-    if (ngx_strncmp(value->data, "store=", 6) == 0) {
+    for (i = 0; ngx_http_apigw_usage_on_full[i].name.len; i++) {
 
-        if (ctx->backed.helper.directory.len) {
-            return "";
-        }
-
-        ctx->backed.helper.directory.data = value->data + 6;
-        ctx->backed.helper.directory.len = value->len - 6;
-
-        if (ctx->backed.helper.directory.len == 0) {
-            goto invalid;
-        }
-
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strncmp(value->data, "flush=", 6) == 0) {
-
-        if (ctx->backed.helper.interval != NGX_CONF_UNSET_MSEC) {
-            return "";
-        }
-
-        s.data = value->data + 6;
-        s.len = value->len - 6;
-
-        n = ngx_parse_time(&s, 0);
-
-        if (n < NGX_HTTP_APIGW_USAGE_FLUSH_MIN
-            || n > NGX_HTTP_APIGW_USAGE_FLUSH_MAX)
+        if (ngx_strcmp(ngx_http_apigw_usage_on_full[i].name.data, value->data)
+            == 0)
         {
-            goto invalid;
-        }
-
-        ctx->backed.helper.interval = (ngx_msec_t) n;
-
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strncmp(value->data, "retention=", 10) == 0) {
-
-        if (ctx->retention != NGX_CONF_UNSET) {
-            return "";
-        }
-
-        s.data = value->data + 10;
-        s.len = value->len - 10;
-
-        n = ngx_parse_time(&s, 1);
-
-        if (n < 86400 || n > (ngx_int_t) NGX_APIGW_WINDOW_NEVER) {
-            goto invalid;
-        }
-
-        ctx->retention = n;
-
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strncmp(value->data, "on_full=", 8) == 0) {
-
-        if (ctx->on_full != NGX_CONF_UNSET_UINT) {
-            return "";
-        }
-
-        for (i = 0; ngx_http_apigw_usage_on_full[i].name.len; i++) {
-
-            if (ngx_strcmp(ngx_http_apigw_usage_on_full[i].name.data,
-                           value->data + 8)
-                == 0)
-            {
-                ctx->on_full = ngx_http_apigw_usage_on_full[i].value;
-                return NGX_CONF_OK;
-            }
+            ctx->on_full = ngx_http_apigw_usage_on_full[i].value;
+            return NGX_OK;
         }
     }
 
-invalid:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\"", value);
-    return NGX_CONF_ERROR;
+    return NGX_DECLINED;
 }
 
 

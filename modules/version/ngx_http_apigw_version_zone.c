@@ -74,10 +74,8 @@ struct ngx_http_apigw_version_zone_s {
 };
 
 
-static ngx_int_t ngx_http_apigw_version_zone_parameters(ngx_conf_t *cf,
-    ngx_http_apigw_version_zone_t *ctx, ngx_str_t *name, ssize_t *size);
-static char *ngx_http_apigw_version_zone_parameter(ngx_conf_t *cf,
-    ngx_http_apigw_version_zone_t *ctx, ngx_str_t *value);
+static ngx_int_t ngx_http_apigw_version_zone_by(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base);
 static ngx_int_t ngx_http_apigw_version_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
 static ngx_int_t ngx_http_apigw_version_new_zone(
@@ -140,14 +138,38 @@ static const ngx_apigw_metric_t  ngx_http_apigw_version_metrics[] = {
 };
 
 
+#define ngx_http_apigw_version_offset(field)                                  \
+    offsetof(ngx_http_apigw_version_zone_t, field)
+
+
+static const ngx_apigw_word_t  ngx_http_apigw_version_zone_words[] = {
+
+    { ngx_string("zone="), ngx_apigw_word_zone,
+      ngx_http_apigw_version_offset(backed.declared), 0, 0, 1 },
+
+    { ngx_string("store="), ngx_apigw_word_text,
+      ngx_http_apigw_version_offset(backed.helper.directory), 1, 0, 1 },
+
+    { ngx_string("by="), ngx_http_apigw_version_zone_by,
+      ngx_http_apigw_version_offset(by), 0, 0, 0 },
+
+    { ngx_string("flush="), ngx_apigw_word_msec,
+      ngx_http_apigw_version_offset(backed.helper.interval),
+      NGX_HTTP_APIGW_VERSION_FLUSH_MIN, NGX_HTTP_APIGW_VERSION_FLUSH_MAX, 0 },
+
+    { ngx_string("retention="), ngx_apigw_word_sec,
+      ngx_http_apigw_version_offset(retention),
+      NGX_APIGW_TALLY_DAY, NGX_MAX_INT32_VALUE, 0 },
+
+    ngx_apigw_word_end
+};
+
+
 char *
 ngx_http_apigw_version_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_version_main_conf_t *amcf = conf;
 
-    ssize_t                          size;
-    ngx_str_t                        name;
-    ngx_shm_zone_t                  *shm_zone;
     ngx_pool_cleanup_t              *cln;
     ngx_apigw_helper_t             **hp;
     ngx_http_apigw_version_zone_t   *ctx;
@@ -166,38 +188,28 @@ ngx_http_apigw_version_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     cln->handler = ngx_http_apigw_version_cleanup;
     cln->data = ctx;
 
-    ctx->conf = amcf;
-
-    if (ngx_http_apigw_version_zone_parameters(cf, ctx, &name, &size)
-        != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    shm_zone = ngx_shared_memory_add(cf, &name, size,
-                                     &ngx_http_apigw_version_module);
-    if (shm_zone == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
     ngx_str_set(&ctx->backed.helper.name, "version");
+    ctx->backed.helper.interval = 1000;
     ctx->backed.helper.run = ngx_http_apigw_version_run;
     ctx->backed.helper.data = ctx;
-
-    if (ngx_apigw_helper_add(cf, &ctx->backed.helper) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
     ctx->backed.directive = "api_version_zone";
     ctx->backed.layout = NGX_HTTP_APIGW_VERSION_LAYOUT;
     ctx->backed.size = sizeof(ngx_http_apigw_version_shctx_t);
     ctx->backed.kind = &ngx_apigw_tally_kind;
+    ctx->by = NGX_ERROR;
+    ctx->retention = NGX_HTTP_APIGW_VERSION_RETENTION;
+    ctx->conf = amcf;
 
-    ngx_apigw_zone_init(&ctx->backed.zone, "version", &shm_zone->shm.name,
-                        ngx_http_apigw_version_collect);
-
-    shm_zone->init = ngx_http_apigw_version_init_zone;
-    shm_zone->data = ctx;
+    if (ngx_apigw_words(cf, 1, ngx_http_apigw_version_zone_words, ctx)
+        != NGX_OK
+        || ngx_apigw_backed_add(cf, &ctx->backed,
+                                &ngx_http_apigw_version_module,
+                                ngx_http_apigw_version_init_zone,
+                                ngx_http_apigw_version_collect)
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
 
     hp = ngx_array_push(&amcf->helpers);
     if (hp == NULL) {
@@ -212,155 +224,12 @@ ngx_http_apigw_version_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 static ngx_int_t
-ngx_http_apigw_version_zone_parameters(ngx_conf_t *cf,
-    ngx_http_apigw_version_zone_t *ctx, ngx_str_t *name, ssize_t *size)
+ngx_http_apigw_version_zone_by(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, void *base)
 {
-    char        *rv;
-    ngx_str_t   *value, s;
-    ngx_uint_t   i;
+    ngx_http_apigw_version_zone_t *ctx = base;
 
-    value = cf->args->elts;
-
-    ngx_str_null(name);
-
-    ctx->by = NGX_ERROR;
-    ctx->backed.helper.interval = NGX_CONF_UNSET_MSEC;
-    ctx->retention = NGX_CONF_UNSET;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (ngx_strncmp(value[i].data, "zone=", 5) == 0) {
-
-            if (name->len) {
-                goto duplicate;
-            }
-
-            s.data = value[i].data + 5;
-            s.len = value[i].len - 5;
-
-            if (ngx_apigw_zone_parse(cf, &s, name, size) != NGX_OK) {
-                return NGX_ERROR;
-            }
-
-            continue;
-        }
-
-        rv = ngx_http_apigw_version_zone_parameter(cf, ctx, &value[i]);
-
-        if (rv == NGX_CONF_ERROR) {
-            return NGX_ERROR;
-        }
-
-        if (rv != NGX_CONF_OK) {
-            goto duplicate;
-        }
-    }
-
-    if (name->len == 0 || ctx->backed.helper.directory.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"%s\" parameter", &value[0],
-                           name->len ? "store" : "zone");
-        return NGX_ERROR;
-    }
-
-    ngx_conf_init_msec_value(ctx->backed.helper.interval, 1000);
-    ngx_conf_init_value(ctx->retention, NGX_HTTP_APIGW_VERSION_RETENTION);
-
-    return NGX_OK;
-
-duplicate:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "duplicate parameter \"%V\"", &value[i]);
-    return NGX_ERROR;
-}
-
-
-/* Any parameter but "zone="; returns "" for one that was there before. */
-
-static char *
-ngx_http_apigw_version_zone_parameter(ngx_conf_t *cf,
-    ngx_http_apigw_version_zone_t *ctx, ngx_str_t *value)
-{
-    ngx_int_t  n;
-    ngx_str_t  s;
-
-    if (ngx_strncmp(value->data, "store=", 6) == 0) {
-
-        if (ctx->backed.helper.directory.len) {
-            return "";
-        }
-
-        ctx->backed.helper.directory.data = value->data + 6;
-        ctx->backed.helper.directory.len = value->len - 6;
-
-        if (ctx->backed.helper.directory.len == 0) {
-            goto invalid;
-        }
-
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strncmp(value->data, "by=", 3) == 0) {
-
-        if (ctx->by != NGX_ERROR) {
-            return "";
-        }
-
-        s.data = value->data + 3;
-        s.len = value->len - 3;
-
-        return ngx_http_apigw_version_variable(cf, &s, &ctx->by) == NGX_OK
-               ? NGX_CONF_OK : NGX_CONF_ERROR;
-    }
-
-    if (ngx_strncmp(value->data, "flush=", 6) == 0) {
-
-        if (ctx->backed.helper.interval != NGX_CONF_UNSET_MSEC) {
-            return "";
-        }
-
-        s.data = value->data + 6;
-        s.len = value->len - 6;
-
-        n = ngx_parse_time(&s, 0);
-
-        if (n < NGX_HTTP_APIGW_VERSION_FLUSH_MIN
-            || n > NGX_HTTP_APIGW_VERSION_FLUSH_MAX)
-        {
-            goto invalid;
-        }
-
-        ctx->backed.helper.interval = (ngx_msec_t) n;
-
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strncmp(value->data, "retention=", 10) == 0) {
-
-        if (ctx->retention != NGX_CONF_UNSET) {
-            return "";
-        }
-
-        s.data = value->data + 10;
-        s.len = value->len - 10;
-
-        n = ngx_parse_time(&s, 1);
-
-        if (n < NGX_APIGW_TALLY_DAY || n > NGX_MAX_INT32_VALUE) {
-            goto invalid;
-        }
-
-        ctx->retention = n;
-
-        return NGX_CONF_OK;
-    }
-
-invalid:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\"", value);
-    return NGX_CONF_ERROR;
+    return ngx_http_apigw_version_variable(cf, value, &ctx->by);
 }
 
 
