@@ -109,8 +109,7 @@ my @wrong = (
      qr/JWT revocation list "\S+array\.json": is not a JSON object/],
     ['', "$on auth_jwt_revocation_list_kid dup.json;",
      qr/JWT revocation list "\S+dup\.json": is not a JSON object/],
-    ['', "$on " . 'auth_jwt_revocation_list_sub list.json; ' x 2,
-     qr/"auth_jwt_revocation_list_sub" directive is duplicate/],
+    ['', "$on " . 'auth_jwt_revocation_list_sub list.json; ' x 2, undef],
     ['', "$on auth_jwt_revocation_list_kid '';", qr/invalid value ""/],
 
     # times and words
@@ -184,7 +183,10 @@ my @wrong = (
     ['', "$on auth_jwt_require_claim a match '(';", qr/pcre2?_compile\(\)/],
     (map { ['', "$on auth_jwt_require_claim a !match '$_';",
             qr/the regular expression "\Q$_\E" cannot have variables/] }
-         '$uri', '^$uri', '${uri}', '$1', '[$_]', 'json="$uri"'),
+         '^$uri', '(${uri})', 'a$1', '[$_]', 'json="$uri"'),
+    ['', "$on auth_jwt_require_claim a !match '\$uri';", undef],
+    ['', "$on auth_jwt_require_claim a match '\$none';",
+     qr/unknown "none" variable/],
     (map { ['', "$on auth_jwt_require_claim a !match '$_';",
             qr/the regular expression "\Q$_\E" is not a JSON string/] }
          'json=^evil', 'json=["a"]', 'json=1', 'json=', 'json="a'),

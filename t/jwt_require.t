@@ -40,6 +40,15 @@ my @rules = (
     ['match json="^a\\u0062$"', ['ab'], ['b', 'json="^ab$"']],
     ['!match json="^evil"', ['good'], ['evil', 'evil2', 1]],
     ['match ^a+$', [], ['a' x 5000]],
+    ['match $arg_re', ['a', 'aaa'], ['b', 'ab', 1, ['a']]],
+    ['!match ${arg_re}', ['b'], ['a', 1]],
+    ['match $arg_json', [], ['1', 1]],
+    (map { ["!match \$arg_$_", [], ['a', '(']] } qw(json bad none text)),
+
+    # what takes too much work is not met: a limit, not the end of the search
+
+    ['match $arg_slow', ['aab'], ['a' x 20 . 'b']],
+    ['!match $arg_slow', ['aac'], ['a' x 20 . 'c']],
     ['eq $arg_json', [1], ['1', 2]],
     ['!eq $arg_json', [2], [1]],
     ['eq "x$arg_text"', ['xyz'], ['x', 'yz']],
@@ -94,6 +103,7 @@ my $gw = Apigw::Scenario->start(
     files => {
         'conf/keys.json' => jwks($key, $anonymous),
         'conf/subs.json' => '{"bad":{"since":2024},"evil":1}',
+        'conf/more.json' => '{"worse":0}',
         'conf/kids.json' => '{"old":true}',
     },
     http   => <<'END',
@@ -132,6 +142,13 @@ location = /nested {
     auth_jwt_require_claim '"c.d"' eq y;
     empty_gif;
 }
+location /vars_of/ {
+    set $first "$jwt_claim_a_b,$jwt_claim_sub";
+    add_header X-Vars "$first,$jwt_header_h_i,$jwt_claim__x";
+    add_header X-Claims $jwt_claims;
+    location /vars_of/steps { auth_jwt_allow_nested delimiter=_; empty_gif; }
+    location /vars_of/names { empty_gif; }
+}
 location = /var { auth_jwt_require $is_admin; empty_gif; }
 location = /vars {
     auth_jwt_require $is_admin $jwt_claim_sub error=403;
@@ -161,6 +178,11 @@ location = /scope_both {
     empty_gif;
 }
 location = /listed { auth_jwt_revocation_list_sub subs.json; empty_gif; }
+location = /lists {
+    auth_jwt_revocation_list_sub subs.json;
+    auth_jwt_revocation_list_sub more.json;
+    empty_gif;
+}
 location = /kids { auth_jwt_revocation_list_kid kids.json; empty_gif; }
 END
 );
@@ -181,7 +203,8 @@ sub said {
 
 for my $i (0 .. $#rules) {
     my ($rule, $met, $unmet) = @{$rules[$i]};
-    my $uri = "/rule$i?json=1&text=yz";
+    my $uri = "/rule$i?json=1&text=yz&bad=\"(\"&re=\"^a+\$\""
+              . '&slow="^(a+)+$|b"';
 
     is(said(ask($uri, { c => $_ })), '200 ok', "$rule: " . json($_))
         for @$met;
@@ -238,6 +261,10 @@ for my $case (
     ['/listed', { sub => 'bad' }, '401 revoked'],
     ['/listed', { sub => 'evil' }, '401 revoked'],
     ['/listed', {}, '200 ok'],
+    ['/lists', { sub => 'good' }, '200 ok'],
+    ['/lists', { sub => 'bad' }, '401 revoked'],
+    ['/lists', { sub => 'worse' }, '401 revoked'],
+    ['/listed', { sub => 'worse' }, '200 ok'],
     ['/kids', { sub => 'bad' }, '200 ok'],
 )
 {
@@ -260,6 +287,23 @@ is(ask('/listed', { sub => 'bad' })->header('X-Who'), undef,
    'nothing is known of who is revoked');
 is(ask('/scope', { sub => 'joe' })->header('X-Who'), 'joe',
    'who lacks a scope is known');
+
+
+# With auth_jwt_allow_nested the names of variables are paths, too.
+
+{
+    my @token = ({ a_b => 'flat', a => { b => ['deep', 1] }, sub => 'joe',
+                   _x => 'x', Z => 1 },
+                 { h_i => 'flat', h => { i => 'deep' } });
+
+    is(ask('/vars_of/steps', @token)->header('X-Vars'), 'deep,1,joe,deep,x',
+       'variables: paths');
+    is(ask('/vars_of/names', @token)->header('X-Vars'), 'flat,joe,flat,x',
+       'variables: names');
+    is(ask('/vars_of/names', @token)->header('X-Claims') =~ s/"exp":\d+,//r,
+       '{"Z":1,"_x":"x","a":{"b":["deep",1]},"a_b":"flat","sub":"joe"}',
+       'all claims, sorted by name');
+}
 
 
 # The rules of all levels hold.

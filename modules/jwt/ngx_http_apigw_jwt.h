@@ -79,8 +79,8 @@ typedef struct {
     ngx_apigw_jwa_t              algorithms;
     time_t                       leeway;
     ngx_flag_t                   validate_exp;
-    ngx_http_apigw_jwt_keys_t   *revoked_sub;
-    ngx_http_apigw_jwt_keys_t   *revoked_kid;
+    ngx_array_t                 *revoked_sub;  /* .._keys_t * */
+    ngx_array_t                 *revoked_kid;
 
     /* slots, by number of the issuer, the last one for keys without issuer */
 
@@ -157,10 +157,11 @@ typedef struct {
 } ngx_http_apigw_jwt_nested_t;
 
 
-/* A variable of auth_jwt_claim_set or auth_jwt_header_set. */
+/* A variable of auth_jwt_claim_set or auth_jwt_header_set, or one that is. */
 
 typedef struct {
-    ngx_uint_t                   header;
+    unsigned                     header:1;
+    unsigned                     foretold:1; /* $jwt_claim_NAME, .._header_.. */
     ngx_array_t                  names;      /* ngx_str_t */
     ngx_uint_t                  *slots;      /* by lcf->nested */
 } ngx_http_apigw_jwt_set_t;
@@ -214,8 +215,8 @@ typedef struct {
     ngx_array_t                 *generals;   /* the same, of auth_require */
     ngx_array_t                 *rules;      /* ngx_http_apigw_jwt_rule_t * */
     ngx_array_t                 *scopes;     /* ngx_http_apigw_jwt_scope_t * */
-    ngx_http_apigw_jwt_keys_t   *revoked_sub;
-    ngx_http_apigw_jwt_keys_t   *revoked_kid;
+    ngx_array_t                 *revoked_sub;  /* .._keys_t * */
+    ngx_array_t                 *revoked_kid;
 
     ngx_uint_t                   nested;     /* number, 0: none */
     ngx_uint_t                   challenge;

@@ -29,7 +29,7 @@ static ngx_uint_t ngx_http_apigw_jwt_same_policy(
     ngx_http_apigw_jwt_policy_t *one, ngx_http_apigw_jwt_policy_t *two);
 static ngx_uint_t ngx_http_apigw_jwt_same_sources(ngx_array_t *one,
     ngx_array_t *two);
-static ngx_uint_t ngx_http_apigw_jwt_same_issuers(ngx_array_t *one,
+static ngx_uint_t ngx_http_apigw_jwt_same_pointers(ngx_array_t *one,
     ngx_array_t *two);
 static ngx_uint_t ngx_http_apigw_jwt_same_texts(ngx_array_t *one,
     ngx_array_t *two);
@@ -259,13 +259,10 @@ ngx_http_apigw_jwt_list(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     char  *p = conf;
 
     ngx_str_t                   *value;
-    ngx_http_apigw_jwt_keys_t  **list;
+    ngx_array_t                **lists;
+    ngx_http_apigw_jwt_keys_t   *list, **lp;
 
-    list = (ngx_http_apigw_jwt_keys_t **) (p + cmd->offset);
-
-    if (*list != NGX_CONF_UNSET_PTR) {
-        return "is duplicate";
-    }
+    lists = (ngx_array_t **) (p + cmd->offset);
 
     value = cf->args->elts;
 
@@ -275,9 +272,20 @@ ngx_http_apigw_jwt_list(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    *list = ngx_http_apigw_jwt_keys_add(cf, &value[1], NGX_APIGW_JWKS_JSON, 1);
+    list = ngx_http_apigw_jwt_keys_add(cf, &value[1], NGX_APIGW_JWKS_JSON, 1);
 
-    return *list ? NGX_CONF_OK : NGX_CONF_ERROR;
+    if (list && *lists == NGX_CONF_UNSET_PTR) {
+        *lists = ngx_array_create(cf->pool, 1, sizeof(list));
+    }
+
+    lp = (list && *lists) ? ngx_array_push(*lists) : NULL;
+    if (lp == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *lp = list;
+
+    return NGX_CONF_OK;
 }
 
 
@@ -811,10 +819,12 @@ ngx_http_apigw_jwt_same_policy(ngx_http_apigw_jwt_policy_t *one,
     return one->algorithms == two->algorithms
            && one->leeway == two->leeway
            && one->validate_exp == two->validate_exp
-           && one->revoked_sub == two->revoked_sub
-           && one->revoked_kid == two->revoked_kid
+           && ngx_http_apigw_jwt_same_pointers(one->revoked_sub,
+                                               two->revoked_sub)
+           && ngx_http_apigw_jwt_same_pointers(one->revoked_kid,
+                                               two->revoked_kid)
            && ngx_http_apigw_jwt_same_sources(one->sources, two->sources)
-           && ngx_http_apigw_jwt_same_issuers(one->issuers, two->issuers)
+           && ngx_http_apigw_jwt_same_pointers(one->issuers, two->issuers)
            && ngx_http_apigw_jwt_same_texts(one->audience, two->audience);
 }
 
@@ -847,7 +857,7 @@ ngx_http_apigw_jwt_same_sources(ngx_array_t *one, ngx_array_t *two)
 
 
 static ngx_uint_t
-ngx_http_apigw_jwt_same_issuers(ngx_array_t *one, ngx_array_t *two)
+ngx_http_apigw_jwt_same_pointers(ngx_array_t *one, ngx_array_t *two)
 {
     if (one == two) {
         return 1;
@@ -855,7 +865,7 @@ ngx_http_apigw_jwt_same_issuers(ngx_array_t *one, ngx_array_t *two)
 
     return one && two && one->nelts == two->nelts
            && ngx_memcmp(one->elts, two->elts,
-                         one->nelts * sizeof(ngx_http_apigw_jwt_issuer_t *))
+                         one->nelts * sizeof(void *))
               == 0;
 }
 

@@ -21,6 +21,10 @@
 
 #define NGX_HTTP_APIGW_JWT_MATCH  4096
 
+/* the work of an expression may grow with any power of the text's length */
+
+#define NGX_HTTP_APIGW_JWT_LIMIT  "(*LIMIT_MATCH=100000)"
+
 
 static ngx_int_t ngx_http_apigw_jwt_require_status(ngx_conf_t *cf,
     ngx_command_t *cmd, ngx_str_t *value, ngx_uint_t *status);
@@ -31,7 +35,12 @@ static ngx_int_t ngx_http_apigw_jwt_rule_regex(ngx_conf_t *cf,
 #if (NGX_PCRE)
 static ngx_int_t ngx_http_apigw_jwt_rule_pattern(ngx_conf_t *cf,
     ngx_str_t *value, ngx_str_t *pattern);
+static ngx_int_t ngx_http_apigw_jwt_limited(ngx_pool_t *pool,
+    ngx_str_t *pattern);
+static ngx_int_t ngx_http_apigw_jwt_rule_compile(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_rule_t *rule, json_t *expected);
 #endif
+static ngx_uint_t ngx_http_apigw_jwt_begins_variable(const u_char *p);
 static ngx_int_t ngx_http_apigw_jwt_rule_init(ngx_conf_t *cf,
     ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_http_apigw_jwt_rule_t *rule,
     ngx_uint_t nested);
@@ -121,9 +130,10 @@ static ngx_int_t
 ngx_http_apigw_jwt_rule_now(ngx_http_request_t *r,
     ngx_http_apigw_jwt_rule_t *rule, ngx_str_t *value)
 {
-    json_t      *json, *expected;
-    ngx_str_t    text;
-    ngx_uint_t   met;
+    json_t                     *json, *expected;
+    ngx_int_t                   rc;
+    ngx_str_t                   text;
+    ngx_http_apigw_jwt_rule_t   now;
 
     if (ngx_http_complex_value(r, rule->value, &text) != NGX_OK) {
         return NGX_ERROR;
@@ -137,15 +147,72 @@ ngx_http_apigw_jwt_rule_now(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    json = json_loadb((char *) value->data, value->len, JSON_DECODE_ANY, NULL);
+    now = *rule;
+    rc = NGX_OK;
 
-    met = ngx_http_apigw_jwt_rule_met(r, rule, json, expected);
+#if (NGX_PCRE)
+    if (rule->test.op == NGX_APIGW_CLAIMS_MATCH) {
+        rc = ngx_http_apigw_jwt_rule_compile(r, &now, expected);
+    }
+#endif
 
-    json_decref(json);
+    if (rc == NGX_OK) {
+        json = json_loadb((char *) value->data, value->len, JSON_DECODE_ANY,
+                          NULL);
+
+        if (!ngx_http_apigw_jwt_rule_met(r, &now, json, expected)) {
+            rc = NGX_DECLINED;
+        }
+
+        json_decref(json);
+    }
+
     json_decref(expected);
 
-    return met ? NGX_OK : NGX_DECLINED;
+    return rc;
 }
+
+
+#if (NGX_PCRE)
+
+/* An expression that only this request knows; what is none meets nothing. */
+
+static ngx_int_t
+ngx_http_apigw_jwt_rule_compile(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_rule_t *rule, json_t *expected)
+{
+    u_char               errstr[NGX_MAX_CONF_ERRSTR];
+    ngx_regex_compile_t  rc;
+
+    if (!json_is_string(expected)
+        || json_string_length(expected) > NGX_HTTP_APIGW_JWT_MATCH)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(&rc, sizeof(ngx_regex_compile_t));
+
+    rc.pattern.data = (u_char *) json_string_value(expected);
+    rc.pattern.len = json_string_length(expected);
+    rc.pool = r->pool;
+    rc.err.len = NGX_MAX_CONF_ERRSTR;
+    rc.err.data = errstr;
+
+    if (ngx_http_apigw_jwt_limited(r->pool, &rc.pattern) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_regex_compile(&rc) != NGX_OK) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "%V", &rc.err);
+        return NGX_DECLINED;
+    }
+
+    rule->regex = rc.regex;
+
+    return NGX_OK;
+}
+
+#endif
 
 
 /* With expected of NULL the rule's own is taken. */
@@ -169,8 +236,6 @@ ngx_http_apigw_jwt_match(void *data, const u_char *text, size_t len)
 
     ngx_int_t  n;
     ngx_str_t  subject;
-
-    /* the work of an expression may grow with the square of the length */
 
     if (len > NGX_HTTP_APIGW_JWT_MATCH) {
         return NGX_ERROR;
@@ -368,8 +433,9 @@ ngx_http_apigw_jwt_require_rule(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (rule->test.op == NGX_APIGW_CLAIMS_MATCH) {
-
+    if (rule->test.op == NGX_APIGW_CLAIMS_MATCH
+        && !ngx_http_apigw_jwt_begins_variable(value[3].data))
+    {
         if (ngx_http_apigw_jwt_rule_regex(cf, rule, &value[3]) != NGX_OK) {
             return NGX_CONF_ERROR;
         }
@@ -475,7 +541,9 @@ ngx_http_apigw_jwt_rule_regex(ngx_conf_t *cf, ngx_http_apigw_jwt_rule_t *rule,
 
     ngx_memzero(&rc, sizeof(ngx_regex_compile_t));
 
-    if (ngx_http_apigw_jwt_rule_pattern(cf, value, &rc.pattern) != NGX_OK) {
+    if (ngx_http_apigw_jwt_rule_pattern(cf, value, &rc.pattern) != NGX_OK
+        || ngx_http_apigw_jwt_limited(cf->pool, &rc.pattern) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -546,14 +614,11 @@ ngx_http_apigw_jwt_rule_pattern(ngx_conf_t *cf, ngx_str_t *value,
         if (*p == '\\' && p[1]) {
             p++;
 
-        } else if (*p == '$'
-                   && (p[1] == '{' || p[1] == '_'
-                       || (p[1] >= '0' && p[1] <= '9')
-                       || ((p[1] | 0x20) >= 'a' && (p[1] | 0x20) <= 'z')))
-        {
+        } else if (ngx_http_apigw_jwt_begins_variable(p)) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "the regular expression \"%V\" cannot have "
-                               "variables; write \"\\$\" for a \"$\"", value);
+                               "variables; write \"\\$\" for a \"$\", or "
+                               "name one variable that has all of it", value);
             return NGX_ERROR;
         }
     }
@@ -561,7 +626,37 @@ ngx_http_apigw_jwt_rule_pattern(ngx_conf_t *cf, ngx_str_t *value,
     return NGX_OK;
 }
 
+
+/* Puts a limit before the expression; the text stays terminated. */
+
+static ngx_int_t
+ngx_http_apigw_jwt_limited(ngx_pool_t *pool, ngx_str_t *pattern)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(pool, sizeof(NGX_HTTP_APIGW_JWT_LIMIT) + pattern->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    pattern->len = ngx_sprintf(p, NGX_HTTP_APIGW_JWT_LIMIT "%V%Z", pattern)
+                   - p - 1;
+    pattern->data = p;
+
+    return NGX_OK;
+}
+
 #endif
+
+
+static ngx_uint_t
+ngx_http_apigw_jwt_begins_variable(const u_char *p)
+{
+    return p[0] == '$'
+           && (p[1] == '{' || p[1] == '_'
+               || (p[1] >= '0' && p[1] <= '9')
+               || ((p[1] | 0x20) >= 'a' && (p[1] | 0x20) <= 'z'));
+}
 
 
 /* auth_jwt_scope a b | any=a,b */

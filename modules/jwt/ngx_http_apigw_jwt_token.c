@@ -77,6 +77,8 @@ static ngx_uint_t ngx_http_apigw_jwt_audience(json_t *claims,
     ngx_array_t *audience);
 static ngx_uint_t ngx_http_apigw_jwt_listed(
     ngx_http_apigw_jwt_policy_t *policy, ngx_str_t *values);
+static ngx_uint_t ngx_http_apigw_jwt_lists_have(ngx_array_t *lists,
+    ngx_str_t *name);
 static void ngx_http_apigw_jwt_parsed_free(void *data);
 
 
@@ -945,24 +947,42 @@ static ngx_uint_t
 ngx_http_apigw_jwt_listed(ngx_http_apigw_jwt_policy_t *policy,
     ngx_str_t *values)
 {
-    ngx_str_t  *kid, *sub;
+    ngx_str_t  *kid;
 
     kid = &values[NGX_HTTP_APIGW_JWT_VALUE_KID];
-    sub = &values[NGX_HTTP_APIGW_JWT_VALUE_SUB];
 
     /* to have no kid would be a way around the list */
 
-    if (policy->revoked_kid
-        && (kid->data == NULL
-            || json_object_getn(policy->revoked_kid->revoked,
-                                (char *) kid->data, kid->len)))
-    {
+    if (policy->revoked_kid && kid->len == 0) {
         return 1;
     }
 
-    return policy->revoked_sub && sub->data
-           && json_object_getn(policy->revoked_sub->revoked,
-                               (char *) sub->data, sub->len) != NULL;
+    return ngx_http_apigw_jwt_lists_have(policy->revoked_kid, kid)
+           || ngx_http_apigw_jwt_lists_have(policy->revoked_sub,
+                                    &values[NGX_HTTP_APIGW_JWT_VALUE_SUB]);
+}
+
+
+static ngx_uint_t
+ngx_http_apigw_jwt_lists_have(ngx_array_t *lists, ngx_str_t *name)
+{
+    ngx_uint_t                   i;
+    ngx_http_apigw_jwt_keys_t  **list;
+
+    if (lists == NULL || name->data == NULL) {
+        return 0;
+    }
+
+    list = lists->elts;
+
+    for (i = 0; i < lists->nelts; i++) {
+        if (json_object_getn(list[i]->revoked, (char *) name->data, name->len))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

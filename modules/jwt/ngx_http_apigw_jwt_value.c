@@ -24,6 +24,9 @@ static ngx_int_t ngx_http_apigw_jwt_foretell_name(ngx_conf_t *cf,
     ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_str_t *variable, size_t skip);
 static ngx_int_t ngx_http_apigw_jwt_init_sets(ngx_conf_t *cf,
     ngx_http_apigw_jwt_main_conf_t *jmcf);
+static const char *ngx_http_apigw_jwt_set_path(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_set_t *set, ngx_http_apigw_jwt_nested_t *nested,
+    ngx_apigw_claims_path_t *path);
 static ngx_int_t ngx_http_apigw_jwt_init_identity(ngx_conf_t *cf,
     ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_http_apigw_jwt_policy_t *policy);
 static ngx_int_t ngx_http_apigw_jwt_identity_slot(ngx_conf_t *cf,
@@ -49,8 +52,6 @@ static ngx_int_t ngx_http_apigw_jwt_show(ngx_http_request_t *r,
 static ngx_int_t ngx_http_apigw_jwt_show_path(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, ngx_http_apigw_jwt_ctx_t *ctx,
     ngx_uint_t header, ngx_apigw_claims_path_t *path);
-static ngx_int_t ngx_http_apigw_jwt_slot_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_apigw_jwt_set_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_apigw_jwt_claim_variable(ngx_http_request_t *r,
@@ -326,11 +327,12 @@ static ngx_int_t
 ngx_http_apigw_jwt_foretell_name(ngx_conf_t *cf,
     ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_str_t *variable, size_t skip)
 {
-    ngx_str_t                   name;
-    ngx_uint_t                  i, slot;
+    ngx_str_t                  *name;
+    ngx_uint_t                  i;
     ngx_hash_key_t             *key;
     ngx_http_variable_t        *v;
     ngx_apigw_claims_path_t     path;
+    ngx_http_apigw_jwt_set_t   *set, **sp;
     ngx_http_core_main_conf_t  *cmcf;
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
@@ -348,29 +350,40 @@ ngx_http_apigw_jwt_foretell_name(ngx_conf_t *cf,
         }
     }
 
-    name.data = variable->data + skip;
-    name.len = variable->len - skip;
+    set = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_jwt_set_t));
+    sp = ngx_array_push(&jmcf->sets);
+
+    if (set == NULL || sp == NULL
+        || ngx_array_init(&set->names, cf->pool, 1, sizeof(ngx_str_t))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    name = ngx_array_push(&set->names);
+
+    name->data = variable->data + skip;
+    name->len = variable->len - skip;
 
     ngx_memzero(&path, sizeof(ngx_apigw_claims_path_t));
 
-    if (ngx_apigw_claims_path_names(&path, &name, 1) != NULL) {
+    if (ngx_apigw_claims_path_names(&path, name, 1) != NULL) {
+        jmcf->sets.nelts--;
         return NGX_OK;
     }
 
-    slot = ngx_http_apigw_jwt_slot_add(jmcf, NGX_HTTP_APIGW_JWT_TEXT,
-                                       skip == sizeof("jwt_header_") - 1,
-                                       &path, NULL);
-    if (slot == NGX_HTTP_APIGW_JWT_NONE) {
-        return NGX_ERROR;
-    }
+    set->header = (skip == sizeof("jwt_header_") - 1);
+    set->foretold = 1;
+
+    *sp = set;
 
     v = ngx_http_add_variable(cf, variable, NGX_HTTP_VAR_NOCACHEABLE);
     if (v == NULL) {
         return NGX_ERROR;
     }
 
-    v->get_handler = ngx_http_apigw_jwt_slot_variable;
-    v->data = slot;
+    v->get_handler = ngx_http_apigw_jwt_set_variable;
+    v->data = (uintptr_t) set;
 
     return NGX_OK;
 }
@@ -383,7 +396,6 @@ ngx_http_apigw_jwt_init_sets(ngx_conf_t *cf,
     ngx_http_apigw_jwt_main_conf_t *jmcf)
 {
     const char                   *err;
-    ngx_str_t                    *names, name;
     ngx_uint_t                    i, n;
     ngx_apigw_claims_path_t       path;
     ngx_http_apigw_jwt_set_t    **set;
@@ -400,32 +412,15 @@ ngx_http_apigw_jwt_init_sets(ngx_conf_t *cf,
             return NGX_ERROR;
         }
 
-        names = set[i]->names.elts;
-
         for (n = 0; n <= jmcf->nesteds.nelts; n++) {
 
-            ngx_memzero(&path, sizeof(ngx_apigw_claims_path_t));
-
-            if (n && set[i]->names.nelts == 1) {
-
-                name.len = names[0].len;
-                name.data = ngx_pstrdup(cf->pool, &names[0]);
-                if (name.data == NULL) {
-                    return NGX_ERROR;
-                }
-
-                err = ngx_apigw_claims_path_split(&path, &name,
-                                                  &nested[n - 1].delimiter,
-                                                  &nested[n - 1].quote);
-            } else {
-                err = ngx_apigw_claims_path_names(&path, names,
-                                                  set[i]->names.nelts);
-            }
-
+            err = ngx_http_apigw_jwt_set_path(cf, set[i],
+                                              n ? &nested[n - 1] : NULL,
+                                              &path);
             if (err) {
                 ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                               "invalid name \"%V\" of a JWT claim: %s",
-                              &names[0], err);
+                              set[i]->names.elts, err);
                 return NGX_ERROR;
             }
 
@@ -440,6 +435,41 @@ ngx_http_apigw_jwt_init_sets(ngx_conf_t *cf,
     }
 
     return NGX_OK;
+}
+
+
+/* The name of a variable may be no path, which is nobody's mistake. */
+
+static const char *
+ngx_http_apigw_jwt_set_path(ngx_conf_t *cf, ngx_http_apigw_jwt_set_t *set,
+    ngx_http_apigw_jwt_nested_t *nested, ngx_apigw_claims_path_t *path)
+{
+    const char  *err;
+    ngx_str_t   *names, name;
+
+    names = set->names.elts;
+
+    ngx_memzero(path, sizeof(ngx_apigw_claims_path_t));
+
+    if (nested && set->names.nelts == 1) {
+
+        name.len = names[0].len;
+        name.data = ngx_pstrdup(cf->pool, &names[0]);
+        if (name.data == NULL) {
+            return "no memory";
+        }
+
+        err = ngx_apigw_claims_path_split(path, &name, &nested->delimiter,
+                                          &nested->quote);
+
+        if (err == NULL || !set->foretold) {
+            return err;
+        }
+
+        ngx_memzero(path, sizeof(ngx_apigw_claims_path_t));
+    }
+
+    return ngx_apigw_claims_path_names(path, names, set->names.nelts);
 }
 
 
@@ -674,7 +704,7 @@ ngx_http_apigw_jwt_take_json(ngx_http_request_t *r, json_t *json,
         return NGX_OK;
     }
 
-    p = json_dumps(json, JSON_COMPACT|JSON_ENCODE_ANY);
+    p = json_dumps(json, JSON_COMPACT|JSON_ENCODE_ANY|JSON_SORT_KEYS);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -796,23 +826,6 @@ ngx_http_apigw_jwt_show_path(ngx_http_request_t *r,
 
 
 static ngx_int_t
-ngx_http_apigw_jwt_slot_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_int_t                  rc;
-    ngx_http_apigw_jwt_ctx_t  *ctx;
-
-    rc = ngx_http_apigw_jwt_known(r, v, &ctx);
-
-    if (ctx == NULL) {
-        return rc;
-    }
-
-    return ngx_http_apigw_jwt_show(r, v, ctx, data);
-}
-
-
-static ngx_int_t
 ngx_http_apigw_jwt_set_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
@@ -857,10 +870,13 @@ ngx_http_apigw_jwt_name_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, ngx_uint_t header, ngx_str_t *variable,
     size_t skip)
 {
-    ngx_int_t                  rc;
-    ngx_str_t                  name;
-    ngx_apigw_claims_path_t    path;
-    ngx_http_apigw_jwt_ctx_t  *ctx;
+    ngx_int_t                        rc;
+    ngx_str_t                        name, copy;
+    ngx_apigw_claims_path_t          path;
+    ngx_http_apigw_jwt_ctx_t        *ctx;
+    ngx_http_apigw_jwt_nested_t     *nested;
+    ngx_http_apigw_jwt_loc_conf_t   *lcf;
+    ngx_http_apigw_jwt_main_conf_t  *jmcf;
 
     rc = ngx_http_apigw_jwt_known(r, v, &ctx);
 
@@ -870,6 +886,30 @@ ngx_http_apigw_jwt_name_variable(ngx_http_request_t *r,
 
     name.data = variable->data + skip;
     name.len = variable->len - skip;
+
+    lcf = ngx_http_get_module_loc_conf(r->main, ngx_http_apigw_jwt_module);
+
+    if (lcf->nested) {
+
+        jmcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_jwt_module);
+        nested = jmcf->nesteds.elts;
+
+        copy.len = name.len;
+        copy.data = ngx_pstrdup(r->pool, &name);
+        if (copy.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memzero(&path, sizeof(ngx_apigw_claims_path_t));
+
+        if (ngx_apigw_claims_path_split(&path, &copy,
+                                        &nested[lcf->nested - 1].delimiter,
+                                        &nested[lcf->nested - 1].quote)
+            == NULL)
+        {
+            return ngx_http_apigw_jwt_show_path(r, v, ctx, header, &path);
+        }
+    }
 
     ngx_memzero(&path, sizeof(ngx_apigw_claims_path_t));
 
