@@ -143,8 +143,8 @@ location = /nested {
     empty_gif;
 }
 location /vars_of/ {
-    set $first "$jwt_claim_a_b,$jwt_claim_sub";
-    add_header X-Vars "$first,$jwt_header_h_i,$jwt_claim__x";
+    add_header X-Vars "$jwt_claim_a_b,$jwt_claim_sub";
+    add_header X-More "$jwt_header_h_i,$jwt_claim__x";
     add_header X-Claims $jwt_claims;
     location /vars_of/steps { auth_jwt_allow_nested delimiter=_; empty_gif; }
     location /vars_of/names { empty_gif; }
@@ -296,10 +296,15 @@ is(ask('/scope', { sub => 'joe' })->header('X-Who'), 'joe',
                    _x => 'x', Z => 1 },
                  { h_i => 'flat', h => { i => 'deep' } });
 
-    is(ask('/vars_of/steps', @token)->header('X-Vars'), 'deep,1,joe,deep,x',
-       'variables: paths');
-    is(ask('/vars_of/names', @token)->header('X-Vars'), 'flat,joe,flat,x',
-       'variables: names');
+    for my $case ([steps => 'deep,1,joe', 'deep,x'],
+                  [names => 'flat,joe', 'flat,x']) {
+        my ($kind, @values) = @$case;
+        my $answer = ask("/vars_of/$kind", @token);
+
+        is_deeply([ map { $answer->header($_) } qw(X-Vars X-More) ],
+                  \@values, "variables: $kind");
+    }
+
     is(ask('/vars_of/names', @token)->header('X-Claims') =~ s/"exp":\d+,//r,
        '{"Z":1,"_x":"x","a":{"b":["deep",1]},"a_b":"flat","sub":"joe"}',
        'all claims, sorted by name');
