@@ -91,9 +91,9 @@ GET /orders/v1/items?x=1
 --- response_headers
 Deprecation: @1780272000
 Sunset: Mon, 01 Jun 2099 00:00:00 GMT
-Link: <https://example.org/v1>; rel="deprecation", <https://example.org/v1>; rel="sunset", </orders/v2/items>; rel="successor-version"
+Link: <https://example.org/v1>; rel="deprecation", <https://example.org/v1>; rel="sunset", </orders/v2/items?x=1>; rel="successor-version"
 X-API-Version: v1
-! Vary
+Vary: X-API-Version, Accept, X-Other
 X-Api: orders v1 one path deprecated /orders/items
 --- response_body
 one /orders/items?x=1
@@ -131,10 +131,10 @@ GET /gif/v1/a
 ["X-API-Version: v1", "x-api-version: 1", "X-API-Version: V3", "X-API-Version:"]
 --- response_headers eval
 ["X-Api: orders v1 one header deprecated /orders/a
-Vary: X-API-Version",
+Vary: X-API-Version, Accept, X-Other",
 "X-Api: orders v1 one header deprecated /orders/a",
 "X-Api: orders v3 three header preview /orders/a
-Vary: X-API-Version",
+Vary: X-API-Version, Accept, X-Other",
 "X-Api: orders v2 two default current /orders/a
 Vary: X-API-Version, Accept, X-Other"]
 --- response_body eval
@@ -169,7 +169,7 @@ Vary: X-API-Version, Accept, X-Other"]
  "Accept: application/vnd.acme.orders.list+json",
  "Accept: */*"]
 --- response_headers eval
-["X-Api: orders v1 one accept deprecated /gif/a\nVary: X-API-Version, Accept",
+["X-Api: orders v1 one accept deprecated /gif/a\nVary: X-API-Version, Accept, X-Other",
  "X-Api: orders v1 one accept deprecated /gif/a",
  "X-Api: orders v3 three accept preview /gif/a",
  "X-Api: orders v3 three accept preview /gif/a",
@@ -202,7 +202,7 @@ Vary: X-API-Version, Accept, X-Other"]
 --- error_code eval
 [200, 200, 200, 400, 404]
 --- response_headers eval
-["X-Api: orders v1 one query deprecated /gif/a\nVary: X-API-Version, Accept", "X-Api: orders v1 one query deprecated /gif/a", "X-Api: orders v2 two default current /gif/a", "", ""]
+["X-Api: orders v1 one query deprecated /gif/a\nVary: X-API-Version, Accept, X-Other", "X-Api: orders v1 one query deprecated /gif/a", "X-Api: orders v2 two default current /gif/a", "", ""]
 
 
 === a variable
@@ -240,8 +240,8 @@ Vary: X-API-Version, Accept, X-Other"]
 ["X-V: 2", "X-V: 9", "X-V: 2"]
 --- response_headers eval
 ["X-Api: plain 1 one query current /plain\n! X-API-Version\nSunset: Thu, 01 Jan 2099 00:00:00 GMT\n! Deprecation\n! Link",
- "X-Api: plain 1 one query current /plain",
- "X-Api: plain 2 two header deprecated /plain\nDeprecation: \@1577836800\n! Sunset"]
+ "X-Api: plain 1 one query current /plain\n! Vary",
+ "X-Api: plain 2 two header deprecated /plain\nDeprecation: \@1577836800\n! Sunset\nVary: X-V"]
 
 
 === places that disagree
@@ -340,8 +340,8 @@ Link: </.well-known/api-catalog>; rel="api-catalog"
 --- response_body eval
 '{"linkset":[{"anchor":"/.well-known/api-catalog","item":['
 . CORE::join(',', map { my $b = $_;
-  qq({"href":"/$b/v0/","title":"orders v0","api":["orders"],"version":["v0"],"status":["sunset"],"deprecation":["2019-01-01T00:00:00Z"],"sunset":["2020-01-01T12:30:00Z"]},)
-. qq({"href":"/$b/v1/","title":"orders v1","api":["orders"],"version":["v1"],"status":["deprecated"],"deprecation":["2026-06-01T00:00:00Z"],"sunset":["2099-06-01T00:00:00Z"]},)
+  qq({"href":"/$b/v0/","title":"orders v0","api":["orders"],"version":["v0"],"status":["sunset"],"deprecation":["2019-01-01T00:00:00Z"],"sunset":["2020-01-01T12:30:00Z"],"successor":["v1"]},)
+. qq({"href":"/$b/v1/","title":"orders v1","api":["orders"],"version":["v1"],"status":["deprecated"],"deprecation":["2026-06-01T00:00:00Z"],"sunset":["2099-06-01T00:00:00Z"],"successor":["v2"]},)
 . qq({"href":"/$b/v2/","title":"orders v2","api":["orders"],"version":["v2"],"status":["current"]},)
 . qq({"href":"/$b/v3/","title":"orders v3","api":["orders"],"version":["v3"],"status":["preview"]}) } 'orders', 'gif')
 . ',{"href":"//v1.api.test/places/","title":"places v1","api":["places"],"version":["v1"],"status":["current"]}'
@@ -392,6 +392,39 @@ GET /catalog
 . '{"href":"/b/?v=v1","title":"both v1","api":["both"],"version":["v1"],"status":["current"],"uri-template":["/b/{segment1}/v1/{+rest}"]}'
 . "]}]}\n"
 
+
+
+=== the catalogue of versions that no URI can tell apart
+--- http_config
+    upstream one { server 127.0.0.1:$TEST_NGINX_SERVER_PORT; }
+
+    api calls {
+        version v1 upstream=one deprecated=2026-01-01 successor=v2;
+        version v2 upstream=one default;
+        select package;
+    }
+
+    api heads {
+        version v1 upstream=one deprecated=2026-01-01 successor=v2 link=/why;
+        version v2 upstream=one default;
+        select header=V;
+    }
+--- config
+    location /c/ { api_publish calls; empty_gif; }
+    location /h/ { api_publish heads; empty_gif; }
+    location = /catalog { api_catalog; if ($arg_x) { expires 1h; } }
+--- request eval
+['GET /catalog', 'GET /catalog?x=1']
+--- response_headers eval
+['! Expires', 'Cache-Control: max-age=3600']
+--- response_body eval
+[ ('{"linkset":[{"anchor":"/.well-known/api-catalog","item":['
+ . '{"href":"/c/","title":"calls v1","api":["calls"],"version":["v1"],"status":["deprecated"],"uri-template":["/c/{+package}v1.{+rest}"],"deprecation":["2026-01-01T00:00:00Z"],"successor":["v2"]},'
+ . '{"href":"/c/","title":"calls v2","api":["calls"],"version":["v2"],"status":["current"],"uri-template":["/c/{+package}v2.{+rest}"]},'
+. '{"href":"/h/","title":"heads v1","api":["heads"],"version":["v1"],"status":["deprecated"],"deprecation":["2026-01-01T00:00:00Z"],"successor":["v2"]},'
+. '{"href":"/h/","title":"heads v2","api":["heads"],"version":["v2"],"status":["current"]}'
+. ']},{"anchor":"/h/","service-doc":[{"href":"/why"}],"deprecation":[{"href":"/why"}]}'
+. "]}\n") x 2 ]
 
 
 === the catalogue is of no version itself

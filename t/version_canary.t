@@ -203,6 +203,14 @@ api uri     { version v2 upstream=one default;
     version v4 upstream=one canary=1% by=$request_uri; }
 api known   { version v2 upstream=one default;
     version v3 upstream=one canary=50%; select header=V; fallback default; }
+api first   { version v2 upstream=one default;
+    version v3 upstream=one canary=1% by=$cookie_who;
+    select path header=V header=W on_conflict=first; }
+api end     { version v1 upstream=one sunset=2099-01-01;
+    version v2 upstream=one default;
+    brownout 1% from 2020-01-01 exempt=$http_x_free by=$http_x_caller_id; }
+api later   { version v1 upstream=one sunset=2099-01-01;
+    select path header=V; brownout 1% from 2098-01-01 by=$http_x_caller_id; }
 api map     { version v2 upstream=one default; select $scheme_of header=V; }
 map $arg_v $scheme_of { default ''; }
 END
@@ -216,12 +224,17 @@ sub vary { return $gw->get(@_)->header('Vary') }
 
 is(vary(@$_[1 .. $#$_]), $_->[0], "Vary: @$_[1 .. $#$_]") for
     [undef, '/none/'],
-    ['*', '/address/'], [undef, '/address/v2/'], [undef, '/address/v3/'],
+    ['*', '/address/'], ['V', '/address/v2/'], ['V', '/address/v3/'],
     ['V', '/address/', V => 'v3'],
     ['V', '/address/', V => 'v9'],
     ['*', '/key/'],
     ['V, X-Version, Cookie, X-Caller-Id', '/header/'],
-    ['V, X-Version', '/header/', 'X-Version' => 'v2'],
+    ['V, X-Version, Cookie', '/header/', 'X-Version' => 'v2'],
+    ['V, X-Version, Cookie', '/header/', 'V' => '1', 'X-Version' => 'v2'],
+    [undef, '/first/v2/'], ['V', '/first/', V => 'v3'],
+    ['V, W, Cookie', '/first/'],
+    ['X-Free, X-Caller-Id', '/end/v1/'], [undef, '/end/v2/'],
+    ['V', '/later/v1/', V => 1],
     ['V, X-Version, Cookie', '/header/', 'Cookie' => 'v=v2'],
     ['Cookie', '/cookie/'],
     [undef, '/uri/'],
@@ -267,6 +280,11 @@ api half {
         exempt=\$arg_free;
 }
 
+api nobody {
+    version v1 upstream=one sunset=@{[date($now + 86400 * 365)]};
+    brownout "50% from @{[date($now - 60)]}" by=\$arg_c;
+}
+
 api grown {
     version v1 upstream=one sunset=@{[date($now + 100)]};
     version v2 upstream=one default;
@@ -289,8 +307,11 @@ api early {
 }
 END
 add_header X-Api "$api_version $api_version_status" always;
+set_real_ip_from 127.0.0.0/8;
+real_ip_header X-From;
 location /soon/ { api_publish soon; empty_gif; }
 location /half/ { api_publish half; empty_gif; }
+location /nobody/ { api_publish nobody; empty_gif; }
 location /grown/ { api_publish grown; empty_gif; }
 location /early/ { api_publish early; empty_gif; }
 location /window/ { api_publish window; empty_gif; }
@@ -324,7 +345,7 @@ like($refused->body,
        \w{3},[ ]\d\d[ ]\w{3}[ ]\d{4}[ ]\d\d:\d\d:\d\d[ ]GMT,
        [ ]this[ ]is[ ]a[ ]rehearsal\.",
        "api":"half","version":"v1","sunset":"\d{4}-.*Z",
-       "successor":"v2","successor_uri":"\/half\/v2\/"\}/x,
+       "successor":"v2","successor_uri":"\/half\/v2\/\?c=\d+"\}/x,
      'brownout: the document');
 is(scalar($refused->header('Sunset') =~ /GMT$/), 1, 'brownout: Sunset');
 
@@ -334,6 +355,16 @@ is($gw->get("/half/v1/?c=$hit")->status, 503, 'the same caller again');
 is($gw->get("/half/v1/?c=$hit&free=1")->status, 200, 'exempt');
 is($gw->get("/half/v1/?c=$hit&free=0")->status, 503, 'exempt=0 is not');
 is($gw->get("/half/v2/?c=$hit")->status, 200, 'another version');
+
+sub statuses {
+    return join ' ', map { $gw->get('/nobody/v1/', 'X-From' =>
+        "10.0.0.$_")->status } 1 .. 30;
+}
+
+my $statuses = statuses();
+like($statuses, qr/200.*503|503.*200/, 'who does not say who he is goes by'
+    . ' his address');
+is(statuses(), $statuses, 'and stays in or out');
 
 my $grown = grep { $gw->get("/grown/v1/?c=$_")->status == 503 } 1 .. 50;
 cmp_ok($grown, '>=', 48,

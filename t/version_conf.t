@@ -64,6 +64,7 @@ refuses('', 'no versions are inside api "a"');
 refuses('listen 80;', '"listen" directive is not allowed here');
 refuses('', 'duplicate api "a"', http => "$ups api a { $v1 } api a { $v1 }");
 refuses('', 'invalid api name "a/b"', http => "$ups api a/b { $v1 }");
+refuses('', 'invalid api name "off"', http => "$ups api off { $v1 }");
 refuses('', 'unknown api "b"', http => "$ups api a { $v1 }",
     server => 'api_publish b;');
 refuses('', '"api_publish" directive is duplicate',
@@ -79,6 +80,30 @@ refuses('', '"api_catalog" directive is duplicate',
         server => 'api_publish a; location /c { api_catalog; api_catalog; }');
 refuses('', 'invalid number of arguments in "api" directive',
     http => "$ups api { $v1 }");
+
+my $answers = 'conflicts with another directive that answers';
+
+refuses('', qr/"api_catalog" directive $answers here/,
+    http => "$ups api a { $v1 }", server => 'api_publish a;'
+        . ' location /c { proxy_pass http://one; api_catalog; }');
+refuses('', qr{"api_catalog" $answers in location "/c"},
+    http => "$ups api a { $v1 }", server => 'api_publish a;'
+        . " location /c { api_catalog; $_ }")
+    for 'proxy_pass http://one;', 'empty_gif;';
+
+sub aliased {
+    my ($text, $verdict) = @_;
+
+    $verdict->('', $verdict == \&refuses
+        ? qr{"alias"\ cannot\ be\ used\ in\ location\ "/c/"\ since\ api\ "a"
+             \ in\ \S+\ changes\ the\ URI,\ use\ "root"}x : '',
+        http => "$ups api a { $text }", server => 'api_publish a;'
+            . ' location /c/ { alias /tmp/; }');
+}
+
+aliased($_, \&refuses) for $v1, "$v1 select package path=3;",
+    'version v1 upstream=one uri=/x; select header=V;';
+aliased($_, \&accepts) for "$v1 strip off;", "$v1 select header=V query=v;";
 
 accepts($v1);
 accepts('', 'api "a" is not published', http => "$ups api a { $v1 }",
@@ -141,7 +166,19 @@ accepts('version v1 upstream=one deprecated=2027-01-01'
 accepts('version v1 upstream=one default sunset=2020-01-01;',
         'default version "v1" in api "a" is past its sunset');
 
+refuses('version v1 upstream=one default since=2098-01-01;',
+        'default version "v1" in api "a" is before its "since"');
+
 # successor, link, uri
+
+refuses('version v1 upstream=one sunset=2027-01-01 successor=v2;'
+    . ' version v2 upstream=two sunset=2026-12-31;',
+        'successor "v2" of version "v1" in api "a" ends before it');
+accepts('version v1 upstream=one deprecated=2019-01-01 successor=v2;'
+    . ' version v2 upstream=two sunset=2020-01-01;',
+        'successor "v2" of version "v1" in api "a" is past its sunset');
+accepts('version v1 upstream=one sunset=2020-01-01 successor=v2;'
+    . ' version v2 upstream=two sunset=2020-01-01;');
 
 refuses("version v1 upstream=one successor=v9; $v2",
         'unknown successor "v9" of version "v1" in api "a"');
@@ -222,6 +259,9 @@ refuses("$v1 select $_;", qq(invalid parameter "$_"))
         'host=*.test/x', '$', 'on_conflict=last';
 refuses("$v1 select \$nothing_known;", 'unknown "nothing_known" variable');
 refuses("$v1 select path path=2;", 'duplicate "path=2"');
+refuses("$v1 select path on_conflict=$_->[0] on_conflict=$_->[1];",
+    qq(duplicate parameter "on_conflict=$_->[1]"))
+    for ['first', 'reject'], ['reject', 'first'], ['first', 'first'];
 refuses("$v1 select header=A header=a;", 'duplicate "header=a"');
 refuses("$v1 select " . join(' ', map { "query=q$_" } 1 .. 9) . ';',
     'too many places');
@@ -242,6 +282,8 @@ refuses("$v1 version beta upstream=two; fallback nearest;",
 refuses("$v1 version 2026-01-01 upstream=two; fallback nearest;",
         '"fallback nearest" needs versions that are all numbers or all'
             . ' dates, api "a" has "2026-01-01"');
+refuses("$v1 version v1.0 upstream=two; fallback nearest;",
+        '"fallback nearest" cannot tell "v1.0" from "v1" in api "a"');
 refuses("$v1 base api;", 'invalid path "api"');
 refuses("$v1 base /a//b;", 'invalid path "/a//b"');
 refuses("$v1 base /a; base /a;", '"base" directive is duplicate');
@@ -267,7 +309,10 @@ refuses("$old brownout $_->[0];", $_->[1]) for
     ['5% from 2098-02-30', 'invalid date "2098-02-30"'],
     ['0% from 2098-01-01', 'invalid parameter "0%"'],
     ['101% from 2098-01-01', 'invalid parameter "101%"'],
-    ['5% 6% from 2098-01-01', 'invalid parameter "6%"'],
+    ['5% 6% from 2098-01-01', 'duplicate parameter "6%"'],
+    ['5% from 2098-01-01 from', 'duplicate parameter "from"'],
+    (map { ["5% from 2098-01-01 $_ \"$_\"", qq(duplicate parameter "$_")] }
+        'for=5/hour', 'by=$uri', 'exempt=$uri', 'version=v1'),
     ['5% from 2098-01-01 for=61/hour', 'invalid parameter "for=61/hour"'],
     ['5% from 2098-01-01 for=0/hour', 'invalid parameter "for=0/hour"'],
     ['5% from 2098-01-01 for=5/day', 'invalid parameter "for=5/day"'],

@@ -129,8 +129,10 @@ api near  { version v1 upstream=one; version v1.5 upstream=one default;
             version v4 upstream=two status=preview;
                 version v5 upstream=two canary=0%;
             version v6 upstream=two since=2099-01-01;
-            version v0.5 upstream=one sunset=2020-01-01; select path header=V;
-                fallback nearest; }
+            version v0.5 upstream=one sunset=2020-01-01;
+                version v1.2 upstream=one sunset=2020-01-01;
+                version v0.3 upstream=one sunset=2019-01-01;
+            select path header=V; fallback nearest; }
 api days  { version 2025-01-01 upstream=one; version 2026-01-01 upstream=two
     default;
             select header=V; fallback nearest; }
@@ -139,7 +141,13 @@ api loose { version v1 upstream=one; version v2 upstream=two default;
 api strict { version v1 upstream=one; version v2 upstream=two default;
     fallback reject; }
 api hosts { version v1 upstream=one sunset=2099-01-01 successor=v2;
-    version v2 upstream=two default; select host=*.api.test; }
+    version v2 upstream=two default;
+    select host=*.api.test query=v header=V; }
+api mixed { version v1 upstream=one sunset=2099-01-01 successor=v2;
+    version v2 upstream=two default; select path query=v query=w header=V; }
+api old   { version v0 upstream=grpc sunset=2020-01-01 successor=v1;
+    version v1 upstream=grpc sunset=2099-01-01 successor=v2;
+    version v2 upstream=grpc default; select package header=V; }
 api query { version v1 upstream=one sunset=2099-01-01 successor=v2;
     version v2 upstream=two default; select header=V query=v; }
 
@@ -187,7 +195,7 @@ server {
 
 server {
     listen 127.0.0.1:%%PORT%%;
-    server_name *.api.test;
+    server_name *.api.test api.other;
     api_publish hosts;
     location / { empty_gif; }
 }
@@ -265,12 +273,15 @@ location /socket/ {
     proxy_set_header Connection upgrade;
 }
 
+location ~ Old/ { api_publish old; empty_gif; }
+
 location ~ ^/(?:acme|v1|v2)\. {
     api_publish calls;
     grpc_pass grpc://$api_upstream;
     grpc_set_header X-Version $api_version;
 }
 
+location /mixed/ { api_publish mixed; empty_gif; }
 location /fast/ { api_publish fast; fastcgi_pass $api_upstream;
     fastcgi_param API_VERSION $api_version; }
 location /uw/ { api_publish uw; uwsgi_pass $api_upstream;
@@ -293,6 +304,11 @@ END
 );
 
 sub api { return $gw->get(@_)->header('X-Api') }
+
+sub link_to {
+    my $link = $gw->get(@_)->header('Link') // return;
+    return $link =~ /<([^>]*)>; rel="successor-version"$/ ? $1 : $link;
+}
 
 sub dated {
     my ($answer, $name, $link) = @_;
@@ -566,6 +582,9 @@ is(api(@$_[1 .. $#$_]), $_->[0], "@$_[1 .. $#$_]") for
     ['near v3 nearest /near/a', '/near/v3.1/a'],
     ['near v3 nearest /near/a', '/near/v99999999999/a'],
     ['near v1 nearest /near/a', '/near/v1.4.9/a'],
+    ['near v1 nearest /near/a', '/near/v1.3/a'],
+    ['near v0.5 nearest /near/a', '/near/v0.9/a'],
+    ['near v0.3 nearest /near/a', '/near/v0.4/a'],
     ['near v1 nearest /near/a', '/near/a', 'V' => '1.4'],
     ['near v4 path /near/a', '/near/v4/a'],
     ['near v6 path /near/a', '/near/v6/a'],
@@ -589,21 +608,51 @@ is($gw->get(@$_[1 .. $#$_])->status, $_->[0], "@$_[1 .. $#$_]") for
 is($gw->get('/query/a b', 'V' => 1)->header('Link'), undef,
     'a space is no URI');
 is($gw->get('/query/a%20b%3e?x', 'V' => 1)->header('Link'),
-   '</query/a%20b%3E?v=v2>; rel="successor-version"', 'by query');
+   '</query/a%20b%3E?x&v=v2>; rel="successor-version"', 'by query');
 
 like($gw->get($_->[0], 'X-API-Version' => 'v1')->header('Link'),
      qr(<\Q$_->[1]\E>; rel="successor-version"\z), "$_->[0], by header")
     for ['/web/', '/web/v2/'], ['/web/a', '/web/v2/a'];
 
+is(link_to(@$_[1 .. $#$_]), $_->[0], "link: @$_[1 .. $#$_]") for
+    ['/web/v2/a?x=1&y=%26%3E', '/web/v1/a?x=1&y=%26%3E'],
+    ['/web/v2/a?%22%3E;%C3%BF%5B', qq(/web/v1/a?">;\xc3\xbf[)],
+    ['/web/v2/a?v1', '/web/v1/a?v1'],
+    ['/web/v2', '/web/v1?'], ['/web/v2/?a', '/web/?a', 'X-API-Version', 1],
+    ['/query/a?v=v2', '/query/a?v=1'],
+    ['/query/a?a=v1&v=v2&b', '/query/a?a=v1&v=1&b'],
+    ['/query/a?%76=v2&b', '/query/a?%76=1&v=1&b'],
+    ['/query/a?v=&vv=1&v=v2', '/query/a?v=&vv=1', V => 1],
+    ['/mixed/v2/a?v=v2&w=v2', '/mixed/v1/a?v=1&w=v1&v=1'],
+    ['/mixed/a?w=v2', '/mixed/a?w=v1'],
+    ['/mixed/v2/a?x', '/mixed/a?x', V => 1],
+    ['/acme.old.v2.Old/Get', '/acme.old.v1.Old/Get'],
+    ['/v2.Old/Get?v1', '/v1.Old/Get?v1'],
+    ['/acme.Old/Get', '/acme.Old/Get', V => 1];
+
+like($gw->get('/acme.v0.Old/Get')->body,
+    qr{"successor_uri":"/acme\.v1\.Old/Get"},
+    'link: a package that has ended');
+
 my $host = $gw->connect(host_header => 'V1.api.test:8080')->get('/a');
 is($host->header('X-API-Version'), 'v1', 'by host, in any case, with a port');
-is($host->header('Link'), '<//v2.api.test/a>; rel="successor-version"',
-    'by host');
+is($host->header('Link'), '<//v2.api.test:8080/a>; rel="successor-version"',
+    'by host, with its port');
 is($gw->connect(host_header =>
     'www.api.test')->get('/a')->header('X-API-Version'), 'v2',
    'a host that names no version');
 is($gw->connect(host_header => 'v9.api.test')->get('/a')->status, 404,
    'a host that names an unknown one');
+
+is($gw->connect(host_header => $_->[0])->get("/a?$_->[1]")->header('Link'),
+    qq(<$_->[2]>; rel="successor-version"), "link: $_->[0] $_->[1]") for
+    ['v1.api.test', 'x', '//v2.api.test/a?x'],
+    ['v1.api.test.', 'x', '//v2.api.test/a?x'],
+    ['v1.api.test:81', 'v=v1', '//v2.api.test:81/a?v=v2'],
+    ['www.api.test:81', 'v=v1', '/a?v=v2'];
+is($gw->connect(host_header => 'api.other')->get('/a', V => 1)
+    ->header('Link'), '<//v2.api.test/a>; rel="successor-version"',
+    'link: a host that has no place for it');
 
 
 # The log, also of what never reached a location

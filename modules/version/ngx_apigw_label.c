@@ -326,6 +326,31 @@ ngx_apigw_query_value(const ngx_str_t *args, const ngx_str_t *name,
 }
 
 
+ngx_uint_t
+ngx_apigw_query_named(const u_char *p, const u_char *last,
+    const ngx_str_t *name, const u_char **value)
+{
+    u_char  ch;
+    size_t  n;
+
+    for (n = 0; p != last && *p != '='; n++) {
+        p = ngx_apigw_query_byte(p, last, &ch);
+
+        if (n == name->len || ch != name->data[n]) {
+            return 0;
+        }
+    }
+
+    if (n != name->len || last - p < 2) {
+        return 0;
+    }
+
+    *value = p + 1;
+
+    return 1;
+}
+
+
 static const u_char *
 ngx_apigw_query_byte(const u_char *p, const u_char *last, u_char *ch)
 {

@@ -88,6 +88,15 @@ ngx_int_t ngx_apigw_query_value(const ngx_str_t *args, const ngx_str_t *name,
     u_char *buf, ngx_str_t *value);
 
 
+/*
+ * Whether a parameter, from p to last, has the name and is not empty; then
+ * *value is where its value begins.
+ */
+
+ngx_uint_t ngx_apigw_query_named(const u_char *p, const u_char *last,
+    const ngx_str_t *name, const u_char **value);
+
+
 /* Matches host with a pattern that has one "*", the place of the version. */
 
 ngx_int_t ngx_apigw_host_value(const ngx_str_t *host,

@@ -98,6 +98,7 @@ typedef struct {
     ngx_int_t                        by;        /* variable or NGX_ERROR */
     ngx_int_t                        exempt;    /* the same */
     ngx_str_t                        label;
+    ngx_str_t                        vary;
 } ngx_http_apigw_version_brownout_t;
 
 
@@ -169,6 +170,8 @@ struct ngx_http_apigw_version_api_s {
     unsigned                         has_canary:1;
     unsigned                         first:1;   /* on_conflict=first */
     unsigned                         linked:1;  /* a URI can carry one */
+    unsigned                         by_path:1; /* the path and nothing else */
+    unsigned                         rewrites:1;
 };
 
 
@@ -187,6 +190,7 @@ typedef struct {
 typedef struct {
     ngx_array_t                      apis;      /* of pointers */
     ngx_array_t                      publish;   /* of pointers */
+    ngx_array_t                      locations;
     ngx_array_t                      helpers;   /* of pointers */
     ngx_http_apigw_version_zone_t   *zone;      /* NULL: nothing is counted */
     ngx_http_apigw_version_api_t    *api;       /* the block being read */
@@ -196,7 +200,16 @@ typedef struct {
 
 typedef struct {
     ngx_http_apigw_version_publish_t  *publish; /* NULL: off */
+    ngx_uint_t                       catalog;   /* unsigned  catalog:1; */
 } ngx_http_apigw_version_loc_conf_t;
+
+
+/* A location where an API is published, however that came there. */
+
+typedef struct {
+    ngx_http_core_loc_conf_t        *clcf;
+    ngx_http_apigw_version_publish_t  *publish;
+} ngx_http_apigw_version_location_t;
 
 
 struct ngx_http_apigw_version_ctx_s {
@@ -206,16 +219,21 @@ struct ngx_http_apigw_version_ctx_s {
     ngx_str_t                       *vary;
 
     ngx_str_t                        seen;      /* r->uri as it came */
+    ngx_str_t                        args;      /* r->args, the same */
     ngx_str_t                        segment;   /* the version in seen */
-    ngx_str_t                        path;      /* seen without it */
+    ngx_str_t                        component; /* that of a package there */
+    ngx_str_t                        host;      /* that of the host's name */
+    ngx_str_t                        path;      /* seen without segment */
     ngx_str_t                        asked;     /* an unknown version */
 
     ngx_http_apigw_problem_t        *problem;   /* NULL: not refused */
+    ngx_http_apigw_version_brownout_t  *rehearsal;  /* with a Vary */
 
     unsigned                         deciding:1;
     unsigned                         applied:1;
     unsigned                         sub:1;     /* a subrequest's */
     unsigned                         counted:1;
+    unsigned                         in_query:1;
 };
 
 
@@ -237,8 +255,6 @@ char *ngx_http_apigw_version_api(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_apigw_version_version(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_apigw_version_select(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_apigw_version_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_apigw_version_base(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -252,8 +268,11 @@ char *ngx_http_apigw_version_field(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_apigw_version_publish(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-ngx_int_t ngx_http_apigw_version_header_name(ngx_conf_t *cf,
-    ngx_http_apigw_version_source_t *source);
+
+/* Whether a parameter is "name=..." and so, with what follows. */
+
+ngx_uint_t ngx_http_apigw_version_is(ngx_str_t *value, const char *name,
+    ngx_str_t *rest);
 ngx_int_t ngx_http_apigw_version_variable(ngx_conf_t *cf, ngx_str_t *value,
     ngx_int_t *index);
 
@@ -267,6 +286,11 @@ ngx_int_t ngx_http_apigw_version_check(ngx_conf_t *cf,
 
 
 /* ngx_http_apigw_version_select.c */
+
+char *ngx_http_apigw_version_select(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_apigw_version_header_name(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source);
 
 ngx_int_t ngx_http_apigw_version_decide(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx,
@@ -315,14 +339,17 @@ ngx_int_t ngx_http_apigw_version_browned(ngx_http_request_t *r,
 ngx_str_t *ngx_http_apigw_version_status(ngx_http_apigw_version_t *version,
     time_t now);
 
+
+/* ngx_http_apigw_version_link.c */
+
 /*
  * Writes the URI of the requested resource in the version's successor,
  * escaped, and returns its end; the other one returns a length that is enough.
  */
 
-u_char *ngx_http_apigw_version_successor(ngx_http_apigw_version_ctx_t *ctx,
-    u_char *p);
-size_t ngx_http_apigw_version_successor_len(
+u_char *ngx_http_apigw_version_successor(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx, u_char *p);
+size_t ngx_http_apigw_version_successor_len(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 
 /* Escapes a path: nothing that could end it in a header or in JSON is left. */
@@ -345,6 +372,9 @@ void ngx_http_apigw_version_exit_master(ngx_cycle_t *cycle);
 
 char *ngx_http_apigw_version_catalog(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_apigw_version_catalog_merge(ngx_conf_t *cf,
+    ngx_http_apigw_version_loc_conf_t *prev,
+    ngx_http_apigw_version_loc_conf_t *conf);
 
 
 #pragma GCC visibility pop

@@ -39,6 +39,8 @@ static void ngx_http_apigw_catalog_item(ngx_http_apigw_catalog_t *c,
 static void ngx_http_apigw_catalog_links(ngx_http_apigw_catalog_t *c,
     ngx_http_apigw_version_publish_t *publish,
     ngx_http_apigw_version_t *version);
+static ngx_uint_t ngx_http_apigw_catalog_carried(
+    ngx_http_apigw_version_api_t *api);
 static void ngx_http_apigw_catalog_href(ngx_http_apigw_catalog_t *c,
     ngx_http_apigw_version_publish_t *publish,
     ngx_http_apigw_version_t *version);
@@ -67,16 +69,52 @@ ngx_http_apigw_version_catalog(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    if (clcf->handler == ngx_http_apigw_version_catalog_handler) {
+    if (lcf->catalog) {
         return "is duplicate";
     }
 
+    if (clcf->handler) {
+        return "conflicts with another directive that answers here";
+    }
+
+    lcf->catalog = 1;
     clcf->handler = ngx_http_apigw_version_catalog_handler;
 
     /* it is of no version: that an API is published above means others */
 
     if (lcf->publish == NGX_CONF_UNSET_PTR) {
         lcf->publish = NULL;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_apigw_version_catalog_merge(ngx_conf_t *cf,
+    ngx_http_apigw_version_loc_conf_t *prev,
+    ngx_http_apigw_version_loc_conf_t *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (conf->catalog
+        && clcf->handler != ngx_http_apigw_version_catalog_handler)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"api_catalog\" conflicts with another directive that "
+                      "answers in location \"%V\"", &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (prev->catalog && clcf->noname && clcf->handler == NULL) {
+
+        /* an "if" in the location */
+
+        conf->catalog = 1;
+        conf->publish = prev->publish;
+        clcf->handler = ngx_http_apigw_version_catalog_handler;
     }
 
     return NGX_CONF_OK;
@@ -226,6 +264,12 @@ ngx_http_apigw_catalog_item(ngx_http_apigw_catalog_t *c,
     ngx_http_apigw_catalog_date(c, "deprecation", version->deprecated);
     ngx_http_apigw_catalog_date(c, "sunset", version->sunset);
 
+    if (version->successor) {
+        ngx_http_apigw_catalog_text(c, ",\"successor\":[\"");
+        ngx_http_apigw_catalog_str(c, &version->successor->label);
+        ngx_http_apigw_catalog_text(c, "\"]");
+    }
+
     ngx_http_apigw_catalog_text(c, "}");
 }
 
@@ -237,7 +281,10 @@ ngx_http_apigw_catalog_links(ngx_http_apigw_catalog_t *c,
     ngx_http_apigw_version_publish_t *publish,
     ngx_http_apigw_version_t *version)
 {
-    if (version->link.len == 0 && version->successor == NULL) {
+    if (version->link.len == 0
+        && (version->successor == NULL
+            || !ngx_http_apigw_catalog_carried(publish->api)))
+    {
         return;
     }
 
@@ -263,7 +310,9 @@ ngx_http_apigw_catalog_links(ngx_http_apigw_catalog_t *c,
         ngx_http_apigw_catalog_text(c, "\"}]");
     }
 
-    if (version->successor) {
+    /* what no URI can tell has no link: it would point to itself */
+
+    if (version->successor && ngx_http_apigw_catalog_carried(publish->api)) {
         ngx_http_apigw_catalog_text(c,
                                     ",\"successor-version\":[{\"href\":\"");
         ngx_http_apigw_catalog_href(c, publish, version->successor);
@@ -271,6 +320,31 @@ ngx_http_apigw_catalog_links(ngx_http_apigw_catalog_t *c,
     }
 
     ngx_http_apigw_catalog_text(c, "}");
+}
+
+
+/* Whether where a version begins is another place for each of them. */
+
+static ngx_uint_t
+ngx_http_apigw_catalog_carried(ngx_http_apigw_version_api_t *api)
+{
+    ngx_uint_t                        i;
+    ngx_http_apigw_version_source_t  *source;
+
+    source = api->sources.elts;
+
+    for (i = 0; i < api->sources.nelts; i++) {
+
+        if ((source[i].type == NGX_HTTP_APIGW_VERSION_PATH
+             && source[i].position == 1)
+            || source[i].type == NGX_HTTP_APIGW_VERSION_QUERY
+            || source[i].type == NGX_HTTP_APIGW_VERSION_HOST)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -328,8 +402,8 @@ ngx_http_apigw_catalog_href(ngx_http_apigw_catalog_t *c,
 
 
 /*
- * A version that comes behind other segments has no place where it begins: a
- * URI template (RFC 6570) tells how its URIs look.
+ * A version that comes behind other segments, or in a package, has no place
+ * where it begins: a URI template (RFC 6570) tells how its URIs look.
  */
 
 static void
@@ -344,6 +418,15 @@ ngx_http_apigw_catalog_template(ngx_http_apigw_catalog_t *c,
     source = publish->api->sources.elts;
 
     for (i = 0; i < publish->api->sources.nelts; i++) {
+
+        if (source[i].type == NGX_HTTP_APIGW_VERSION_PACKAGE) {
+            ngx_http_apigw_catalog_text(c, ",\"uri-template\":[\"");
+            ngx_http_apigw_catalog_path(c, &publish->base);
+            ngx_http_apigw_catalog_text(c, "/{+package}");
+            ngx_http_apigw_catalog_str(c, &version->label);
+            ngx_http_apigw_catalog_text(c, ".{+rest}\"]");
+            return;
+        }
 
         if (source[i].type != NGX_HTTP_APIGW_VERSION_PATH
             || source[i].position == 1)

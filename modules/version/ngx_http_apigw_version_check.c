@@ -29,6 +29,8 @@ static ngx_int_t ngx_http_apigw_version_vary(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api, ngx_uint_t n, ngx_str_t *vary);
 static ngx_int_t ngx_http_apigw_version_vary_variable(ngx_conf_t *cf,
     ngx_int_t index, ngx_str_t *name);
+static ngx_int_t ngx_http_apigw_version_vary_brownout(ngx_conf_t *cf,
+    ngx_http_apigw_version_brownout_t *brownout);
 static ngx_int_t ngx_http_apigw_version_vary_add(ngx_conf_t *cf,
     ngx_str_t *vary, ngx_str_t *name);
 static ngx_http_apigw_version_t *ngx_http_apigw_version_get(
@@ -74,6 +76,7 @@ ngx_http_apigw_version_finish(ngx_conf_t *cf,
     for (i = 0; i < api->versions.nelts; i++) {
 
         api->shapes |= version[i]->number.shape;
+        api->rewrites |= version[i]->has_uri;
 
         if (version[i]->scheme != version[0]->scheme) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -122,6 +125,29 @@ ngx_http_apigw_version_successors(ngx_conf_t *cf,
         }
 
         version[i]->successor = next;
+
+        if (next->sunset
+            && version[i]->sunset
+            && next->sunset < version[i]->sunset)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "successor \"%V\" of version \"%V\" in api "
+                               "\"%V\" ends before it", &next->label,
+                               &version[i]->label, &api->name);
+            return NGX_ERROR;
+        }
+
+        if (next->sunset
+            && next->sunset <= ngx_time()
+            && !(version[i]->sunset && version[i]->sunset <= ngx_time()))
+        {
+            /* a date alone must not keep nginx from starting */
+
+            ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                               "successor \"%V\" of version \"%V\" in api "
+                               "\"%V\" is past its sunset", &next->label,
+                               &version[i]->label, &api->name);
+        }
     }
 
     for (i = 0; i < api->versions.nelts; i++) {
@@ -249,7 +275,7 @@ static ngx_int_t
 ngx_http_apigw_version_numbers(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api)
 {
-    ngx_uint_t                  i;
+    ngx_uint_t                  i, n;
     ngx_http_apigw_version_t  **version;
 
     if (api->fallback == NGX_HTTP_APIGW_VERSION_TO_DEFAULT
@@ -278,6 +304,20 @@ ngx_http_apigw_version_numbers(ngx_conf_t *cf,
                                "all numbers or all dates, api \"%V\" has "
                                "\"%V\"", &api->name, &version[i]->label);
             return NGX_ERROR;
+        }
+
+        for (n = 0; n < i; n++) {
+
+            if (ngx_apigw_number_cmp(&version[n]->number, &version[i]->number)
+                == 0)
+            {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "\"fallback nearest\" cannot tell \"%V\" "
+                                   "from \"%V\" in api \"%V\"",
+                                   &version[i]->label, &version[n]->label,
+                                   &api->name);
+                return NGX_ERROR;
+            }
         }
     }
 
@@ -309,6 +349,10 @@ ngx_http_apigw_version_brownouts(ngx_conf_t *cf,
                                    &api->name);
                 return NGX_ERROR;
             }
+        }
+
+        if (ngx_http_apigw_version_vary_brownout(cf, brownout[i]) != NGX_OK) {
+            return NGX_ERROR;
         }
 
         used = 0;
@@ -362,7 +406,7 @@ ngx_http_apigw_version_fields(ngx_conf_t *cf,
 {
     u_char                           *p;
     ngx_str_t                         date;
-    ngx_uint_t                        i;
+    ngx_uint_t                        i, n;
     ngx_http_apigw_version_t         *version, **pversion;
     ngx_http_apigw_version_source_t  *source;
 
@@ -430,13 +474,32 @@ ngx_http_apigw_version_fields(ngx_conf_t *cf,
 
         source[i].find = ngx_http_apigw_version_finder(source[i].type);
 
-        api->linked |= source[i].type == NGX_HTTP_APIGW_VERSION_PATH
-                       || source[i].type == NGX_HTTP_APIGW_VERSION_QUERY
-                       || source[i].type == NGX_HTTP_APIGW_VERSION_HOST;
+        switch (source[i].type) {
+
+        case NGX_HTTP_APIGW_VERSION_PATH:
+            api->by_path = !api->linked;
+            api->linked = 1;
+            api->rewrites |= (api->strip != 0);
+            break;
+
+        case NGX_HTTP_APIGW_VERSION_PACKAGE:
+        case NGX_HTTP_APIGW_VERSION_QUERY:
+        case NGX_HTTP_APIGW_VERSION_HOST:
+            api->by_path = 0;
+            api->linked = 1;
+            break;
+
+        default:
+            break;
+        }
 
         api->longest = ngx_max(api->longest, source[i].name.len);
 
-        if (ngx_http_apigw_version_vary(cf, api, i + 1, &source[i].vary)
+        /* what could have disagreed has been looked at as well */
+
+        n = api->first ? i + 1 : api->sources.nelts;
+
+        if (ngx_http_apigw_version_vary(cf, api, n, &source[i].vary)
             != NGX_OK)
         {
             return NGX_ERROR;
@@ -465,8 +528,8 @@ ngx_http_apigw_version_add_field(ngx_http_apigw_version_t *version,
 
 
 /*
- * The headers that were looked at when the n-th source has decided, or, n
- * being beyond them, none; then canaries have been looked at as well.
+ * The headers of the first n sources or, n being beyond them, of all of them
+ * and what chooses canaries: none of the sources has decided.
  */
 
 static ngx_int_t
@@ -625,6 +688,38 @@ ngx_http_apigw_version_vary_variable(ngx_conf_t *cf, ngx_int_t index,
 }
 
 
+/* The headers that tell who is in a rehearsal. */
+
+static ngx_int_t
+ngx_http_apigw_version_vary_brownout(ngx_conf_t *cf,
+    ngx_http_apigw_version_brownout_t *brownout)
+{
+    ngx_int_t   index[2];
+    ngx_str_t   name;
+    ngx_uint_t  i;
+
+    index[0] = brownout->exempt;
+    index[1] = brownout->by;
+
+    for (i = 0; i < 2; i++) {
+
+        if (index[i] == NGX_ERROR) {
+            continue;
+        }
+
+        if (ngx_http_apigw_version_vary_variable(cf, index[i], &name)
+            == NGX_ERROR
+            || ngx_http_apigw_version_vary_add(cf, &brownout->vary, &name)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_apigw_version_vary_add(ngx_conf_t *cf, ngx_str_t *vary,
     ngx_str_t *name)
@@ -706,6 +801,7 @@ ngx_http_apigw_version_check(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t       **uscf;
     ngx_http_upstream_main_conf_t       *umcf;
     ngx_http_apigw_version_publish_t   **publish;
+    ngx_http_apigw_version_location_t   *location;
 
     publish = amcf->publish.elts;
 
@@ -734,6 +830,22 @@ ngx_http_apigw_version_check(ngx_conf_t *cf,
             {
                 publish[i]->again = 1;
             }
+        }
+    }
+
+    location = amcf->locations.elts;
+
+    for (i = 0; i < amcf->locations.nelts; i++) {
+
+        if (location[i].clcf->alias && location[i].publish->api->rewrites) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"alias\" cannot be used in location \"%V\" since "
+                          "api \"%V\" in %s:%ui changes the URI, use "
+                          "\"root\"", &location[i].clcf->name,
+                          &location[i].publish->api->name,
+                          location[i].publish->file,
+                          location[i].publish->line);
+            return NGX_ERROR;
         }
     }
 

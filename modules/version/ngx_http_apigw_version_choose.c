@@ -59,15 +59,19 @@ ngx_http_apigw_version_fall_back(ngx_http_request_t *r,
 }
 
 
-/* The highest version not above the asked one that is generally available. */
+/*
+ * The highest version not above the asked one that is generally available and
+ * has not ended; if all of them have, the highest: it tells its successor.
+ */
 
 static ngx_http_apigw_version_t *
 ngx_http_apigw_version_nearest(ngx_http_apigw_version_api_t *api,
     ngx_str_t *asked)
 {
+    time_t                      now;
     ngx_uint_t                  i, shape;
     ngx_apigw_number_t          number;
-    ngx_http_apigw_version_t   *nearest, **version;
+    ngx_http_apigw_version_t   *nearest, *ended, **best, **version;
 
     shape = ngx_apigw_label_number(asked->data, asked->len, &number);
 
@@ -78,27 +82,32 @@ ngx_http_apigw_version_nearest(ngx_http_apigw_version_api_t *api,
         return NULL;
     }
 
+    now = ngx_time();
     nearest = NULL;
+    ended = NULL;
     version = api->versions.elts;
 
     for (i = 0; i < api->versions.nelts; i++) {
 
         if (version[i]->preview
             || version[i]->canary
-            || version[i]->since > ngx_time()
+            || version[i]->since > now
             || ngx_apigw_number_cmp(&version[i]->number, &number) > 0)
         {
             continue;
         }
 
-        if (nearest == NULL
-            || ngx_apigw_number_cmp(&version[i]->number, &nearest->number) > 0)
+        best = (version[i]->sunset && version[i]->sunset <= now)
+               ? &ended : &nearest;
+
+        if (*best == NULL
+            || ngx_apigw_number_cmp(&version[i]->number, &(*best)->number) > 0)
         {
-            nearest = version[i];
+            *best = version[i];
         }
     }
 
-    return nearest;
+    return nearest ? nearest : ended;
 }
 
 
@@ -233,6 +242,10 @@ ngx_http_apigw_version_brown_out(ngx_http_request_t *r,
      * so without a pause that is never before the sunset.
      */
 
+    if (brownout->vary.len) {
+        ctx->rehearsal = brownout;
+    }
+
     left = version->sunset - now;
 
     if (brownout->minutes < 60) {
@@ -260,6 +273,12 @@ ngx_http_apigw_version_brown_out(ngx_http_request_t *r,
 
     if (ngx_http_apigw_version_caller(r, brownout->by, &caller) != NGX_OK) {
         return NGX_ERROR;
+    }
+
+    /* who does not say who he is, is nevertheless one of many */
+
+    if (caller.len == 0) {
+        caller = r->connection->addr_text;
     }
 
     limit = brownout->share

@@ -19,15 +19,9 @@ static char *ngx_http_apigw_version_parameter(ngx_conf_t *cf,
     ngx_http_apigw_version_t *version, ngx_str_t *value);
 static char *ngx_http_apigw_version_upstream(ngx_conf_t *cf,
     ngx_http_apigw_version_t *version, ngx_str_t *value);
-static char *ngx_http_apigw_version_source(ngx_conf_t *cf,
-    ngx_http_apigw_version_api_t *api, ngx_str_t *value);
-static char *ngx_http_apigw_version_source_name(ngx_conf_t *cf,
-    ngx_http_apigw_version_source_t *source, ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_version_brownout_word(ngx_conf_t *cf,
     ngx_http_apigw_version_brownout_t *brownout, ngx_str_t *word,
     ngx_uint_t *from);
-static ngx_uint_t ngx_http_apigw_version_is(ngx_str_t *value,
-    const char *name, ngx_str_t *rest);
 static ngx_int_t ngx_http_apigw_version_date(ngx_conf_t *cf,
     ngx_str_t *value, time_t *date);
 static ngx_int_t ngx_http_apigw_version_path_prefix(ngx_conf_t *cf,
@@ -87,7 +81,11 @@ ngx_http_apigw_version_api_get(ngx_conf_t *cf,
     ngx_uint_t                      i;
     ngx_http_apigw_version_api_t   *api, **papi;
 
-    if (!ngx_apigw_label_valid(name->data, name->len)) {
+    /* "api_publish off" ends one */
+
+    if (!ngx_apigw_label_valid(name->data, name->len)
+        || ngx_strcmp(name->data, "off") == 0)
+    {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid api name \"%V\"",
                            name);
         return NULL;
@@ -262,6 +260,13 @@ ngx_http_apigw_version_version(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                            "default version \"%V\" in api \"%V\" cannot be a "
                            "%s", &version->label, &api->name,
                            version->canary ? "canary" : "preview");
+        return NGX_CONF_ERROR;
+    }
+
+    if (version->since > ngx_time()) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "default version \"%V\" in api \"%V\" is before "
+                           "its \"since\"", &version->label, &api->name);
         return NGX_CONF_ERROR;
     }
 
@@ -497,236 +502,6 @@ invalid:
 
 
 char *
-ngx_http_apigw_version_select(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_apigw_version_main_conf_t *amcf = conf;
-
-    char                          *rv;
-    ngx_str_t                     *value;
-    ngx_uint_t                     i;
-    ngx_http_apigw_version_api_t  *api;
-
-    api = amcf->api;
-
-    if (api->sources.nelts) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (ngx_strcmp(value[i].data, "on_conflict=first") == 0) {
-            api->first = 1;
-            continue;
-        }
-
-        if (ngx_strcmp(value[i].data, "on_conflict=reject") == 0) {
-            api->first = 0;
-            continue;
-        }
-
-        rv = ngx_http_apigw_version_source(cf, api, &value[i]);
-
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
-    }
-
-    if (api->sources.nelts == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must name a place of the version",
-                           &value[0]);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_apigw_version_source(ngx_conf_t *cf,
-    ngx_http_apigw_version_api_t *api, ngx_str_t *value)
-{
-    char                             *rv;
-    ngx_uint_t                        i;
-    ngx_http_apigw_version_source_t  *source, *other;
-
-    if (api->sources.nelts == NGX_HTTP_APIGW_VERSION_SOURCES) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "too many places");
-        return NGX_CONF_ERROR;
-    }
-
-    source = ngx_array_push(&api->sources);
-    if (source == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_memzero(source, sizeof(ngx_http_apigw_version_source_t));
-
-    rv = ngx_http_apigw_version_source_name(cf, source, value);
-
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    other = api->sources.elts;
-
-    for (i = 0; i < api->sources.nelts - 1; i++) {
-
-        if (other[i].type == source->type
-            && other[i].index == source->index
-            && other[i].name.len == source->name.len
-            && ngx_strncasecmp(other[i].name.data, source->name.data,
-                               source->name.len)
-               == 0)
-        {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate \"%V\"",
-                               value);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_apigw_version_source_name(ngx_conf_t *cf,
-    ngx_http_apigw_version_source_t *source, ngx_str_t *value)
-{
-    u_char     *p;
-    ngx_int_t   n;
-    ngx_str_t  *name;
-    ngx_uint_t  stars;
-
-    name = &source->name;
-
-    if (ngx_strcmp(value->data, "path") == 0) {
-        source->type = NGX_HTTP_APIGW_VERSION_PATH;
-        source->position = 1;
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_http_apigw_version_is(value, "path=", name)) {
-        n = ngx_atoi(name->data, name->len);
-
-        if (n < 1 || n > 32) {
-            goto invalid;
-        }
-
-        source->type = NGX_HTTP_APIGW_VERSION_PATH;
-        source->position = n;
-        name->len = 0;
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strcmp(value->data, "package") == 0) {
-        source->type = NGX_HTTP_APIGW_VERSION_PACKAGE;
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_http_apigw_version_is(value, "header=", name)) {
-
-        if (!ngx_apigw_label_valid(name->data, name->len)
-            || ngx_strlchr(name->data, name->data + name->len, '.'))
-        {
-            goto invalid;
-        }
-
-        source->type = NGX_HTTP_APIGW_VERSION_HEADER;
-
-        return ngx_http_apigw_version_header_name(cf, source) == NGX_OK
-               ? NGX_CONF_OK : NGX_CONF_ERROR;
-    }
-
-    if (ngx_http_apigw_version_is(value, "accept=", name)) {
-
-        p = ngx_strlchr(name->data, name->data + name->len, '/');
-
-        if (p == NULL
-            || !ngx_apigw_label_valid(name->data, p - name->data)
-            || !ngx_apigw_label_valid(p + 1,
-                                      name->data + name->len - (p + 1)))
-        {
-            goto invalid;
-        }
-
-        source->type = NGX_HTTP_APIGW_VERSION_ACCEPT;
-
-        /* the name of the field, for ngx_http_apigw_version_header() */
-
-        ngx_str_set(&source->lowcase, "accept");
-        source->hash = ngx_hash_key(source->lowcase.data, source->lowcase.len);
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_http_apigw_version_is(value, "query=", name)) {
-
-        if (!ngx_apigw_label_valid(name->data, name->len)) {
-            goto invalid;
-        }
-
-        source->type = NGX_HTTP_APIGW_VERSION_QUERY;
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_http_apigw_version_is(value, "host=", name)) {
-
-        stars = 0;
-
-        for (p = name->data; p < name->data + name->len; p++) {
-            *p = ngx_tolower(*p);
-            stars += (*p == '*');
-
-            if (*p != '*' && *p != '-' && *p != '.'
-                && (*p < '0' || *p > '9') && (*p < 'a' || *p > 'z'))
-            {
-                goto invalid;
-            }
-        }
-
-        if (stars != 1 || name->len < 2) {
-            goto invalid;
-        }
-
-        source->type = NGX_HTTP_APIGW_VERSION_HOST;
-        return NGX_CONF_OK;
-    }
-
-    if (value->len > 1 && value->data[0] == '$') {
-        source->type = NGX_HTTP_APIGW_VERSION_VARIABLE;
-
-        return ngx_http_apigw_version_variable(cf, value, &source->index)
-               == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
-    }
-
-invalid:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
-                       value);
-    return NGX_CONF_ERROR;
-}
-
-
-ngx_int_t
-ngx_http_apigw_version_header_name(ngx_conf_t *cf,
-    ngx_http_apigw_version_source_t *source)
-{
-    source->lowcase.len = source->name.len;
-    source->lowcase.data = ngx_pnalloc(cf->pool, source->name.len);
-    if (source->lowcase.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    source->hash = ngx_hash_strlow(source->lowcase.data, source->name.data,
-                                   source->name.len);
-
-    return NGX_OK;
-}
-
-
-char *
 ngx_http_apigw_version_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
@@ -889,7 +664,6 @@ ngx_http_apigw_version_brownout(ngx_conf_t *cf, ngx_command_t *cmd,
 
     brownout->by = NGX_ERROR;
     brownout->exempt = NGX_ERROR;
-    brownout->minutes = 60;
 
     value = cf->args->elts;
     from = 0;
@@ -928,6 +702,10 @@ ngx_http_apigw_version_brownout(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_ERROR;
     }
 
+    if (brownout->minutes == 0) {
+        brownout->minutes = 60;
+    }
+
     return NGX_CONF_OK;
 }
 
@@ -946,6 +724,11 @@ ngx_http_apigw_version_brownout_word(ngx_conf_t *cf,
     }
 
     if (word->len == 4 && ngx_strncmp(word->data, "from", 4) == 0) {
+
+        if (brownout->from) {
+            goto duplicate;
+        }
+
         *from = 1;
         return NGX_OK;
     }
@@ -953,8 +736,12 @@ ngx_http_apigw_version_brownout_word(ngx_conf_t *cf,
     if (word->data[word->len - 1] == '%') {
         n = ngx_apigw_share_parse(word->data, word->len);
 
-        if (n == NGX_ERROR || n == 0 || brownout->share) {
+        if (n == NGX_ERROR || n == 0) {
             goto invalid;
+        }
+
+        if (brownout->share) {
+            goto duplicate;
         }
 
         brownout->share = n;
@@ -971,19 +758,38 @@ ngx_http_apigw_version_brownout_word(ngx_conf_t *cf,
             goto invalid;
         }
 
+        if (brownout->minutes) {
+            goto duplicate;
+        }
+
         brownout->minutes = n;
         return NGX_OK;
     }
 
     if (ngx_http_apigw_version_is(word, "by=", &rest)) {
+
+        if (brownout->by != NGX_ERROR) {
+            goto duplicate;
+        }
+
         return ngx_http_apigw_version_variable(cf, &rest, &brownout->by);
     }
 
     if (ngx_http_apigw_version_is(word, "exempt=", &rest)) {
+
+        if (brownout->exempt != NGX_ERROR) {
+            goto duplicate;
+        }
+
         return ngx_http_apigw_version_variable(cf, &rest, &brownout->exempt);
     }
 
     if (ngx_http_apigw_version_is(word, "version=", &rest) && rest.len) {
+
+        if (brownout->label.len) {
+            goto duplicate;
+        }
+
         brownout->label = rest;
         return NGX_OK;
     }
@@ -991,6 +797,12 @@ ngx_http_apigw_version_brownout_word(ngx_conf_t *cf,
 invalid:
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                       word);
+    return NGX_ERROR;
+
+duplicate:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate parameter \"%V\"",
                        word);
     return NGX_ERROR;
 }
@@ -1076,7 +888,7 @@ ngx_http_apigw_version_publish(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_apigw_version_is(ngx_str_t *value, const char *name, ngx_str_t *rest)
 {
     size_t  len;

@@ -31,12 +31,14 @@ static void ngx_http_apigw_version_forget(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_version_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_version_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static void ngx_http_apigw_version_explain(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_version_add_link(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 static ngx_inline u_char *ngx_http_apigw_version_target(
-    ngx_http_apigw_version_ctx_t *ctx, u_char *p);
+    ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx, u_char *p);
 static ngx_inline ngx_table_elt_t *ngx_http_apigw_version_push(
     ngx_list_t *headers);
 static ngx_inline ngx_int_t ngx_http_apigw_version_add(ngx_list_t *headers,
@@ -436,6 +438,10 @@ ngx_http_apigw_version_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
+    if (r->err_status == NGX_HTTP_INTERNAL_SERVER_ERROR) {
+        ngx_http_apigw_version_explain(r, ctx);
+    }
+
     if (ngx_http_apigw_version_add_fields(r, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -447,6 +453,38 @@ ngx_http_apigw_version_header_filter(ngx_http_request_t *r)
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/*
+ * The mistake that nginx -t cannot see: a scheme twice or not at all.  What
+ * nginx says of it, "invalid port in upstream", does not help.
+ */
+
+static void
+ngx_http_apigw_version_explain(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u == NULL
+        || u->resolved
+        || u->conf == NULL
+        || u->conf->upstream
+        || ctx->version == NULL
+        || ctx->problem)
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "api \"%V\": is $api_upstream, which is \"%V\", used as "
+                  "\"%s\"?", &ctx->publish->api->name,
+                  &ctx->version->upstream,
+                  ctx->version->scheme ? "proxy_pass $api_upstream"
+                                       : "proxy_pass http://$api_upstream");
 }
 
 
@@ -499,6 +537,14 @@ ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
         return NGX_OK;
     }
 
+    if (ctx->rehearsal
+        && ngx_http_apigw_version_add(headers, &ngx_http_apigw_version_vary,
+                                      &ctx->rehearsal->vary)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (r->upstream) {
         ngx_http_apigw_version_hide(r, version);
     }
@@ -538,7 +584,7 @@ ngx_http_apigw_version_add_link(ngx_http_request_t *r,
     head = &ctx->version->link_head;
 
     p = ngx_pnalloc(r->pool, head->len + sizeof(tail) - 1
-                             + ngx_http_apigw_version_successor_len(ctx));
+                             + ngx_http_apigw_version_successor_len(r, ctx));
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -546,7 +592,7 @@ ngx_http_apigw_version_add_link(ngx_http_request_t *r,
     value.data = p;
 
     p = ngx_cpymem(p, head->data, head->len);
-    p = ngx_http_apigw_version_target(ctx, p);
+    p = ngx_http_apigw_version_target(r, ctx, p);
     p = ngx_cpymem(p, tail, sizeof(tail) - 1);
 
     value.len = p - value.data;
@@ -563,21 +609,23 @@ ngx_http_apigw_version_add_link(ngx_http_request_t *r,
  */
 
 static ngx_inline u_char *
-ngx_http_apigw_version_target(ngx_http_apigw_version_ctx_t *ctx, u_char *p)
+ngx_http_apigw_version_target(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx, u_char *p)
 {
     u_char     *rest;
     ngx_str_t  *uri, *label;
 
     uri = &ctx->seen;
 
-    if (uri->len < 2
+    if (ctx->args.len
+        || uri->len < 2
         || uri->data[1] == '/'
         || !ngx_apigw_path_plain(uri->data, uri->len))
     {
-        return ngx_http_apigw_version_successor(ctx, p);
+        return ngx_http_apigw_version_successor(r, ctx, p);
     }
 
-    if (ctx->source == NGX_HTTP_APIGW_VERSION_PATH) {
+    if (ctx->publish->api->by_path && ctx->segment.len) {
         label = &ctx->version->successor->label;
         rest = ctx->segment.data + ctx->segment.len;
 
@@ -591,7 +639,7 @@ ngx_http_apigw_version_target(ngx_http_apigw_version_ctx_t *ctx, u_char *p)
         return ngx_cpymem(p, uri->data, uri->len);
     }
 
-    return ngx_http_apigw_version_successor(ctx, p);
+    return ngx_http_apigw_version_successor(r, ctx, p);
 }
 
 
@@ -795,6 +843,9 @@ ngx_http_apigw_version_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&amcf->publish, cf->pool, 4,
                           sizeof(ngx_http_apigw_version_publish_t *))
            != NGX_OK
+        || ngx_array_init(&amcf->locations, cf->pool, 4,
+                          sizeof(ngx_http_apigw_version_location_t))
+           != NGX_OK
         || ngx_array_init(&amcf->helpers, cf->pool, 1,
                           sizeof(ngx_apigw_helper_t *))
            != NGX_OK)
@@ -811,7 +862,7 @@ ngx_http_apigw_version_create_loc_conf(ngx_conf_t *cf)
 {
     ngx_http_apigw_version_loc_conf_t  *lcf;
 
-    lcf = ngx_palloc(cf->pool, sizeof(ngx_http_apigw_version_loc_conf_t));
+    lcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_version_loc_conf_t));
     if (lcf == NULL) {
         return NULL;
     }
@@ -829,9 +880,26 @@ ngx_http_apigw_version_merge_loc_conf(ngx_conf_t *cf, void *parent,
     ngx_http_apigw_version_loc_conf_t *prev = parent;
     ngx_http_apigw_version_loc_conf_t *conf = child;
 
+    ngx_http_apigw_version_location_t   *location;
+    ngx_http_apigw_version_main_conf_t  *amcf;
+
     ngx_conf_merge_ptr_value(conf->publish, prev->publish, NULL);
 
-    return NGX_CONF_OK;
+    if (conf->publish) {
+        amcf = ngx_http_conf_get_module_main_conf(cf,
+                                              ngx_http_apigw_version_module);
+
+        location = ngx_array_push(&amcf->locations);
+        if (location == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        location->publish = conf->publish;
+        location->clcf = ngx_http_conf_get_module_loc_conf(cf,
+                                                       ngx_http_core_module);
+    }
+
+    return ngx_http_apigw_version_catalog_merge(cf, prev, conf);
 }
 
 

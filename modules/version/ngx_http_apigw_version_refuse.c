@@ -18,10 +18,6 @@ static ngx_int_t ngx_http_apigw_version_list(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_version_dates(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
-static ngx_http_apigw_version_source_t *ngx_http_apigw_version_link_source(
-    ngx_http_apigw_version_ctx_t *ctx, size_t *place);
-static ngx_int_t ngx_http_apigw_version_end(ngx_http_apigw_version_ctx_t *ctx,
-    ngx_uint_t position, size_t *place);
 
 
 static ngx_str_t  ngx_http_apigw_version_states[] = {
@@ -30,24 +26,6 @@ static ngx_str_t  ngx_http_apigw_version_states[] = {
     ngx_string("canary"),
     ngx_string("deprecated"),
     ngx_string("sunset")
-};
-
-
-/*
- * What may stand in a URI, and cannot end the URI-Reference of a Link field or
- * a string of JSON: unreserved characters, sub-delims, ":", "@" and "/".  A
- * byte each, since every answer of a deprecated version looks here.
- */
-
-static const u_char  ngx_http_apigw_version_plain[256] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,     /*  !"#$%&'()*+,-./ */
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 0,     /* 0123456789:;<=>? */
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,     /* @ABCDEFGHIJKLMNO */
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1,     /* PQRSTUVWXYZ[\]^_ */
-    0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,     /* `abcdefghijklmno */
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 0      /* pqrstuvwxyz{|}~ */
 };
 
 
@@ -283,7 +261,7 @@ ngx_http_apigw_version_dates(ngx_http_request_t *r,
     if (next) {
         len += sizeof(",\"successor\":\"\",\"successor_uri\":\"\"") - 1
                + next->label.len
-               + ngx_http_apigw_version_successor_len(ctx);
+               + ngx_http_apigw_version_successor_len(r, ctx);
     }
 
     p = ngx_pnalloc(r->pool, len);
@@ -301,7 +279,7 @@ ngx_http_apigw_version_dates(ngx_http_request_t *r,
     if (next) {
         p = ngx_sprintf(p, ",\"successor\":\"%V\",\"successor_uri\":\"",
                         &next->label);
-        p = ngx_http_apigw_version_successor(ctx, p);
+        p = ngx_http_apigw_version_successor(r, ctx, p);
         *p++ = '"';
     }
 
@@ -333,231 +311,4 @@ ngx_http_apigw_version_status(ngx_http_apigw_version_t *version, time_t now)
     }
 
     return &ngx_http_apigw_version_states[state];
-}
-
-
-size_t
-ngx_http_apigw_version_successor_len(ngx_http_apigw_version_ctx_t *ctx)
-{
-    return sizeof("/./?=") - 1 + 3 * ctx->seen.len
-           + ctx->version->successor->label.len
-           + 3 * ctx->publish->api->longest;
-}
-
-
-u_char *
-ngx_http_apigw_version_successor(ngx_http_apigw_version_ctx_t *ctx, u_char *p)
-{
-    size_t                            place, rest;
-    ngx_str_t                        *label, *uri, *name;
-    ngx_http_apigw_version_source_t  *source;
-
-    label = &ctx->version->successor->label;
-    uri = &ctx->seen;
-
-    source = ngx_http_apigw_version_link_source(ctx, &place);
-    name = source ? &source->name : NULL;
-
-    if (source && source->type == NGX_HTTP_APIGW_VERSION_HOST) {
-        place = ngx_strlchr(name->data, name->data + name->len, '*')
-                - name->data;
-
-        *p++ = '/';
-        *p++ = '/';
-        p = ngx_cpymem(p, name->data, place);
-        p = ngx_cpymem(p, label->data, label->len);
-        p = ngx_cpymem(p, name->data + place + 1, name->len - place - 1);
-
-        return ngx_http_apigw_version_escape(p, ctx->path.data, ctx->path.len);
-    }
-
-    if (uri->len > 1 && uri->data[1] == '/') {
-
-        /* what starts with "//" would be read as the name of a host */
-
-        *p++ = '/';
-        *p++ = '.';
-    }
-
-    if (source && source->type == NGX_HTTP_APIGW_VERSION_PATH) {
-        rest = place + (ctx->segment.len ? ctx->segment.len + 1 : 0);
-
-        p = ngx_http_apigw_version_escape(p, uri->data, place);
-        *p++ = '/';
-        p = ngx_cpymem(p, label->data, label->len);
-
-        return ngx_http_apigw_version_escape(p, uri->data + rest,
-                                             uri->len - rest);
-    }
-
-    p = ngx_http_apigw_version_escape(p, ctx->path.data, ctx->path.len);
-
-    if (source) {
-        *p++ = '?';
-        p = ngx_http_apigw_version_escape(p, name->data, name->len);
-        *p++ = '=';
-        p = ngx_cpymem(p, label->data, label->len);
-    }
-
-    return p;
-}
-
-
-/*
- * The source that a URI can carry: the one that decided, else the first of
- * the API; NULL if there is none.  For a path also the place of the version.
- */
-
-static ngx_http_apigw_version_source_t *
-ngx_http_apigw_version_link_source(ngx_http_apigw_version_ctx_t *ctx,
-    size_t *place)
-{
-    ngx_str_t                         segment;
-    ngx_uint_t                        i;
-    ngx_http_apigw_version_source_t  *source, *found;
-
-    source = ctx->publish->api->sources.elts;
-    found = NULL;
-    *place = 0;
-
-    for (i = 0; i < ctx->publish->api->sources.nelts; i++) {
-
-        switch (source[i].type) {
-
-        case NGX_HTTP_APIGW_VERSION_PATH:
-
-            if (ctx->segment.len) {
-                *place = ctx->segment.data - 1 - ctx->seen.data;
-
-            } else if (ngx_apigw_path_segment(&ctx->seen,
-                                              &ctx->publish->base,
-                                              source[i].position, &segment)
-                       == NGX_OK)
-            {
-                *place = segment.data - 1 - ctx->seen.data;
-
-            } else if (ngx_http_apigw_version_end(ctx, source[i].position,
-                                                  place)
-                       != NGX_OK)
-            {
-                continue;
-            }
-
-            break;
-
-        case NGX_HTTP_APIGW_VERSION_QUERY:
-        case NGX_HTTP_APIGW_VERSION_HOST:
-            break;
-
-        default:
-            continue;
-        }
-
-        if (source[i].type == ctx->source) {
-            return &source[i];
-        }
-
-        if (found == NULL) {
-            found = &source[i];
-        }
-    }
-
-    return found;
-}
-
-
-/* A path that ends where the version would be: "/orders", "/orders/". */
-
-static ngx_int_t
-ngx_http_apigw_version_end(ngx_http_apigw_version_ctx_t *ctx,
-    ngx_uint_t position, size_t *place)
-{
-    size_t     end;
-    ngx_str_t  segment, *base, *path;
-
-    base = &ctx->publish->base;
-    path = &ctx->seen;
-
-    if (position == 1) {
-
-        if (path->len < base->len
-            || ngx_memcmp(path->data, base->data, base->len) != 0)
-        {
-            return NGX_DECLINED;
-        }
-
-        end = base->len;
-
-    } else {
-
-        if (ngx_apigw_path_segment(path, base, position - 1, &segment)
-            != NGX_OK)
-        {
-            return NGX_DECLINED;
-        }
-
-        end = segment.data + segment.len - path->data;
-    }
-
-    if (end != path->len
-        && (end + 1 != path->len || path->data[end] != '/'))
-    {
-        return NGX_DECLINED;
-    }
-
-    *place = end;
-
-    return NGX_OK;
-}
-
-
-u_char *
-ngx_http_apigw_version_escape(u_char *p, const u_char *src, size_t len)
-{
-    u_char         ch;
-    size_t         i;
-    const u_char  *last;
-
-    static const u_char  hex[] = "0123456789ABCDEF";
-
-    /* four at a time, the last four perhaps once more */
-
-    if (len >= 4) {
-
-        for (i = 0; /* void */ ; i += 4) {
-
-            if (i > len - 4) {
-                i = len - 4;
-            }
-
-            if (!(ngx_http_apigw_version_plain[src[i]]
-                  & ngx_http_apigw_version_plain[src[i + 1]]
-                  & ngx_http_apigw_version_plain[src[i + 2]]
-                  & ngx_http_apigw_version_plain[src[i + 3]]))
-            {
-                break;
-            }
-
-            ngx_memcpy(p + i, src + i, 4);
-
-            if (i == len - 4) {
-                return p + len;
-            }
-        }
-    }
-
-    for (last = src + len; src != last; src++) {
-        ch = *src;
-
-        if (ngx_http_apigw_version_plain[ch]) {
-            *p++ = ch;
-            continue;
-        }
-
-        *p++ = '%';
-        *p++ = hex[ch >> 4];
-        *p++ = hex[ch & 0xf];
-    }
-
-    return p;
 }

@@ -20,6 +20,10 @@ typedef enum {
 } ngx_http_apigw_version_how_e;
 
 
+static char *ngx_http_apigw_version_source(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api, ngx_str_t *value);
+static char *ngx_http_apigw_version_source_name(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source, ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_version_find_path(
     ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
@@ -56,6 +60,241 @@ static ngx_int_t ngx_http_apigw_version_path(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 
 
+char *
+ngx_http_apigw_version_select(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_apigw_version_main_conf_t *amcf = conf;
+
+    char                          *rv;
+    ngx_str_t                     *value;
+    ngx_uint_t                     i, conflict;
+    ngx_http_apigw_version_api_t  *api;
+
+    api = amcf->api;
+
+    if (api->sources.nelts) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    conflict = 0;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strcmp(value[i].data, "on_conflict=first") == 0
+            || ngx_strcmp(value[i].data, "on_conflict=reject") == 0)
+        {
+            if (conflict++) {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "duplicate parameter \"%V\"", &value[i]);
+                return NGX_CONF_ERROR;
+            }
+
+            api->first = (value[i].len == sizeof("on_conflict=first") - 1);
+            continue;
+        }
+
+        rv = ngx_http_apigw_version_source(cf, api, &value[i]);
+
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+    }
+
+    if (api->sources.nelts == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must name a place of the version",
+                           &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_apigw_version_source(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api, ngx_str_t *value)
+{
+    char                             *rv;
+    ngx_uint_t                        i;
+    ngx_http_apigw_version_source_t  *source, *other;
+
+    if (api->sources.nelts == NGX_HTTP_APIGW_VERSION_SOURCES) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "too many places");
+        return NGX_CONF_ERROR;
+    }
+
+    source = ngx_array_push(&api->sources);
+    if (source == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(source, sizeof(ngx_http_apigw_version_source_t));
+
+    rv = ngx_http_apigw_version_source_name(cf, source, value);
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    other = api->sources.elts;
+
+    for (i = 0; i < api->sources.nelts - 1; i++) {
+
+        if (other[i].type == source->type
+            && other[i].index == source->index
+            && other[i].name.len == source->name.len
+            && ngx_strncasecmp(other[i].name.data, source->name.data,
+                               source->name.len)
+               == 0)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate \"%V\"",
+                               value);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_apigw_version_source_name(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source, ngx_str_t *value)
+{
+    u_char     *p;
+    ngx_int_t   n;
+    ngx_str_t  *name;
+    ngx_uint_t  stars;
+
+    name = &source->name;
+
+    if (ngx_strcmp(value->data, "path") == 0) {
+        source->type = NGX_HTTP_APIGW_VERSION_PATH;
+        source->position = 1;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_apigw_version_is(value, "path=", name)) {
+        n = ngx_atoi(name->data, name->len);
+
+        if (n < 1 || n > 32) {
+            goto invalid;
+        }
+
+        source->type = NGX_HTTP_APIGW_VERSION_PATH;
+        source->position = n;
+        name->len = 0;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(value->data, "package") == 0) {
+        source->type = NGX_HTTP_APIGW_VERSION_PACKAGE;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_apigw_version_is(value, "header=", name)) {
+
+        if (!ngx_apigw_label_valid(name->data, name->len)
+            || ngx_strlchr(name->data, name->data + name->len, '.'))
+        {
+            goto invalid;
+        }
+
+        source->type = NGX_HTTP_APIGW_VERSION_HEADER;
+
+        return ngx_http_apigw_version_header_name(cf, source) == NGX_OK
+               ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_apigw_version_is(value, "accept=", name)) {
+
+        p = ngx_strlchr(name->data, name->data + name->len, '/');
+
+        if (p == NULL
+            || !ngx_apigw_label_valid(name->data, p - name->data)
+            || !ngx_apigw_label_valid(p + 1,
+                                      name->data + name->len - (p + 1)))
+        {
+            goto invalid;
+        }
+
+        source->type = NGX_HTTP_APIGW_VERSION_ACCEPT;
+
+        /* the name of the field, for ngx_http_apigw_version_header() */
+
+        ngx_str_set(&source->lowcase, "accept");
+        source->hash = ngx_hash_key(source->lowcase.data, source->lowcase.len);
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_apigw_version_is(value, "query=", name)) {
+
+        if (!ngx_apigw_label_valid(name->data, name->len)) {
+            goto invalid;
+        }
+
+        source->type = NGX_HTTP_APIGW_VERSION_QUERY;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_apigw_version_is(value, "host=", name)) {
+
+        stars = 0;
+
+        for (p = name->data; p < name->data + name->len; p++) {
+            *p = ngx_tolower(*p);
+            stars += (*p == '*');
+
+            if (*p != '*' && *p != '-' && *p != '.'
+                && (*p < '0' || *p > '9') && (*p < 'a' || *p > 'z'))
+            {
+                goto invalid;
+            }
+        }
+
+        if (stars != 1 || name->len < 2) {
+            goto invalid;
+        }
+
+        source->type = NGX_HTTP_APIGW_VERSION_HOST;
+        return NGX_CONF_OK;
+    }
+
+    if (value->len > 1 && value->data[0] == '$') {
+        source->type = NGX_HTTP_APIGW_VERSION_VARIABLE;
+
+        return ngx_http_apigw_version_variable(cf, value, &source->index)
+               == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                       value);
+    return NGX_CONF_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_apigw_version_header_name(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source)
+{
+    source->lowcase.len = source->name.len;
+    source->lowcase.data = ngx_pnalloc(cf->pool, source->name.len);
+    if (source->lowcase.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    source->hash = ngx_hash_strlow(source->lowcase.data, source->name.data,
+                                   source->name.len);
+
+    return NGX_OK;
+}
+
+
 /*
  * Decides which version a request is for.  What is refused is found in
  * ctx->problem; NGX_ERROR is for no memory only.
@@ -76,6 +315,7 @@ ngx_http_apigw_version_decide(ngx_http_request_t *r,
 
     ctx->publish = publish;
     ctx->seen = r->uri;
+    ctx->args = r->args;
     ctx->vary = &api->vary;
 
     conflict = 0;
@@ -118,13 +358,16 @@ ngx_http_apigw_version_decide(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    if (first) {
+        ctx->vary = &first->vary;
+    }
+
     if (conflict && !api->first) {
         return ngx_http_apigw_version_conflict(r, ctx);
     }
 
     if (first) {
         ctx->source = first->type;
-        ctx->vary = &first->vary;
     }
 
     if (version) {
@@ -233,6 +476,11 @@ ngx_http_apigw_version_find_package(ngx_http_request_t *r,
         ngx_http_apigw_version_name(ctx->publish->api, &text,
                                     NGX_HTTP_APIGW_VERSION_EXACT, find);
     }
+
+    if (find->found) {
+        ctx->component = text;
+    }
+
     return NGX_OK;
 }
 
@@ -394,6 +642,7 @@ ngx_http_apigw_version_find_query(ngx_http_request_t *r,
                                 NGX_HTTP_APIGW_VERSION_NAMED, find);
 
     find->clash = (rc == NGX_ABORT);
+    ctx->in_query = 1;
 
     if (find->version == NULL) {
         find->text.data = ngx_pstrdup(r->pool, &text);
@@ -419,6 +668,10 @@ ngx_http_apigw_version_find_host(ngx_http_request_t *r,
     {
         ngx_http_apigw_version_name(ctx->publish->api, &text,
                                     NGX_HTTP_APIGW_VERSION_LOOSE, find);
+    }
+
+    if (find->found) {
+        ctx->host = text;
     }
 
     return NGX_OK;
