@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -179,6 +180,63 @@ SKIP: {
     ok($gw->wait_log(qr/\[error\] .*helper.lock" failed .*Read-only file/),
        'read-only: what is not written is said');
     is(uses('joe'), 1, 'read-only: the command reads it');
+
+    $gw->stop;
+}
+
+
+# Read-only here, and written to elsewhere: a container with a volume, say
+
+SKIP: {
+    $gw = Apigw::Scenario->new(
+        workers => 2,
+        default_location => 0,
+        http   => 'auth_api_key_zone zone=k:1m store=logs/ro/k flush=10m;',
+        server => $server,
+    );
+
+    my $ro = $gw->root . '/logs/ro';
+    my $rw = $gw->root . '/logs/rw';
+
+    mkdir $_ or die "mkdir: $!\n" for $ro, $rw;
+
+    skip 'cannot mount', 6 if system("mount --bind $rw $ro 2>/dev/null") != 0;
+    push @mounts, $ro;
+
+    $gw->start;
+    $store = "$rw/k";
+
+    my $joe = key('create', '--consumer', 'joe', '--id', 'joe');
+    my $ann = key('create', '--consumer', 'ann', '--id', 'ann');
+
+    is(system("mount -o remount,bind,ro $ro"), 0, 'mounted read-only');
+    $gw->reload;
+    is(status($joe), '200 ok joe', 'a key');
+
+    my $writer = fork // die "fork: $!\n";
+
+    if ($writer == 0) {
+        key('update', 'ann', '--plan', "p$_") for 1 .. 30;
+        POSIX::_exit(0);
+    }
+
+    my ($asked, %seen) = 0;
+
+    while (waitpid($writer, POSIX::WNOHANG()) == 0) {
+        $seen{status($joe)}++;
+        $seen{status($ann)}++;
+        $asked++;
+    }
+
+    is($?, 0, 'written to');
+    is_deeply([sort keys %seen], ['200 ok ann', '200 ok joe'],
+              "keys are found all the time ($asked requests each)");
+
+    key('disable', 'joe');
+    is(status($joe), '401 disabled', 'a change is seen at once');
+
+    my @list = cli($gw, 'key', 'list', '--store', "$ro/k");
+    is($list[0], 0, 'the command lists them');
 
     $gw->stop;
 }

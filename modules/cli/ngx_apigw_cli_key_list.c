@@ -208,6 +208,11 @@ ngx_apigw_cli_list_walk(ngx_apigw_cli_list_t *ls)
         if (rc == 0) {
             rc = ngx_apigw_cli_list_some(ls, txn, conf->consumer.len
                                                   ? &conf->consumer : NULL);
+            if (!ngx_apigw_store_read_holds(key->store)) {
+                rc = NGX_APIGW_STORE_EMOVED;
+                ls->buf.len = 0;
+            }
+
             ngx_apigw_store_read_end(key->store);
         }
 

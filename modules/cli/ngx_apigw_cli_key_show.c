@@ -54,6 +54,11 @@ ngx_apigw_cli_key_show(ngx_apigw_cli_t *cli)
                 rc = ngx_apigw_cli_key_tell(&key, txn, &found, &b);
             }
 
+            if (!ngx_apigw_store_read_holds(key.store)) {
+                rc = NGX_APIGW_STORE_EMOVED;
+                b.len = 0;
+            }
+
             ngx_apigw_store_read_end(key.store);
         }
 
@@ -106,6 +111,11 @@ ngx_apigw_cli_key_find(ngx_apigw_cli_t *cli)
 
             if (rc == 0) {
                 rc = ngx_apigw_cli_key_tell(&key, txn, &found, &b);
+            }
+
+            if (!ngx_apigw_store_read_holds(key.store)) {
+                rc = NGX_APIGW_STORE_EMOVED;
+                b.len = 0;
             }
 
             ngx_apigw_store_read_end(key.store);

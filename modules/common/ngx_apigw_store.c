@@ -725,7 +725,7 @@ ngx_apigw_store_settle(ngx_apigw_store_t *store)
 
     mdb_txn_reset(store->txn);
 
-    return EBUSY;
+    return NGX_APIGW_STORE_EMOVED;
 }
 
 
@@ -1171,6 +1171,9 @@ ngx_apigw_store_strerror(int rc)
     case NGX_APIGW_STORE_ELOST:
         return "its data file is gone, put it back from a copy (to begin "
                "anew, remove lock.mdb too)";
+
+    case NGX_APIGW_STORE_EMOVED:
+        return "it was changed again and again while it was read";
 
     case ESTALE:
         return "its files were replaced";

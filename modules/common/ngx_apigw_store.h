@@ -34,6 +34,7 @@
 #define NGX_APIGW_STORE_EEMPTY   (-31002)   /* nothing was written yet */
 #define NGX_APIGW_STORE_ESHORT   (-31003)   /* the data file was cut short */
 #define NGX_APIGW_STORE_ELOST    (-31004)   /* the data file is gone */
+#define NGX_APIGW_STORE_EMOVED   (-31005)   /* changed while it was read */
 
 
 typedef struct ngx_apigw_store_s  ngx_apigw_store_t;

@@ -288,7 +288,7 @@ ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache, const ngx_str_t *key,
 
         /* others were too fast */
 
-        rc = EBUSY;
+        rc = NGX_APIGW_STORE_EMOVED;
     }
 
     explicit_bzero(digest, sizeof(digest));
@@ -484,9 +484,6 @@ ngx_apigw_key_cache_strerror(int rc)
 
     case NGX_APIGW_KEY_CACHE_EMALFORMED:
         return "this cannot be a key";
-
-    case EBUSY:
-        return "it was changed too often while it was read";
 
     default:
         return ngx_apigw_key_store_strerror(rc);
