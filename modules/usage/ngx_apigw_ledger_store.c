@@ -7,6 +7,7 @@
 #include <ngx_core.h>
 
 #include "ngx_apigw_ledger.h"
+#include "ngx_apigw_reap.h"
 #include "ngx_apigw_usage_store.h"
 
 
@@ -30,17 +31,8 @@ static int ngx_apigw_ledger_merge(ngx_apigw_ledger_flush_t *flush,
     ngx_uint_t missing);
 static void ngx_apigw_ledger_flushed(ngx_apigw_ledger_table_t *table,
     const ngx_apigw_ledger_note_t *note);
-static int ngx_apigw_ledger_reap_write(ngx_apigw_store_t *store, MDB_txn *txn,
-    void *data);
-static ngx_uint_t ngx_apigw_ledger_expired(const MDB_val *key, uint32_t day,
-    ngx_uint_t *damaged);
-
-
-typedef struct {
-    uint32_t             day;
-    ngx_uint_t           more;
-    ngx_uint_t           damaged;
-} ngx_apigw_ledger_reap_t;
+static ngx_apigw_reap_e ngx_apigw_ledger_expired(const MDB_val *key,
+    uint64_t day);
 
 
 size_t
@@ -516,114 +508,27 @@ ngx_apigw_ledger_flushed(ngx_apigw_ledger_table_t *table,
 int
 ngx_apigw_ledger_reap(ngx_apigw_ledger_flush_t *flush, uint32_t day)
 {
-    int                       rc;
-    MDB_txn                  *txn;
-    MDB_val                   key, value;
-    ngx_uint_t                damaged;
-    MDB_cursor               *cursor;
-    ngx_apigw_store_t        *store;
-    ngx_apigw_ledger_reap_t   reap;
+    int               rc;
+    ngx_apigw_reap_t  reap;
 
-    store = flush->store;
+    reap.db = NGX_APIGW_USAGE_LEDGER;
+    reap.most = NGX_APIGW_USAGE_REAP;
+    reap.time = day;
+    reap.judge = ngx_apigw_ledger_expired;
+    reap.aside = ngx_apigw_usage_set_aside;
 
-    rc = ngx_apigw_store_read(store, &txn);
-
-    if (rc != 0) {
-        return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
-    }
-
-    rc = mdb_cursor_open(txn, ngx_apigw_store_db(store,
-                                                 NGX_APIGW_USAGE_LEDGER),
-                         &cursor);
-
-    if (rc == 0) {
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-
-        if (rc == 0 && !ngx_apigw_ledger_expired(&key, day, &damaged)) {
-            rc = MDB_NOTFOUND;
-        }
-
-        mdb_cursor_close(cursor);
-    }
-
-    ngx_apigw_store_read_end(store);
-
-    if (rc != 0) {
-        return rc == MDB_NOTFOUND ? 0 : rc;
-    }
-
-    reap.day = day;
-
-    rc = ngx_apigw_store_write(store, ngx_apigw_ledger_reap_write, &reap);
-
-    if (rc != 0) {
-        return rc;
-    }
+    rc = ngx_apigw_reap(flush->store, &reap);
 
     flush->damaged += reap.damaged;
 
-    return reap.more ? EAGAIN : 0;
-}
-
-
-static int
-ngx_apigw_ledger_reap_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
-{
-    ngx_apigw_ledger_reap_t *reap = data;
-
-    int          rc;
-    MDB_val      key, value;
-    ngx_uint_t   n, damaged;
-    MDB_cursor  *cursor;
-
-    reap->more = 0;
-    reap->damaged = 0;
-
-    rc = mdb_cursor_open(txn, ngx_apigw_store_db(store,
-                                                 NGX_APIGW_USAGE_LEDGER),
-                         &cursor);
-
-    if (rc != 0) {
-        return rc;
-    }
-
-    for (n = 0; n < NGX_APIGW_USAGE_REAP; n++) {
-
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-
-        if (rc != 0 || !ngx_apigw_ledger_expired(&key, reap->day, &damaged)) {
-            break;
-        }
-
-        if (damaged) {
-            reap->damaged++;
-            rc = ngx_apigw_usage_set_aside(store, txn, NGX_APIGW_USAGE_LEDGER,
-                                           &key);
-            if (rc != 0) {
-                break;
-            }
-        }
-
-        rc = mdb_cursor_del(cursor, 0);
-
-        if (rc != 0) {
-            break;
-        }
-    }
-
-    mdb_cursor_close(cursor);
-
-    reap->more = (n == NGX_APIGW_USAGE_REAP);
-
-    return rc == MDB_NOTFOUND ? 0 : rc;
+    return rc;
 }
 
 
 /* What is too short for a day is in order all the same. */
 
-static ngx_uint_t
-ngx_apigw_ledger_expired(const MDB_val *key, uint32_t day,
-    ngx_uint_t *damaged)
+static ngx_apigw_reap_e
+ngx_apigw_ledger_expired(const MDB_val *key, uint64_t day)
 {
     u_char                   *p;
     uint32_t                  n;
@@ -637,7 +542,10 @@ ngx_apigw_ledger_expired(const MDB_val *key, uint32_t day,
         n = n << 8 | (i < key->mv_size ? p[i] : 0);
     }
 
-    *damaged = ngx_apigw_ledger_key_decode(&info, key) != NGX_OK;
+    if (n >= day) {
+        return NGX_APIGW_REAP_KEEP;
+    }
 
-    return n < day;
+    return ngx_apigw_ledger_key_decode(&info, key) == NGX_OK
+           ? NGX_APIGW_REAP_EXPIRED : NGX_APIGW_REAP_DAMAGED;
 }

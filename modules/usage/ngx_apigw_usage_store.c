@@ -6,6 +6,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "ngx_apigw_reap.h"
 #include "ngx_apigw_usage_store.h"
 
 
@@ -33,17 +34,8 @@ static int ngx_apigw_usage_read(MDB_txn *txn, MDB_dbi dbi, MDB_val *key,
     ngx_apigw_usage_record_t *record);
 static int ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
     ngx_apigw_usage_refresh_pt refresh, void *data);
-static int ngx_apigw_usage_reap_write(ngx_apigw_store_t *store, MDB_txn *txn,
-    void *data);
-static ngx_uint_t ngx_apigw_usage_expired(const MDB_val *key, int64_t time,
-    ngx_uint_t *damaged);
-
-
-typedef struct {
-    int64_t                      time;
-    ngx_uint_t                   more;
-    ngx_uint_t                   damaged;
-} ngx_apigw_usage_reap_t;
+static ngx_apigw_reap_e ngx_apigw_usage_expired(const MDB_val *key,
+    uint64_t time);
 
 
 const ngx_apigw_store_kind_t  ngx_apigw_usage_kind = {
@@ -663,109 +655,25 @@ ngx_apigw_usage_clock_steady(const ngx_apigw_usage_clock_t *clock)
 int
 ngx_apigw_usage_reap(ngx_apigw_usage_flush_t *flush, int64_t time)
 {
-    int                      rc;
-    MDB_txn                 *txn;
-    MDB_val                  key, value;
-    ngx_uint_t               damaged;
-    MDB_cursor              *cursor;
-    ngx_apigw_usage_reap_t   reap;
+    int               rc;
+    ngx_apigw_reap_t  reap;
 
-    rc = ngx_apigw_store_read(flush->store, &txn);
+    reap.db = NGX_APIGW_USAGE_COUNTERS;
+    reap.most = NGX_APIGW_USAGE_REAP;
+    reap.time = (uint64_t) time;
+    reap.judge = ngx_apigw_usage_expired;
+    reap.aside = ngx_apigw_usage_set_aside;
 
-    if (rc != 0) {
-        return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
-    }
-
-    rc = mdb_cursor_open(txn, ngx_apigw_store_db(flush->store,
-                                                 NGX_APIGW_USAGE_COUNTERS),
-                         &cursor);
-
-    if (rc == 0) {
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-
-        if (rc == 0 && !ngx_apigw_usage_expired(&key, time, &damaged)) {
-            rc = MDB_NOTFOUND;
-        }
-
-        mdb_cursor_close(cursor);
-    }
-
-    ngx_apigw_store_read_end(flush->store);
-
-    if (rc != 0) {
-        return rc == MDB_NOTFOUND ? 0 : rc;
-    }
-
-    reap.time = time;
-
-    rc = ngx_apigw_store_write(flush->store, ngx_apigw_usage_reap_write,
-                               &reap);
-
-    if (rc != 0) {
-        return rc;
-    }
+    rc = ngx_apigw_reap(flush->store, &reap);
 
     flush->damaged += reap.damaged;
 
-    return reap.more ? EAGAIN : 0;
+    return rc;
 }
 
 
-static int
-ngx_apigw_usage_reap_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
-{
-    ngx_apigw_usage_reap_t  *reap = data;
-
-    int          rc;
-    MDB_val      key, value;
-    ngx_uint_t   n, damaged;
-    MDB_cursor  *cursor;
-
-    reap->more = 0;
-    reap->damaged = 0;
-
-    rc = mdb_cursor_open(txn, ngx_apigw_store_db(store,
-                                                 NGX_APIGW_USAGE_COUNTERS),
-                         &cursor);
-
-    if (rc != 0) {
-        return rc;
-    }
-
-    for (n = 0; n < NGX_APIGW_USAGE_REAP; n++) {
-
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-
-        if (rc != 0 || !ngx_apigw_usage_expired(&key, reap->time, &damaged)) {
-            break;
-        }
-
-        if (damaged) {
-            reap->damaged++;
-            rc = ngx_apigw_usage_set_aside(store, txn,
-                                           NGX_APIGW_USAGE_COUNTERS, &key);
-            if (rc != 0) {
-                break;
-            }
-        }
-
-        rc = mdb_cursor_del(cursor, 0);
-
-        if (rc != 0) {
-            break;
-        }
-    }
-
-    mdb_cursor_close(cursor);
-
-    reap->more = (n == NGX_APIGW_USAGE_REAP);
-
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-
-static ngx_uint_t
-ngx_apigw_usage_expired(const MDB_val *key, int64_t time, ngx_uint_t *damaged)
+static ngx_apigw_reap_e
+ngx_apigw_usage_expired(const MDB_val *key, uint64_t time)
 {
     u_char      *p;
     uint64_t     end;
@@ -778,7 +686,10 @@ ngx_apigw_usage_expired(const MDB_val *key, int64_t time, ngx_uint_t *damaged)
         end = end << 8 | (i < key->mv_size ? p[i] : 0);
     }
 
-    *damaged = key->mv_size < 8 + 3 || key->mv_size > NGX_APIGW_USAGE_KEY_MAX;
+    if (end >= time) {
+        return NGX_APIGW_REAP_KEEP;
+    }
 
-    return end < (uint64_t) time;
+    return key->mv_size < 8 + 3 || key->mv_size > NGX_APIGW_USAGE_KEY_MAX
+           ? NGX_APIGW_REAP_DAMAGED : NGX_APIGW_REAP_EXPIRED;
 }

@@ -6,6 +6,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "ngx_apigw_reap.h"
 #include "ngx_apigw_tally.h"
 
 
@@ -16,12 +17,6 @@
  */
 
 
-typedef struct {
-    uint32_t             day;
-    ngx_uint_t           more;
-} ngx_apigw_tally_reap_t;
-
-
 static int ngx_apigw_tally_flush_write(ngx_apigw_store_t *store, MDB_txn *txn,
     void *data);
 static int ngx_apigw_tally_put(ngx_apigw_tally_flush_t *flush, MDB_txn *txn,
@@ -29,9 +24,8 @@ static int ngx_apigw_tally_put(ngx_apigw_tally_flush_t *flush, MDB_txn *txn,
     const ngx_apigw_tally_note_t *note);
 static int ngx_apigw_tally_merge(ngx_apigw_tally_flush_t *flush,
     ngx_apigw_tally_record_t *record, const ngx_apigw_tally_note_t *note);
-static int ngx_apigw_tally_reap_write(ngx_apigw_store_t *store, MDB_txn *txn,
-    void *data);
-static ngx_uint_t ngx_apigw_tally_expired(const MDB_val *key, uint32_t day);
+static ngx_apigw_reap_e ngx_apigw_tally_expired(const MDB_val *key,
+    uint64_t day);
 static uint32_t ngx_apigw_tally_key_day(const u_char *p);
 static int ngx_apigw_tally_cursor(ngx_apigw_store_t *store, ngx_uint_t db,
     MDB_cursor **cursor);
@@ -367,89 +361,25 @@ ngx_apigw_tally_merge(ngx_apigw_tally_flush_t *flush,
 int
 ngx_apigw_tally_reap(ngx_apigw_store_t *store, uint32_t day)
 {
-    int                      rc;
-    MDB_val                  key, value;
-    MDB_cursor              *cursor;
-    ngx_apigw_tally_reap_t   reap;
+    ngx_apigw_reap_t  reap;
 
-    rc = ngx_apigw_tally_cursor(store, NGX_APIGW_TALLY_DB_CALLS, &cursor);
+    reap.db = NGX_APIGW_TALLY_DB_CALLS;
+    reap.most = NGX_APIGW_TALLY_REAP;
+    reap.time = day;
+    reap.judge = ngx_apigw_tally_expired;
+    reap.aside = NULL;
 
-    if (rc != 0) {
-        return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
-    }
-
-    rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-
-    if (rc == 0 && !ngx_apigw_tally_expired(&key, day)) {
-        rc = MDB_NOTFOUND;
-    }
-
-    mdb_cursor_close(cursor);
-    ngx_apigw_store_read_end(store);
-
-    if (rc != 0) {
-        return rc == MDB_NOTFOUND ? 0 : rc;
-    }
-
-    reap.day = day;
-
-    rc = ngx_apigw_store_write(store, ngx_apigw_tally_reap_write, &reap);
-
-    if (rc != 0) {
-        return rc;
-    }
-
-    return reap.more ? EAGAIN : 0;
-}
-
-
-static int
-ngx_apigw_tally_reap_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
-{
-    ngx_apigw_tally_reap_t *reap = data;
-
-    int          rc;
-    MDB_val      key, value;
-    ngx_uint_t   n;
-    MDB_cursor  *cursor;
-
-    rc = mdb_cursor_open(txn, ngx_apigw_store_db(store,
-                                                 NGX_APIGW_TALLY_DB_CALLS),
-                         &cursor);
-
-    if (rc != 0) {
-        return rc;
-    }
-
-    for (n = 0; n < NGX_APIGW_TALLY_REAP; n++) {
-
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-
-        if (rc != 0 || !ngx_apigw_tally_expired(&key, reap->day)) {
-            break;
-        }
-
-        rc = mdb_cursor_del(cursor, 0);
-
-        if (rc != 0) {
-            break;
-        }
-    }
-
-    mdb_cursor_close(cursor);
-
-    reap->more = (n == NGX_APIGW_TALLY_REAP);
-
-    return rc == MDB_NOTFOUND ? 0 : rc;
+    return ngx_apigw_reap(store, &reap);
 }
 
 
 /* What is no key of ours is in nobody's way once it is gone. */
 
-static ngx_uint_t
-ngx_apigw_tally_expired(const MDB_val *key, uint32_t day)
+static ngx_apigw_reap_e
+ngx_apigw_tally_expired(const MDB_val *key, uint64_t day)
 {
-    return key->mv_size < 4 || ngx_apigw_tally_key_day(key->mv_data) < day;
+    return key->mv_size < 4 || ngx_apigw_tally_key_day(key->mv_data) < day
+           ? NGX_APIGW_REAP_EXPIRED : NGX_APIGW_REAP_KEEP;
 }
 
 

@@ -17,6 +17,7 @@
 #include "ngx_apigw_label.c"
 #include "ngx_apigw_accept.c"
 #include "ngx_apigw_instance.c"
+#include "ngx_apigw_reap.c"
 #include "ngx_apigw_store.c"
 #include "ngx_apigw_store_file.c"
 #include "ngx_apigw_tally.c"

@@ -32,6 +32,7 @@ static int fault_commit(MDB_txn *txn);
 #define mdb_txn_commit fault_commit
 
 #include "../../modules/common/ngx_apigw_instance.c"
+#include "../../modules/common/ngx_apigw_reap.c"
 #include "../../modules/common/ngx_apigw_store.c"
 #include "../../modules/common/ngx_apigw_store_file.c"
 #include "../../modules/common/ngx_apigw_window.c"
