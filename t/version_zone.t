@@ -40,6 +40,10 @@ location /none/ { empty_gif; }
 location /sub/ { auth_request /a/v1/check; empty_gif; }
 location /try/ { api_publish a; try_files /x /a/y; }
 location /index/ { api_publish a; error_page 404 = /b/w1/z; root /nowhere; }
+location /page/ { api_publish a; error_page 404 410 = /b/w1/z; empty_gif; }
+location /pages/ { api_publish b; error_page 400 404 = /page/v0/y;
+    empty_gif; }
+location /left/ { api_publish a; error_page 410 404 = /none/; empty_gif; }
 END
 
 my $slow = Apigw::Scenario->upstream(answer => { delay => 0.6 });
@@ -145,6 +149,26 @@ is($line{'a v0'}{refused}, 1, 'refused: after the sunset');
 is($line{'a '}{refused}, 2, 'refused: an unknown version');
 is($line{'b '}{refused}, 1, 'refused: none is named');
 is($line{'a v1'}{refused}, 0, 'not refused');
+
+call(3, '/page/v0/x', C => 'paged');
+call(2, '/page/v9/x', C => 'paged');
+call(1, '/pages/x', C => 'paged');
+call(1, '/left/v0/x', C => 'paged');
+call(1, '/left/v9/x', C => 'paged');
+
+my %paged;
+
+ok(wait_for(sub {
+    %paged = map { ("$_->{api} $_->{version}" => $_) } report();
+    return $paged{'a v0'}{calls} == 5 && $paged{'a '}{calls} == 5
+           && $paged{'b '}{calls} == 2;
+}, 5), 'refused, and a page of another API or of none: counted where refused')
+    or diag(explain(\%paged));
+is_deeply([map { $paged{$_}{refused} } 'a v0', 'a ', 'b ', 'b w1'],
+    [5, 5, 2, 0], 'as refused');
+is($paged{'b w1'}{calls}, $line{'b w1'}{calls},
+    'not for the API of the page');
+is(v1('paged') + calls('caller')->{'a v0 paged'}, 4, 'with the caller');
 is($line{'a v1'}{callers}, 2, 'callers');
 is_deeply([@{$line{'b w2'}}{qw(calls last)}], [0, undef],
     'a version that nobody calls');
@@ -287,6 +311,7 @@ $gw->conf(http => http(zone => 'crowd:32k') =~ s/flush=100ms/flush=1m/r);
 $gw->restart;
 
 my $whole = calls()->{'a v1'};
+my $nameless = calls('caller')->{'a v1'};
 my $client = $gw->connect;
 my %status;
 
@@ -296,21 +321,25 @@ is_deeply(\%status, { 200 => 300 }, 'a full zone refuses nobody');
 is(scalar($gw->grep_log(qr/"crowd" has no room/)), 1,
     'one line a minute says so');
 
-my $lost;
+my ($lost, $unnamed);
 
 SKIP: {
     skip 'no status module', 2 if $no_status;
 
     my $numbers = numbers('crowd');
     $lost = $numbers->{lost};
+    $unnamed = $numbers->{unnamed};
 
-    cmp_ok($numbers->{unnamed}, '>', 100, 'status: calls without their caller');
+    cmp_ok($unnamed, '>', 100, 'status: calls without their caller');
     is($numbers->{counted} + $lost, 300,
         'status: every call is counted or told to be lost');
 }
 
 $gw->restart;
 my $more = calls()->{'a v1'} - $whole;
+$nameless = calls('caller')->{'a v1'} - $nameless;
+is($unnamed // $nameless, $nameless,
+    'status: unnamed are those that are counted');
 cmp_ok($more, '>', 40, 'what fits is counted');
 is($more, 300 - ($lost // 300 - $more), 'what is not lost is in the store');
 

@@ -212,6 +212,15 @@ typedef struct {
 } ngx_http_apigw_version_location_t;
 
 
+/* What is counted of a request. */
+
+typedef struct {
+    ngx_http_apigw_version_api_t    *api;       /* NULL: none */
+    ngx_http_apigw_version_t        *version;   /* NULL: none was found */
+    ngx_uint_t                       source;    /* and whether refused */
+} ngx_http_apigw_version_call_t;
+
+
 struct ngx_http_apigw_version_ctx_s {
     ngx_http_apigw_version_publish_t  *publish;
     ngx_http_apigw_version_t        *version;   /* NULL: none was found */
@@ -228,6 +237,7 @@ struct ngx_http_apigw_version_ctx_s {
 
     ngx_http_apigw_problem_t        *problem;   /* NULL: not refused */
     ngx_http_apigw_version_brownout_t  *rehearsal;  /* with a Vary */
+    ngx_http_apigw_version_call_t    refused;   /* by another API before */
 
     unsigned                         deciding:1;
     unsigned                         applied:1;
@@ -363,6 +373,12 @@ u_char *ngx_http_apigw_version_escape(u_char *p, const u_char *src,
 char *ngx_http_apigw_version_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 ngx_int_t ngx_http_apigw_version_log_handler(ngx_http_request_t *r);
+
+/* The call that the present decision of a request is. */
+
+void ngx_http_apigw_version_call(ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_call_t *call);
+
 ngx_int_t ngx_http_apigw_version_init_process(ngx_cycle_t *cycle);
 void ngx_http_apigw_version_exit_process(ngx_cycle_t *cycle);
 void ngx_http_apigw_version_exit_master(ngx_cycle_t *cycle);

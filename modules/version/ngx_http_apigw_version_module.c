@@ -375,7 +375,8 @@ ngx_http_apigw_version_enter(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_publish_t *publish)
 {
-    ngx_int_t  rc;
+    ngx_int_t                      rc;
+    ngx_http_apigw_version_call_t  refused;
 
     if (ctx == NULL) {
         ctx = ngx_http_apigw_create_ctx(r, &ngx_http_apigw_version_module,
@@ -385,8 +386,19 @@ ngx_http_apigw_version_enter(ngx_http_request_t *r,
         }
 
     } else {
+        refused = ctx->refused;
+
+        if (refused.api == NULL && ctx->problem && ctx->applied && !ctx->sub) {
+
+            /* a page of error_page: the call is still one of the first API */
+
+            ngx_http_apigw_version_call(ctx, &refused);
+        }
+
         ngx_memzero(ctx, sizeof(ngx_http_apigw_version_ctx_t));
         ngx_http_apigw_version_forget(r);
+
+        ctx->refused = refused;
     }
 
     ctx->publish = publish;

@@ -85,7 +85,7 @@ static ngx_int_t ngx_http_apigw_version_collect(ngx_apigw_zone_t *zone,
     ngx_apigw_emit_pt emit, void *data);
 
 static ngx_uint_t ngx_http_apigw_version_tally(
-    ngx_http_apigw_version_zone_t *ctx, ngx_http_apigw_version_ctx_t *vctx,
+    ngx_http_apigw_version_zone_t *ctx, ngx_http_apigw_version_call_t *call,
     ngx_str_t *caller);
 static ngx_int_t ngx_http_apigw_version_insert(
     ngx_http_apigw_version_zone_t *ctx, ngx_apigw_tally_id_t *id,
@@ -332,6 +332,7 @@ ngx_http_apigw_version_log_handler(ngx_http_request_t *r)
     ngx_str_t                            caller, *name;
     ngx_http_variable_value_t           *vv;
     ngx_http_apigw_version_ctx_t        *vctx;
+    ngx_http_apigw_version_call_t        call;
     ngx_http_apigw_version_zone_t       *ctx;
     ngx_http_apigw_version_main_conf_t  *amcf;
 
@@ -347,11 +348,18 @@ ngx_http_apigw_version_log_handler(ngx_http_request_t *r)
 
     vctx->counted = 1;
 
+    if (vctx->refused.api) {
+        call = vctx->refused;
+
+    } else {
+        ngx_http_apigw_version_call(vctx, &call);
+    }
+
     amcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_version_module);
     ctx = amcf->zone;
     name = NULL;
 
-    if (ctx->by != NGX_ERROR && vctx->version && vctx->version->ends) {
+    if (ctx->by != NGX_ERROR && call.version && call.version->ends) {
         vv = ngx_http_get_indexed_variable(r, ctx->by);
 
         if (vv && !vv->not_found && vv->len) {
@@ -361,7 +369,7 @@ ngx_http_apigw_version_log_handler(ngx_http_request_t *r)
         }
     }
 
-    if (ngx_http_apigw_version_tally(ctx, vctx, name)) {
+    if (ngx_http_apigw_version_tally(ctx, &call, name)) {
         (void) ngx_atomic_fetch_add(&ctx->sh->counted, 1);
         return NGX_OK;
     }
@@ -372,15 +380,25 @@ ngx_http_apigw_version_log_handler(ngx_http_request_t *r)
 }
 
 
+void
+ngx_http_apigw_version_call(ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_call_t *call)
+{
+    call->api = ctx->publish->api;
+    call->version = ctx->version;
+    call->source = ctx->source
+                   | (ctx->problem ? NGX_APIGW_TALLY_REFUSED : 0);
+}
+
+
 /* Returns whether the call could be counted, with or without its caller. */
 
 static ngx_uint_t
 ngx_http_apigw_version_tally(ngx_http_apigw_version_zone_t *ctx,
-    ngx_http_apigw_version_ctx_t *vctx, ngx_str_t *caller)
+    ngx_http_apigw_version_call_t *call, ngx_str_t *caller)
 {
     time_t                    now;
     uint32_t                  day, second;
-    ngx_uint_t                source;
     ngx_apigw_hash_t          hash, *hp;
     ngx_apigw_hash_key_t     *salt;
     ngx_apigw_tally_id_t      id;
@@ -390,10 +408,7 @@ ngx_http_apigw_version_tally(ngx_http_apigw_version_zone_t *ctx,
     day = (uint32_t) (now / NGX_APIGW_TALLY_DAY);
     second = (uint32_t) (now % NGX_APIGW_TALLY_DAY);
 
-    source = vctx->source
-             | (vctx->problem ? NGX_APIGW_TALLY_REFUSED : 0);
-
-    salt = vctx->version ? &vctx->version->salt : &vctx->publish->api->salt;
+    salt = call->version ? &call->version->salt : &call->api->salt;
     hp = NULL;
 
     if (caller) {
@@ -403,18 +418,18 @@ ngx_http_apigw_version_tally(ngx_http_apigw_version_zone_t *ctx,
 
     for ( ;; ) {
 
-        ngx_apigw_tally_place(&ctx->table, &id, salt, day, source, hp);
+        ngx_apigw_tally_place(&ctx->table, &id, salt, day, call->source, hp);
 
         if (ngx_apigw_tally_count(&ctx->table, &id, second) == NGX_OK) {
-            return 1;
+            break;
         }
 
-        ngx_apigw_tally_name(&info, day, &vctx->publish->api->name,
-                             vctx->version ? &vctx->version->label : NULL,
-                             source, hp ? caller : NULL);
+        ngx_apigw_tally_name(&info, day, &call->api->name,
+                             call->version ? &call->version->label : NULL,
+                             call->source, hp ? caller : NULL);
 
         if (ngx_http_apigw_version_insert(ctx, &id, &info, second) == NGX_OK) {
-            return 1;
+            break;
         }
 
         if (hp == NULL) {
@@ -424,9 +439,13 @@ ngx_http_apigw_version_tally(ngx_http_apigw_version_zone_t *ctx,
         /* at least that somebody called */
 
         hp = NULL;
+    }
 
+    if (caller && hp == NULL) {
         (void) ngx_atomic_fetch_add(&ctx->sh->unnamed, 1);
     }
+
+    return 1;
 }
 
 
