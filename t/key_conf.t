@@ -47,7 +47,8 @@ my @wrong = (
     ["$zone limit_req_zone \$uri zone=k:1m rate=1r/s;", '',
      qr/the shared memory zone "k" is already declared/],
 
-    ['', 'auth_api_key zone=k;', qr/zero size shared memory zone "k"/],
+    ['', 'auth_api_key zone=k;',
+     qr/unknown auth_api_key_zone "k" in \S+:\d+$/m],
     [$zone, 'auth_api_key;',
      qr/invalid number of arguments in "auth_api_key" directive/],
     [$zone, 'auth_api_key on;', qr/invalid parameter "on"/],

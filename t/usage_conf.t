@@ -297,7 +297,7 @@ my @cases = (
      'api_usage zone=u plan=p consumer=c foo=1;',
      'invalid parameter "foo=1"'],
     ['use: unknown zone', $PLAN, $USE,
-     'zero size shared memory zone "u"'],
+     'unknown api_usage_zone "u" in '],
     ['use: unknown variable', "$ZONE $PLAN",
      'api_usage zone=u plan=$nothing consumer=c;',
      'unknown "nothing" variable'],

@@ -129,6 +129,58 @@ ngx_apigw_zone_parse(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *name,
 }
 
 
+ngx_shm_zone_t *
+ngx_apigw_zone_use(ngx_conf_t *cf, ngx_array_t *uses, ngx_str_t *name,
+    void *tag)
+{
+    ngx_apigw_zone_use_t  *use;
+
+    if (uses->elts == NULL
+        && ngx_array_init(uses, cf->pool, 8, sizeof(ngx_apigw_zone_use_t))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    use = ngx_array_push(uses);
+    if (use == NULL) {
+        return NULL;
+    }
+
+    use->shm_zone = ngx_shared_memory_add(cf, name, 0, tag);
+    use->file = cf->conf_file->file.name.data;
+    use->line = cf->conf_file->line;
+
+    return use->shm_zone;
+}
+
+
+/* Without it nginx says "zero size shared memory zone", and not where. */
+
+ngx_int_t
+ngx_apigw_zone_check_uses(ngx_conf_t *cf, ngx_array_t *uses,
+    const char *declared_by)
+{
+    ngx_uint_t             i;
+    ngx_apigw_zone_use_t  *use;
+
+    use = uses->elts;
+
+    for (i = 0; i < uses->nelts; i++) {
+
+        if (use[i].shm_zone->data == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown %s \"%V\" in %s:%ui", declared_by,
+                          &use[i].shm_zone->shm.name, use[i].file,
+                          use[i].line);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 ngx_uint_t
 ngx_apigw_log_due(ngx_atomic_t *last)
 {

@@ -119,6 +119,28 @@ ngx_int_t ngx_apigw_zone_parse(ngx_conf_t *cf, ngx_str_t *value,
 
 
 /*
+ * A directive that names a zone which another one declares, before it or
+ * after it: ngx_apigw_zone_use() returns the zone, NULL if there is no memory
+ * or the name is taken by something else (logged); tag is the module.  When
+ * all was read, ngx_apigw_zone_check_uses() refuses what "declared_by" did
+ * not declare, with file and line.
+ *
+ * The array, zeroed at first, has a ngx_apigw_zone_use_t for each.
+ */
+
+typedef struct {
+    ngx_shm_zone_t          *shm_zone;
+    u_char                  *file;
+    ngx_uint_t               line;
+} ngx_apigw_zone_use_t;
+
+ngx_shm_zone_t *ngx_apigw_zone_use(ngx_conf_t *cf, ngx_array_t *uses,
+    ngx_str_t *name, void *tag);
+ngx_int_t ngx_apigw_zone_check_uses(ngx_conf_t *cf, ngx_array_t *uses,
+    const char *declared_by);
+
+
+/*
  * Whether a message that may come at every request is due: at most one a
  * minute for each *last, which lies in shared memory or in static zeroes of
  * it.  The caller that gets 1 writes the line.

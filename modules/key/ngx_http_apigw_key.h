@@ -65,6 +65,7 @@ typedef struct {
 
 typedef struct {
     ngx_array_t                  helpers;   /* ngx_apigw_helper_t * */
+    ngx_array_t                  uses;      /* ngx_apigw_zone_use_t */
 } ngx_http_apigw_key_main_conf_t;
 
 

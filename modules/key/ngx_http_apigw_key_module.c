@@ -819,12 +819,15 @@ ngx_http_apigw_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_key_loc_conf_t  *lcf = conf;
 
-    ngx_str_t   *value, name;
-    ngx_uint_t   i;
+    ngx_str_t                       *value, name;
+    ngx_uint_t                       i;
+    ngx_http_apigw_key_main_conf_t  *kmcf;
 
     if (lcf->shm_zone != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
+
+    kmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_key_module);
 
     value = cf->args->elts;
 
@@ -844,8 +847,8 @@ ngx_http_apigw_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             name.data = value[i].data + 5;
             name.len = value[i].len - 5;
 
-            lcf->shm_zone = ngx_shared_memory_add(cf, &name, 0,
-                                                &ngx_http_apigw_key_module);
+            lcf->shm_zone = ngx_apigw_zone_use(cf, &kmcf->uses, &name,
+                                               &ngx_http_apigw_key_module);
             if (lcf->shm_zone == NULL) {
                 return NGX_CONF_ERROR;
             }
@@ -967,6 +970,12 @@ ngx_http_apigw_key_init(ngx_conf_t *cf)
     ngx_http_apigw_key_main_conf_t  *kmcf;
 
     kmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_key_module);
+
+    if (ngx_apigw_zone_check_uses(cf, &kmcf->uses, "auth_api_key_zone")
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     /* a helper for each zone: without one nothing is to be done */
 

@@ -118,6 +118,7 @@ typedef struct {
 
 typedef struct {
     ngx_array_t                  uses;       /* ... of all locations */
+    ngx_array_t                  zones;      /* ngx_apigw_zone_use_t */
     unsigned                     early:1;
     unsigned                     late:1;
 } ngx_http_apigw_throttle_main_conf_t;

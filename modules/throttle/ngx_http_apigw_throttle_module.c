@@ -412,6 +412,12 @@ ngx_http_apigw_throttle_init(ngx_conf_t *cf)
 
     tmcf = ngx_http_conf_get_module_main_conf(cf,
                                               ngx_http_apigw_throttle_module);
+    if (ngx_apigw_zone_check_uses(cf, &tmcf->zones, "api_throttle_zone")
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     uses = tmcf->uses.elts;
 
     for (i = 0; i < tmcf->uses.nelts; i++) {

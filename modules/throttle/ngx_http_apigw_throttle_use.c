@@ -95,14 +95,14 @@ ngx_http_apigw_throttle(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     use->file = cf->conf_file->file.name;
     use->line = cf->conf_file->line;
 
-    use->shm_zone = ngx_shared_memory_add(cf, &use->name, 0,
-                                          &ngx_http_apigw_throttle_module);
+    tmcf = ngx_http_conf_get_module_main_conf(cf,
+                                              ngx_http_apigw_throttle_module);
+
+    use->shm_zone = ngx_apigw_zone_use(cf, &tmcf->zones, &use->name,
+                                       &ngx_http_apigw_throttle_module);
     if (use->shm_zone == NULL) {
         return NGX_CONF_ERROR;
     }
-
-    tmcf = ngx_http_conf_get_module_main_conf(cf,
-                                              ngx_http_apigw_throttle_module);
 
     slot = ngx_array_push(&tmcf->uses);
     if (slot == NULL) {
@@ -210,13 +210,6 @@ ngx_http_apigw_throttle_use_init(ngx_conf_t *cf,
     ngx_http_apigw_throttle_zone_t  *zone;
 
     zone = use->shm_zone->data;
-
-    if (zone == NULL) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "unknown api_throttle_zone \"%V\" in %V:%ui",
-                      &use->name, &use->file, use->line);
-        return NGX_ERROR;
-    }
 
     if (ngx_http_apigw_text_init(cf, &zone->key) != NGX_OK) {
         return NGX_ERROR;

@@ -195,6 +195,7 @@ typedef struct {
 typedef struct {
     ngx_array_t                  zones;     /* ngx_http_apigw_usage_zone_t * */
     ngx_array_t                  helpers;   /* ngx_apigw_helper_t * */
+    ngx_array_t                  uses;      /* ngx_apigw_zone_use_t */
     ngx_array_t                  list;      /* ngx_apigw_plan_t * */
     ngx_array_t                  tzs;       /* ngx_http_apigw_usage_tz_t * */
     ngx_array_t                  values;    /* ngx_http_apigw_text_t * */

@@ -623,11 +623,12 @@ ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_usage_loc_conf_t *lcf = conf;
 
-    char                          *rv;
-    ngx_str_t                     *value, zone, s, *names;
-    ngx_uint_t                     i, n;
-    ngx_http_apigw_usage_t        *usage;
-    ngx_http_apigw_usage_value_t  *v;
+    char                              *rv;
+    ngx_str_t                         *value, zone, s, *names;
+    ngx_uint_t                         i, n;
+    ngx_http_apigw_usage_t            *usage;
+    ngx_http_apigw_usage_value_t      *v;
+    ngx_http_apigw_usage_main_conf_t  *mcf;
 
     if (lcf->usage != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
@@ -712,8 +713,10 @@ ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    usage->shm_zone = ngx_shared_memory_add(cf, &zone, 0,
-                                            &ngx_http_apigw_usage_module);
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_usage_module);
+
+    usage->shm_zone = ngx_apigw_zone_use(cf, &mcf->uses, &zone,
+                                         &ngx_http_apigw_usage_module);
     if (usage->shm_zone == NULL) {
         return NGX_CONF_ERROR;
     }
@@ -932,6 +935,12 @@ ngx_http_apigw_usage_init(ngx_conf_t *cf)
     ngx_http_apigw_usage_main_conf_t  *mcf;
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_usage_module);
+
+    if (ngx_apigw_zone_check_uses(cf, &mcf->uses, "api_usage_zone")
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     if (mcf->zones.nelts == 0) {
         return NGX_OK;
