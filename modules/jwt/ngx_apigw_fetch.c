@@ -306,6 +306,10 @@ ngx_apigw_fetch_options(ngx_apigw_fetch_t *fetch, long timeout)
     rc |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fetch->headers);
     rc |= curl_easy_setopt(easy, CURLOPT_USERAGENT, "apigw");
 
+    /* some send a compressed file to everybody; what is unpacked is counted */
+
+    rc |= curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+
     rc |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, ngx_apigw_fetch_write);
     rc |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
     rc |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION,
