@@ -69,6 +69,7 @@ location /all {
 location /realm { auth_jwt "the \"$arg_shop\" shop"; empty_gif; }
 location /cookie { auth_jwt shop token=$cookie_token; empty_gif; }
 location /arg { auth_jwt shop token=${arg_token}; empty_gif; }
+location /header { auth_jwt shop token=$http_x_token; empty_gif; }
 location /off { auth_jwt shop; location /off/off { auth_jwt off; empty_gif; } }
 location /pem { auth_jwt shop; auth_jwt_key_file es.pem; empty_gif; }
 location /leeway { auth_jwt shop; auth_jwt_leeway 60s; empty_gif; }
@@ -204,6 +205,25 @@ is(said($gw->get("/arg?token=$good", [Authorization => $_
     for "Bearer\t", "bearer \t ", "\tBearer ", "Bearer\x0b";
 is(said(ask("/arg?token=$good", 'ak_an-api-key')), '200 ok joe|',
    'a token and something else');
+
+my $ann = $key->sign({ sub => 'ann' });
+
+is(said($gw->get("/arg?token=$good&$_=$ann")), '401 malformed |',
+   "two arguments, $_") for 'token', 'Token', '%74oke%6e', 'a=b&token';
+is(said($gw->get("/arg?token=$good&$_=$ann")), '200 ok joe|',
+   "an argument of another name, $_") for 'token2', 'toke', '%74', 'token%';
+is(said($gw->get("/arg?token=$good&token=&Token=$good")), '200 ok joe|',
+   'an argument again');
+is(said($gw->get('/cookie', [map { (Cookie => $_) } @$_])), '401 malformed |',
+   join ', ', 'two cookies', map { s/ey[^ ;]*/../gr } @$_)
+    for ["token=$good; token=$ann"], ["token=$good;a=b; TOKEN = $ann"],
+        ["token=$good", "a=b; token=$ann"], ["token=$good, token=$ann"];
+is(said($gw->get('/cookie', [Cookie => "token=$good; $_"])), '200 ok joe|',
+   "a cookie and \"" . substr($_, 0, 20) . '"')
+    for "token=$good ", 'token=', "atoken=$ann", "token2=$ann", 'token', ';=;';
+is(said($gw->get('/header', ['X-Token' => $good])), '200 ok joe|', 'a header');
+is(said($gw->get('/header', ['X-Token' => $good, 'x-token' => $ann])),
+   '401 malformed |', 'two headers');
 is(said(ask('/off/off', $good)), '200  |', 'auth_jwt off');
 is(said(ask('/pem', $key->sign({ sub => 'joe' }, { kid => 'whatever' }))),
    '200 ok joe|', 'a PEM file');

@@ -121,6 +121,15 @@ location /tenants/ {
     }
     location /tenants/b { auth_jwt shop token=$cookie_b; empty_gif; }
 }
+location /mapped/ {
+    auth_jwt_key_file t/$tenant.json;
+    auth_jwt_require $tenant;
+    location /mapped/a {
+        auth_jwt shop token=$cookie_a;
+        try_files /none /mapped/b;
+    }
+    location /mapped/b { auth_jwt shop token=$cookie_b; empty_gif; }
+}
 location /tenant/ { internal; auth_jwt off; alias %%ROOT%%/conf/t/; }
 
 location /up/ {
@@ -346,10 +355,13 @@ for my $case (
 )
 {
     my ($name, $cookies, $result, $who) = @$case;
-    my $answer = $gw->get("/tenants/$name", [Cookie => $cookies]);
 
-    is(said($answer), $result, "/tenants/$name: $result");
-    is($answer->header('X-Who'), $who, "/tenants/$name: who");
+    for my $uri ("/tenants/$name", "/mapped/$name") {
+        my $answer = $gw->get($uri, [Cookie => $cookies]);
+
+        is(said($answer), $result, "$uri: $result");
+        is($answer->header('X-Who'), $who, "$uri: who");
+    }
 }
 
 

@@ -193,6 +193,8 @@ typedef struct {
 typedef struct {
     ngx_http_complex_value_t    *realm;      /* NULL: off */
     ngx_int_t                    token;      /* index of a variable */
+    ngx_uint_t                   place;      /* what kind of variable it is */
+    ngx_str_t                    place_name;
     ngx_array_t                 *issuers;    /* ngx_str_t, names */
     ngx_array_t                 *sources;    /* ngx_http_apigw_jwt_source_t */
     ngx_array_t                 *audience;
@@ -225,6 +227,11 @@ typedef struct {
     ngx_str_t                    metadata;   /* the document, with its length */
 } ngx_http_apigw_jwt_loc_conf_t;
 
+
+#define NGX_HTTP_APIGW_JWT_ELSEWHERE   0    /* auth_jwt token= */
+#define NGX_HTTP_APIGW_JWT_HEADER      1
+#define NGX_HTTP_APIGW_JWT_COOKIE      2
+#define NGX_HTTP_APIGW_JWT_ARGUMENT    3
 
 #define NGX_HTTP_APIGW_JWT_SIGNED      0    /* auth_jwt_type */
 
@@ -305,6 +312,8 @@ ngx_http_apigw_jwt_keys_t *ngx_http_apigw_jwt_keys_add(ngx_conf_t *cf,
     ngx_str_t *name, ngx_apigw_jwks_format_e format, ngx_uint_t list);
 ngx_http_apigw_jwt_keys_t *ngx_http_apigw_jwt_keys_held(ngx_http_request_t *r,
     ngx_str_t *name, ngx_http_apigw_jwt_source_t *source);
+void ngx_http_apigw_jwt_keys_drop(ngx_http_apigw_jwt_main_conf_t *jmcf,
+    ngx_http_apigw_jwt_keys_t *keys);
 ngx_int_t ngx_http_apigw_jwt_keys_open(ngx_http_request_t *r, ngx_str_t *name,
     ngx_http_apigw_jwt_source_t *source, ngx_http_apigw_jwt_keys_t **kp);
 ngx_int_t ngx_http_apigw_jwt_keys_parse(ngx_http_apigw_jwt_keys_t *keys,
@@ -346,6 +355,16 @@ ngx_int_t ngx_http_apigw_jwt_resolve(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_apigw_jwt_parse(ngx_http_request_t *r,
     ngx_http_apigw_jwt_ctx_t *ctx);
+void ngx_http_apigw_jwt_parse_forget(ngx_http_apigw_jwt_ctx_t *ctx);
+
+
+/* Where tokens are: fills ctx->token and ctx->conflict; NGX_ERROR. */
+
+ngx_int_t ngx_http_apigw_jwt_find(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx);
+ngx_uint_t ngx_http_apigw_jwt_same(ngx_str_t *one, ngx_str_t *two);
+void ngx_http_apigw_jwt_place(ngx_http_apigw_jwt_loc_conf_t *lcf,
+    ngx_str_t *variable);
 
 
 /* Values of tokens, and variables. */
@@ -439,6 +458,9 @@ char *ngx_http_apigw_jwt_www_authenticate(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_apigw_jwt_resource(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+void ngx_http_apigw_jwt_sources_init(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_main_conf_t *jmcf);
 
 /* the policy of a level that asks for tokens and has keys, and its zone */
 

@@ -17,6 +17,8 @@ static ngx_int_t ngx_http_apigw_jwt_parameter(ngx_conf_t *cf,
     ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_jwt_add_text(ngx_conf_t *cf,
     ngx_array_t *list, ngx_str_t *text);
+static void ngx_http_apigw_jwt_source_volatile(ngx_conf_t *cf,
+    ngx_uint_t index);
 static ngx_int_t ngx_http_apigw_jwt_find_issuers(ngx_conf_t *cf,
     ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_array_t *names,
     ngx_array_t **issuers);
@@ -108,6 +110,8 @@ ngx_http_apigw_jwt_parameter(ngx_conf_t *cf,
             name.data++;
             name.len -= 2;
         }
+
+        ngx_http_apigw_jwt_place(lcf, &name);
 
         lcf->token = ngx_http_get_variable_index(cf, &name);
 
@@ -600,6 +604,71 @@ ngx_http_apigw_jwt_resource(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_CONF_OK
                                                           : NGX_CONF_ERROR;
+}
+
+
+/*
+ * When all is read: what names keys is a value of the token that is looked at,
+ * not of one that was before in the same request.  So a "map" that names them
+ * is used as if it was volatile.
+ */
+
+void
+ngx_http_apigw_jwt_sources_init(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_main_conf_t *jmcf)
+{
+    ngx_uint_t                     i, n, *index;
+    ngx_http_apigw_jwt_source_t   *source;
+    ngx_http_apigw_jwt_policy_t  **policy;
+
+    policy = jmcf->policies.elts;
+
+    for (i = 0; i < jmcf->policies.nelts; i++) {
+
+        if (policy[i]->sources == NULL) {
+            continue;
+        }
+
+        source = policy[i]->sources->elts;
+
+        for (n = 0; n < policy[i]->sources->nelts; n++) {
+
+            index = source[n].value.flushes;
+
+            while (index && *index != (ngx_uint_t) -1) {
+                ngx_http_apigw_jwt_source_volatile(cf, *index++);
+            }
+        }
+    }
+}
+
+
+static void
+ngx_http_apigw_jwt_source_volatile(ngx_conf_t *cf, ngx_uint_t index)
+{
+    ngx_str_t                  *name;
+    ngx_uint_t                  i;
+    ngx_hash_key_t             *key;
+    ngx_http_variable_t        *v;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    v = cmcf->variables.elts;
+    name = &v[index].name;
+
+    key = cmcf->variables_keys->keys.elts;
+
+    for (i = 0; i < cmcf->variables_keys->keys.nelts; i++) {
+
+        if (key[i].key.len == name->len
+            && ngx_strncmp(key[i].key.data, name->data, name->len) == 0)
+        {
+            v = key[i].value;
+            v->flags |= NGX_HTTP_VAR_NOCACHEABLE;
+            return;
+        }
+    }
 }
 
 

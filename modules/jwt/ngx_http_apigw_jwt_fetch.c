@@ -296,9 +296,10 @@ ngx_http_apigw_jwt_fetch_take(ngx_http_request_t *r,
     ngx_http_apigw_jwt_ctx_t *ctx, ngx_http_apigw_jwt_source_t *source,
     ngx_msec_t cache)
 {
-    const char                  *text;
-    ngx_http_apigw_jwt_keys_t   *keys;
-    ngx_http_apigw_jwt_fetch_t  *fetch;
+    const char                      *text;
+    ngx_http_apigw_jwt_keys_t       *keys;
+    ngx_http_apigw_jwt_fetch_t      *fetch;
+    ngx_http_apigw_jwt_main_conf_t  *jmcf;
 
     fetch = ctx->fetch;
     text = NULL;
@@ -333,6 +334,14 @@ ngx_http_apigw_jwt_fetch_take(ngx_http_request_t *r,
         != NGX_OK)
     {
         /* unlike a file, a request has no old keys: it is asked each time */
+
+        if (keys->set == NULL && source->value.lengths) {
+
+            /* clients may make up URIs, which must not push out good ones */
+
+            jmcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_jwt_module);
+            ngx_http_apigw_jwt_keys_drop(jmcf, keys);
+        }
 
         return NGX_DECLINED;
     }

@@ -40,8 +40,6 @@ static ngx_int_t ngx_http_apigw_jwt_keys_start(ngx_http_apigw_jwt_keys_t *keys,
     ngx_str_t *name, ngx_http_apigw_jwt_source_t *source, ngx_log_t *log);
 static ngx_http_apigw_jwt_keys_t *ngx_http_apigw_jwt_keys_hold(
     ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_http_apigw_jwt_keys_t *fresh);
-static void ngx_http_apigw_jwt_keys_drop(ngx_http_apigw_jwt_main_conf_t *jmcf,
-    ngx_http_apigw_jwt_keys_t *keys);
 static ngx_uint_t ngx_http_apigw_jwt_keys_is_safe(ngx_str_t *name);
 static ngx_int_t ngx_http_apigw_jwt_keys_look(ngx_http_apigw_jwt_keys_t *keys,
     ngx_http_apigw_jwt_source_t *source, ngx_uint_t level, ngx_log_t *log);
@@ -238,7 +236,7 @@ ngx_http_apigw_jwt_keys_hold(ngx_http_apigw_jwt_main_conf_t *jmcf,
 
 /* The last one takes the place. */
 
-static void
+void
 ngx_http_apigw_jwt_keys_drop(ngx_http_apigw_jwt_main_conf_t *jmcf,
     ngx_http_apigw_jwt_keys_t *keys)
 {

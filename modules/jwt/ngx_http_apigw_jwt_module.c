@@ -640,6 +640,8 @@ ngx_http_apigw_jwt_create_loc_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
+     *     conf->place = NGX_HTTP_APIGW_JWT_ELSEWHERE;
+     *     conf->place_name = { 0, NULL };
      *     conf->algorithms = 0;
      *     conf->policy = NULL;
      *     conf->cache_name = { 0, NULL };
@@ -696,6 +698,8 @@ ngx_http_apigw_jwt_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
         conf->realm = prev->realm;
         conf->token = prev->token;
+        conf->place = prev->place;
+        conf->place_name = prev->place_name;
         conf->issuers = prev->issuers;
     }
 
@@ -858,6 +862,8 @@ ngx_http_apigw_jwt_init(ngx_conf_t *cf)
     if (ngx_http_apigw_jwt_slots_init(cf, jmcf) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_apigw_jwt_sources_init(cf, jmcf);
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 

@@ -4,16 +4,14 @@
 
 
 /*
- * The verdict on the token of a request: where the token is, with which keys
- * it may be verified, what is known of it, what it says.
+ * The verdict on the token of a request: with which keys it may be verified,
+ * what is known of it, what it says.
  */
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
-
-#include <openssl/crypto.h>
 
 #include "ngx_http_apigw_jwt.h"
 
@@ -37,12 +35,6 @@ typedef struct {
 } ngx_http_apigw_jwt_proof_t;
 
 
-static ngx_int_t ngx_http_apigw_jwt_find(ngx_http_request_t *r,
-    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx);
-static ngx_uint_t ngx_http_apigw_jwt_same(ngx_str_t *one, ngx_str_t *two);
-static ngx_uint_t ngx_http_apigw_jwt_bearer(ngx_http_request_t *r,
-    ngx_str_t *token);
-static ngx_uint_t ngx_http_apigw_jwt_like(ngx_str_t *token);
 static ngx_int_t ngx_http_apigw_jwt_decide(ngx_http_request_t *r,
     ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
     ngx_uint_t wait);
@@ -79,7 +71,7 @@ static ngx_uint_t ngx_http_apigw_jwt_listed(
     ngx_http_apigw_jwt_policy_t *policy, ngx_str_t *values);
 static ngx_uint_t ngx_http_apigw_jwt_lists_have(ngx_array_t *lists,
     ngx_str_t *name);
-static void ngx_http_apigw_jwt_parsed_free(void *data);
+static void ngx_http_apigw_jwt_parse_cleanup(void *data);
 
 
 ngx_int_t
@@ -159,141 +151,6 @@ ngx_http_apigw_jwt_authenticate(ngx_http_request_t *r,
     }
 
     return rc;
-}
-
-
-static ngx_int_t
-ngx_http_apigw_jwt_find(ngx_http_request_t *r,
-    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx)
-{
-    ngx_str_t                   token, bearer;
-    ngx_uint_t                  proper;
-    ngx_http_variable_value_t  *vv;
-
-    ngx_str_null(&token);
-    ngx_str_null(&bearer);
-
-    ctx->conflict = 0;
-
-    proper = ngx_http_apigw_jwt_bearer(r, &bearer);
-
-    if (lcf->token == NGX_CONF_UNSET) {
-
-        if (proper) {
-            token = bearer;
-        }
-
-    } else {
-        ctx->resolving = 1;
-        vv = ngx_http_get_flushed_variable(r, lcf->token);
-        ctx->resolving = 0;
-
-        if (vv == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (!vv->not_found) {
-            token.data = vv->data;
-            token.len = vv->len;
-        }
-
-        /* what is behind nginx may well look at the other one */
-
-        if (token.len && ngx_http_apigw_jwt_like(&bearer)
-            && !ngx_http_apigw_jwt_same(&token, &bearer))
-        {
-            ctx->conflict = 1;
-        }
-    }
-
-    if (ctx->parsed && (token.len != ctx->token.len
-                        || token.data != ctx->token.data))
-    {
-        ngx_http_apigw_jwt_parsed_free(ctx);
-    }
-
-    ctx->token = token;
-
-    return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_http_apigw_jwt_same(ngx_str_t *one, ngx_str_t *two)
-{
-    return one->len == two->len
-           && CRYPTO_memcmp(one->data, two->data, one->len) == 0;
-}
-
-
-/*
- * What the header may be taken to have by whoever reads it next, with any
- * white space; 1 if it is written as RFC 6750 has it.
- */
-
-static ngx_uint_t
-ngx_http_apigw_jwt_bearer(ngx_http_request_t *r, ngx_str_t *token)
-{
-    u_char           *p, *last;
-    ngx_uint_t        proper;
-    ngx_table_elt_t  *h;
-
-    h = r->headers_in.authorization;
-
-    if (h == NULL) {
-        return 0;
-    }
-
-    p = h->value.data;
-    last = p + h->value.len;
-
-    while (p < last && *p <= ' ') {
-        p++;
-    }
-
-    proper = (p == h->value.data);
-
-    if (last - p < (ssize_t) sizeof("Bearer ") - 1) {
-        return 0;
-    }
-
-    /* in any case of letters */
-
-    if ((p[0] | 0x20) != 'b' || (p[1] | 0x20) != 'e' || (p[2] | 0x20) != 'a'
-        || (p[3] | 0x20) != 'r' || (p[4] | 0x20) != 'e'
-        || (p[5] | 0x20) != 'r' || p[6] > ' ')
-    {
-        return 0;
-    }
-
-    for (p += 6; p < last && *p <= ' '; p++) {
-        if (*p != ' ') {
-            proper = 0;
-        }
-    }
-
-    token->data = p;
-    token->len = last - p;
-
-    return proper;
-}
-
-
-/* An API key, say, is something else. */
-
-static ngx_uint_t
-ngx_http_apigw_jwt_like(ngx_str_t *token)
-{
-    size_t      i;
-    ngx_uint_t  dots;
-
-    dots = 0;
-
-    for (i = 0; i < token->len; i++) {
-        dots += (token->data[i] == '.');
-    }
-
-    return dots >= 2;
 }
 
 
@@ -730,6 +587,13 @@ ngx_http_apigw_jwt_verify(ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx,
 
     if (rc == NGX_APIGW_JWS_OK) {
 
+        /* nothing else is looked at in what can never be good */
+
+        if ((proof->jws.alg & ctx->policy->algorithms) == 0) {
+            proof->why = "\"alg\" is not allowed";
+            return NGX_HTTP_APIGW_JWT_ALGORITHM;
+        }
+
         verdict = ngx_http_apigw_jwt_choose(r, ctx, found, proof);
 
         if (verdict != NGX_HTTP_APIGW_JWT_OK) {
@@ -1008,7 +872,7 @@ ngx_http_apigw_jwt_parse(ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx)
             return NGX_ERROR;
         }
 
-        cln->handler = ngx_http_apigw_jwt_parsed_free;
+        cln->handler = ngx_http_apigw_jwt_parse_cleanup;
         cln->data = ctx;
 
         ctx->cleanup = 1;
@@ -1033,10 +897,15 @@ ngx_http_apigw_jwt_parse(ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx)
 
 
 static void
-ngx_http_apigw_jwt_parsed_free(void *data)
+ngx_http_apigw_jwt_parse_cleanup(void *data)
 {
-    ngx_http_apigw_jwt_ctx_t *ctx = data;
+    ngx_http_apigw_jwt_parse_forget(data);
+}
 
+
+void
+ngx_http_apigw_jwt_parse_forget(ngx_http_apigw_jwt_ctx_t *ctx)
+{
     json_decref(ctx->header);
     json_decref(ctx->claims);
 
