@@ -23,6 +23,9 @@
 
 #define TABLE  4096
 
+/* a moment has 40 bits of milliseconds: 34 years, and the depth is in them */
+#define LATEST  ((1ULL << 40) - 2 * NGX_APIGW_DEPTH_MAX)
+
 
 static void fuzz_value(ngx_str_t *text, ngx_apigw_rate_t *rate);
 static void fuzz_limit(ngx_apigw_rate_t *rate, const uint8_t *data);
@@ -175,7 +178,7 @@ fuzz_bucket(ngx_apigw_limit_t *limit, const uint8_t *data)
     now = 1000;
     left = limit->burst;
 
-    for (i = 0; i < 8; i++) {
+    for (i = 0; i < 8 && now < LATEST; i++) {
         charge.cost = data[i] % 3 ? data[i] % 3
                                   : limit->burst * data[i] / 128;
 
