@@ -54,6 +54,8 @@ typedef struct {
 
 
 void *ngx_http_apigw_find_ctx(ngx_http_request_t *r, ngx_module_t *module);
+void *ngx_http_apigw_create_ctx(ngx_http_request_t *r, ngx_module_t *module,
+    size_t size);
 void ngx_http_apigw_anchor(void *data);
 
 
@@ -167,22 +169,6 @@ ngx_http_apigw_alloc_ctx(ngx_http_request_t *r, ngx_module_t *module,
     r->ctx[module->ctx_index] = anchor + 1;
 
     return anchor + 1;
-}
-
-
-static ngx_inline void *
-ngx_http_apigw_create_ctx(ngx_http_request_t *r, ngx_module_t *module,
-    size_t size)
-{
-    void  *ctx;
-
-    ctx = ngx_http_apigw_alloc_ctx(r, module, size);
-
-    if (ctx) {
-        ngx_memzero(ctx, size);
-    }
-
-    return ctx;
 }
 
 
