@@ -257,17 +257,21 @@ ngx_apigw_counter_within(ngx_apigw_counter_info_t *info, uint64_t own,
 }
 
 
-/* A charge without the charging: NGX_OK means that cost would fit now. */
+/*
+ * A charge without the charging: NGX_OK means that cost would fit now; seen is
+ * what ngx_apigw_counter_charge_seen() wants.
+ */
 
 static ngx_inline ngx_int_t
 ngx_apigw_counter_peek(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
     uint64_t tag, uint64_t cost, uint64_t limit, uint64_t *value,
-    uint64_t *total)
+    uint64_t *total, uint64_t *seen)
 {
     ngx_int_t         rc;
     ngx_apigw_pair_t  pair;
 
     pair = ngx_apigw_pair_get(&table->pairs[slot]);
+    *seen = pair.value;
 
     rc = ngx_apigw_counter_within(&table->infos[slot],
                                   pair.value & NGX_APIGW_COUNTER_VALUE,
@@ -280,6 +284,42 @@ ngx_apigw_counter_peek(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
     }
 
     return rc;
+}
+
+
+/*
+ * Charges a counter that has not changed since it was looked at and had room
+ * for the cost; NGX_AGAIN if it has, see ngx_apigw_counter_charge().
+ */
+
+static ngx_inline ngx_int_t
+ngx_apigw_counter_charge_seen(ngx_apigw_counter_table_t *table,
+    ngx_uint_t slot, uint64_t tag, uint64_t seen, uint64_t cost,
+    uint64_t limit, uint64_t *value, uint64_t *total)
+{
+    ngx_apigw_pair_t  expect, set;
+
+    expect.tag = tag;
+    expect.value = seen;
+
+    set.tag = tag;
+    set.value = ((seen & NGX_APIGW_COUNTER_VALUE) + cost)
+                | NGX_APIGW_COUNTER_DIRTY;
+
+    if (!ngx_apigw_pair_cas(&table->pairs[slot], &expect, set)) {
+        return NGX_AGAIN;
+    }
+
+    if (ngx_apigw_counter_within(&table->infos[slot],
+                                 seen & NGX_APIGW_COUNTER_VALUE, cost, limit,
+                                 value, total)
+        == NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    return ngx_apigw_counter_refund(table, slot, tag, cost) == NGX_OK
+           ? NGX_DECLINED : NGX_AGAIN;
 }
 
 

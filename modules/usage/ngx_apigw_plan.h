@@ -39,6 +39,9 @@
 #define NGX_APIGW_PLAN_SOFT       1
 #define NGX_APIGW_PLAN_SHADOW     2
 
+#define NGX_APIGW_PLAN_SLACK      16      /* around the names of policies */
+#define NGX_APIGW_PLAN_SUFFIX     (sizeof(";r=") - 1)
+
 /* uses of a family's salt beside those of the kinds of windows */
 
 #define NGX_APIGW_PLAN_RATE       NGX_APIGW_WINDOW_KINDS
@@ -69,7 +72,10 @@ struct ngx_apigw_plan_s {
     uint64_t                     entry;     /* of the name, in the ledger */
     ngx_uint_t                   index;     /* among all, from 1 */
 
-    /* "day", "api:rate", in quotes, by kind of window and _RATE */
+    /*
+     * "day", "api:rate", in quotes, by kind of window and _RATE; ;r= follows,
+     * and some bytes that may be read are before
+     */
 
     ngx_str_t                    policies[NGX_APIGW_PLAN_RATE + 1];
 

@@ -75,11 +75,20 @@ typedef struct {
 } ngx_http_apigw_usage_shctx_t;
 
 
-/* The window that a quota was last in, and what its counters have of it. */
+/*
+ * The window that a quota was last in, what its counters have of it, and how
+ * long it lasts from a second on, as responses tell it, at the end of text.
+ */
+
+#define NGX_HTTP_APIGW_USAGE_SPAN  16
 
 typedef struct {
     ngx_apigw_window_span_t      span;
     uint64_t                     salt;
+    time_t                       told;
+    int64_t                      told_end;
+    size_t                       len;
+    u_char                       text[NGX_HTTP_APIGW_USAGE_SPAN];
 } ngx_http_apigw_usage_span_t;
 
 
@@ -151,6 +160,7 @@ typedef struct {
 
 typedef struct {
     ngx_shm_zone_t               *shm_zone;
+    ngx_apigw_plan_t             *plan;     /* NULL: as the value tells */
     ngx_http_apigw_usage_value_t  values[NGX_HTTP_APIGW_USAGE_VALUES];
     unsigned                      names:1;  /* key, API or version is given */
     unsigned                      own:1;    /* rate, burst or quota */
@@ -187,6 +197,7 @@ typedef struct {
 typedef struct {
     ngx_str_t                    name;
     ngx_str_t                    directive;
+    ngx_apigw_plan_t           **plan;      /* where it is wanted */
     u_char                      *file;
     ngx_uint_t                   line;
 } ngx_http_apigw_usage_named_t;
@@ -239,6 +250,7 @@ typedef struct {
     ngx_apigw_window_span_t       span;
     ngx_apigw_counter_id_t        id;
     ngx_uint_t                    slot;
+    uint64_t                      seen;     /* as it was looked at */
     uint64_t                      value;    /* without this request */
     uint64_t                      total;    /* most that is admitted */
     uint64_t                      units;    /* charged by this request */
@@ -461,13 +473,14 @@ ngx_int_t ngx_http_apigw_usage_set_plan(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_apigw_usage_value(ngx_http_request_t *r,
     ngx_http_apigw_usage_value_t *value, ngx_str_t *s);
+
 /*
  * Checks a value of api_usage and the like as far as it has no variables: a
- * plan is remembered and looked for once all are read.
+ * plan is remembered and looked for once all are read, and set unless NULL.
  */
 
 ngx_int_t ngx_http_apigw_usage_literal(ngx_conf_t *cf, ngx_uint_t n,
-    ngx_str_t *text);
+    ngx_str_t *text, ngx_apigw_plan_t **plan);
 
 char *ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_apigw_usage_value_t *value);

@@ -13,6 +13,8 @@
 /* Who calls, and on which plan, as the variables of a request have it. */
 
 
+static ngx_apigw_plan_t *ngx_http_apigw_usage_plan_named(
+    ngx_http_request_t *r, ngx_str_t *name);
 static ngx_apigw_plan_t *ngx_http_apigw_usage_overridden(
     ngx_http_request_t *r, ngx_http_apigw_usage_ctx_t *ctx,
     ngx_apigw_plan_t *plan);
@@ -32,7 +34,6 @@ ngx_http_apigw_usage_identify(ngx_http_request_t *r,
     ngx_uint_t                         i;
     ngx_apigw_plan_t                  *plan;
     ngx_http_apigw_usage_value_t      *values;
-    ngx_http_apigw_usage_main_conf_t  *mcf;
 
     values = lcf->usage->values;
 
@@ -41,10 +42,7 @@ ngx_http_apigw_usage_identify(ngx_http_request_t *r,
 
     if (ngx_http_apigw_usage_value(r, &values[NGX_HTTP_APIGW_USAGE_V_CONSUMER],
                                    &ctx->consumer)
-        != NGX_OK
-        || ngx_http_apigw_usage_value(r, &values[NGX_HTTP_APIGW_USAGE_V_PLAN],
-                                      &ctx->plan)
-           != NGX_OK)
+        != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -54,12 +52,18 @@ ngx_http_apigw_usage_identify(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_usage_module);
+    plan = lcf->usage->plan;
 
-    plan = ngx_apigw_plans_find(&mcf->plans, &ctx->plan);
+    if (plan == NULL) {
 
-    if (plan == NULL && mcf->unknown.len) {
-        plan = ngx_apigw_plans_find(&mcf->plans, &mcf->unknown);
+        if (ngx_http_apigw_usage_value(r, &values[NGX_HTTP_APIGW_USAGE_V_PLAN],
+                                       &ctx->plan)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        plan = ngx_http_apigw_usage_plan_named(r, &ctx->plan);
     }
 
     if (plan == NULL) {
@@ -90,6 +94,26 @@ ngx_http_apigw_usage_identify(ngx_http_request_t *r,
                         ctx->consumer.len);
 
     return ngx_http_apigw_usage_set_plan(r, ctx, &ctx->eval, plan);
+}
+
+
+/* The plan of this name or the default one. */
+
+static ngx_apigw_plan_t *
+ngx_http_apigw_usage_plan_named(ngx_http_request_t *r, ngx_str_t *name)
+{
+    ngx_apigw_plan_t                  *plan;
+    ngx_http_apigw_usage_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_usage_module);
+
+    plan = ngx_apigw_plans_find(&mcf->plans, name);
+
+    if (plan == NULL && mcf->unknown.len) {
+        plan = ngx_apigw_plans_find(&mcf->plans, &mcf->unknown);
+    }
+
+    return plan;
 }
 
 
@@ -311,10 +335,11 @@ ngx_http_apigw_usage_init_values(ngx_conf_t *cf)
 
 
 ngx_int_t
-ngx_http_apigw_usage_literal(ngx_conf_t *cf, ngx_uint_t n, ngx_str_t *text)
+ngx_http_apigw_usage_literal(ngx_conf_t *cf, ngx_uint_t n, ngx_str_t *text,
+    ngx_apigw_plan_t **plan)
 {
     ngx_str_t                         *args;
-    ngx_apigw_plan_t                  *plan;
+    ngx_apigw_plan_t                  *own;
     ngx_apigw_rate_t                   rate;
     ngx_http_apigw_usage_named_t      *named;
     ngx_http_apigw_usage_main_conf_t  *mcf;
@@ -338,6 +363,7 @@ ngx_http_apigw_usage_literal(ngx_conf_t *cf, ngx_uint_t n, ngx_str_t *text)
 
         named->name = *text;
         named->directive = args[0];
+        named->plan = plan;
         named->file = cf->conf_file->file.name.data;
         named->line = cf->conf_file->line;
 
@@ -350,14 +376,14 @@ ngx_http_apigw_usage_literal(ngx_conf_t *cf, ngx_uint_t n, ngx_str_t *text)
         return ngx_atoi(text->data, text->len) > 0 ? NGX_OK : NGX_ERROR;
 
     case NGX_HTTP_APIGW_USAGE_V_QUOTA:
-        plan = ngx_pcalloc(cf->temp_pool, sizeof(ngx_apigw_plan_t));
-        if (plan == NULL) {
+        own = ngx_pcalloc(cf->temp_pool, sizeof(ngx_apigw_plan_t));
+        if (own == NULL) {
             return NGX_ERROR;
         }
 
-        plan->family = *text;
+        own->family = *text;
 
-        return ngx_apigw_plan_override(plan, text);
+        return ngx_apigw_plan_override(own, text);
 
     case NGX_HTTP_APIGW_USAGE_V_COST:
         return ngx_atofp(text->data, text->len, 6) == NGX_ERROR ? NGX_ERROR

@@ -302,7 +302,8 @@ ngx_http_apigw_usage_look_now(ngx_http_apigw_usage_eval_t *eval,
     }
 
     return ngx_apigw_counter_peek(table, slot, q->id.tag, eval->cost,
-                                  q->quota->ceiling, &q->value, &q->total);
+                                  q->quota->ceiling, &q->value, &q->total,
+                                  &q->seen);
 }
 
 
@@ -343,6 +344,15 @@ ngx_http_apigw_usage_take(ngx_http_request_t *r,
 
     if (q->slot == NGX_APIGW_COUNTER_NONE) {
         return NGX_BUSY;
+    }
+
+    /* most often nobody has charged it since it was looked at */
+
+    rc = ngx_apigw_counter_charge_seen(&eval->zone->table, q->slot, q->id.tag,
+                                       q->seen, eval->cost, q->quota->ceiling,
+                                       &q->value, &q->total);
+    if (rc != NGX_AGAIN) {
+        return rc;
     }
 
     for (n = 0; n < NGX_HTTP_APIGW_USAGE_RETRIES; n++) {

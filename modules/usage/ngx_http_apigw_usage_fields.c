@@ -21,12 +21,28 @@
 #define NGX_HTTP_APIGW_USAGE_ITEM  (2 * NGX_INT64_LEN + 8)
 
 
+/* What a response tells of a plan. */
+
+typedef struct {
+    const ngx_apigw_plan_t        *plan;
+    ngx_http_apigw_usage_quota_t  *quotas;
+    ngx_apigw_charge_t            *charge;    /* to its rate */
+    ngx_uint_t                     shown;     /* a bit for each quota */
+    unsigned                       rate:1;
+    unsigned                       complete:1;
+} ngx_http_apigw_usage_items_t;
+
+
 static ngx_int_t ngx_http_apigw_usage_draft(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval);
 static size_t ngx_http_apigw_usage_draft_room(
     ngx_http_apigw_usage_eval_t *eval);
-static ngx_uint_t ngx_http_apigw_usage_draft_plan(u_char **policy,
-    u_char **state, ngx_http_apigw_usage_eval_t *eval, ngx_uint_t api);
+static void ngx_http_apigw_usage_items(ngx_http_apigw_usage_items_t *items,
+    ngx_http_apigw_usage_eval_t *eval, ngx_uint_t api);
+static u_char *ngx_http_apigw_usage_policies(u_char *p,
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_items_t *items);
+static u_char *ngx_http_apigw_usage_states(u_char *p,
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_items_t *items);
 static ngx_http_apigw_usage_text_t *ngx_http_apigw_usage_text(
     ngx_http_apigw_usage_eval_t *eval, const ngx_apigw_plan_t *plan,
     ngx_http_apigw_usage_quota_t *quotas);
@@ -38,8 +54,13 @@ static ngx_uint_t ngx_http_apigw_usage_is_shown(
 static u_char *ngx_http_apigw_usage_rate_state(u_char *p,
     const ngx_apigw_plan_t *plan, ngx_apigw_charge_t *charge);
 static u_char *ngx_http_apigw_usage_quota_state(u_char *p,
-    ngx_http_apigw_usage_quota_t *q);
-static u_char *ngx_http_apigw_usage_digits(u_char *p, uint64_t n);
+    ngx_http_apigw_usage_zone_t *zone, ngx_http_apigw_usage_quota_t *q);
+static ngx_inline u_char *ngx_http_apigw_usage_state_name(u_char *p,
+    const ngx_apigw_plan_t *plan, ngx_uint_t kind);
+static u_char *ngx_http_apigw_usage_seconds_text(u_char *p, time_t seconds);
+static ngx_inline u_char *ngx_http_apigw_usage_window_text(u_char *p,
+    ngx_http_apigw_usage_zone_t *zone, ngx_http_apigw_usage_quota_t *q);
+static u_char *ngx_http_apigw_usage_number(u_char *p, uint64_t n);
 static ngx_int_t ngx_http_apigw_usage_legacy(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval);
 static ngx_int_t ngx_http_apigw_usage_legacy_rate(ngx_http_request_t *r,
@@ -104,17 +125,18 @@ ngx_http_apigw_usage_headers(ngx_http_request_t *r,
 
 /*
  * draft-ietf-httpapi-ratelimit-headers: an item for each rate and limited
- * quota whose state is known, those of the plan before those of the API.
+ * quota whose state is known, those of the plan before those of the API.  The
+ * states are written from the last one to the first.
  */
 
 static ngx_int_t
 ngx_http_apigw_usage_draft(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval)
 {
-    u_char      *p, *s;
-    size_t       room;
-    ngx_str_t    policies, states;
-    ngx_uint_t   n;
+    u_char                        *p, *s, *last;
+    size_t                         room;
+    ngx_str_t                      policies, states;
+    ngx_http_apigw_usage_items_t   items[NGX_HTTP_APIGW_USAGE_LIMITS];
 
     room = ngx_http_apigw_usage_draft_room(eval);
 
@@ -123,25 +145,33 @@ ngx_http_apigw_usage_draft(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    s = p + room;
+    last = p + 2 * room;
 
     policies.data = p;
-    states.data = s;
 
-    n = ngx_http_apigw_usage_draft_plan(&p, &s, eval, 0);
+    ngx_http_apigw_usage_items(&items[0], eval, 0);
+    p = ngx_http_apigw_usage_policies(p, eval, &items[0]);
+
+    s = last;
 
     if (eval->api) {
-        n += ngx_http_apigw_usage_draft_plan(&p, &s, eval, 1);
+        ngx_http_apigw_usage_items(&items[1], eval, 1);
+        p = ngx_http_apigw_usage_policies(p, eval, &items[1]);
+        s = ngx_http_apigw_usage_states(s, eval, &items[1]);
     }
 
-    if (n == 0) {
+    s = ngx_http_apigw_usage_states(s, eval, &items[0]);
+
+    if (s == last) {
         return NGX_OK;
     }
 
     /* each item has brought its ", " */
 
     policies.len = p - policies.data - 2;
-    states.len = s - states.data - 2;
+
+    states.data = s;
+    states.len = last - s - 2;
 
     if (ngx_http_apigw_add_header(r, "RateLimit-Policy", &policies)
         != NGX_OK)
@@ -165,79 +195,92 @@ ngx_http_apigw_usage_draft_room(ngx_http_apigw_usage_eval_t *eval)
         room += (1 + eval->api->nquotas) * (eval->api->name.len + 1);
     }
 
-    return room;
+    return room + NGX_APIGW_PLAN_SLACK;
 }
 
 
-/* Writes the items of a plan or what it has for the API; returns how many. */
+/* What is told of a plan, or of what it has for the API. */
 
-static ngx_uint_t
-ngx_http_apigw_usage_draft_plan(u_char **policy, u_char **state,
+static void
+ngx_http_apigw_usage_items(ngx_http_apigw_usage_items_t *items,
     ngx_http_apigw_usage_eval_t *eval, ngx_uint_t api)
 {
-    u_char                        *s;
-    ngx_uint_t                     i, n, rate, known, shown;
+    ngx_uint_t                     i, known;
     const ngx_apigw_plan_t        *plan;
-    ngx_http_apigw_usage_text_t   *text;
     ngx_http_apigw_usage_quota_t  *quotas;
 
-    plan = api ? eval->api : eval->plan;
+    plan = eval->plan;
     quotas = eval->quotas;
     known = eval->looked;
 
+    items->charge = &eval->rates[0];
+
     if (api) {
-        quotas += eval->plan->nquotas;
-        known -= ngx_min(known, eval->plan->nquotas);
+        quotas += plan->nquotas;
+        known -= ngx_min(known, plan->nquotas);
+        items->charge += (plan->limit.interval != 0);
+        plan = eval->api;
     }
 
     known = ngx_min(known, plan->nquotas);
 
+    items->plan = plan;
+    items->quotas = quotas;
+
     /* the rate was not asked if a quota or the store has refused */
 
-    rate = plan->limit.interval
-           && eval->result != NGX_HTTP_APIGW_USAGE_REJECTED_STORE
-           && eval->result != NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA;
+    items->rate = plan->limit.interval
+                  && eval->result != NGX_HTTP_APIGW_USAGE_REJECTED_STORE
+                  && eval->result != NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA;
 
-    shown = 0;
+    items->complete = known == plan->nquotas
+                      && items->rate == (plan->limit.interval != 0);
+
+    items->shown = 0;
 
     for (i = 0; i < plan->nquotas; i++) {
         if ((i < known || &quotas[i] == eval->refused)
             && ngx_http_apigw_usage_is_shown(&quotas[i]))
         {
-            shown |= (ngx_uint_t) 1 << i;
+            items->shown |= (ngx_uint_t) 1 << i;
+        }
+    }
+}
+
+
+static u_char *
+ngx_http_apigw_usage_policies(u_char *p, ngx_http_apigw_usage_eval_t *eval,
+    ngx_http_apigw_usage_items_t *items)
+{
+    ngx_http_apigw_usage_text_t  *text;
+
+    if (items->plan->index == 0 || !items->complete) {
+        return ngx_http_apigw_usage_text_write(p, items->plan, items->quotas,
+                                               items->rate, items->shown);
+    }
+
+    text = ngx_http_apigw_usage_text(eval, items->plan, items->quotas);
+
+    return ngx_cpymem(p, text->data, text->len);
+}
+
+
+static u_char *
+ngx_http_apigw_usage_states(u_char *p, ngx_http_apigw_usage_eval_t *eval,
+    ngx_http_apigw_usage_items_t *items)
+{
+    ngx_uint_t  i;
+
+    for (i = items->plan->nquotas; i--; /* void */ ) {
+        if (items->shown & ((ngx_uint_t) 1 << i)) {
+            p = ngx_http_apigw_usage_quota_state(p, eval->zone,
+                                                 &items->quotas[i]);
         }
     }
 
-    text = NULL;
-
-    if (plan->index && known == plan->nquotas
-        && rate == (plan->limit.interval != 0))
-    {
-        text = ngx_http_apigw_usage_text(eval, plan, quotas);
-    }
-
-    *policy = text ? ngx_cpymem(*policy, text->data, text->len)
-                   : ngx_http_apigw_usage_text_write(*policy, plan, quotas,
-                                                     rate, shown);
-    s = *state;
-    n = 0;
-
-    if (rate) {
-        s = ngx_http_apigw_usage_rate_state(s, plan,
-                        &eval->rates[api && eval->plan->limit.interval]);
-        n++;
-    }
-
-    for (i = 0; i < plan->nquotas; i++) {
-        if (shown & ((ngx_uint_t) 1 << i)) {
-            s = ngx_http_apigw_usage_quota_state(s, &quotas[i]);
-            n++;
-        }
-    }
-
-    *state = s;
-
-    return n;
+    return items->rate ? ngx_http_apigw_usage_rate_state(p, items->plan,
+                                                         items->charge)
+                       : p;
 }
 
 
@@ -289,14 +332,10 @@ ngx_http_apigw_usage_text_write(u_char *p, const ngx_apigw_plan_t *plan,
     if (rate) {
         limit = &plan->limit;
 
-        p = ngx_http_apigw_usage_policy(p, plan, NGX_APIGW_PLAN_RATE);
-        p = ngx_cpymem(p, ";q=", 3);
-        p = ngx_http_apigw_usage_digits(p, limit->burst);
-        p = ngx_cpymem(p, ";w=", 3);
-        p = ngx_http_apigw_usage_digits(p,
-                   (limit->burst * limit->rate.msec / limit->rate.tokens
-                    + 999) / 1000);
-        p = ngx_cpymem(p, ", ", 2);
+        p = ngx_sprintf(p, "%V;q=%uL;w=%uL, ",
+                        &plan->policies[NGX_APIGW_PLAN_RATE], limit->burst,
+                        (limit->burst * limit->rate.msec / limit->rate.tokens
+                         + 999) / 1000);
     }
 
     for (i = 0; i < plan->nquotas; i++) {
@@ -308,13 +347,11 @@ ngx_http_apigw_usage_text_write(u_char *p, const ngx_apigw_plan_t *plan,
             continue;
         }
 
-        p = ngx_http_apigw_usage_policy(p, plan, q->quota->window.kind);
-        p = ngx_cpymem(p, ";q=", 3);
-        p = ngx_http_apigw_usage_digits(p, ngx_http_apigw_usage_nominal(q));
+        p = ngx_sprintf(p, "%V;q=%uL", &plan->policies[q->quota->window.kind],
+                        ngx_http_apigw_usage_nominal(q));
 
         if (q->quota->window.kind != NGX_APIGW_WINDOW_LIFETIME) {
-            p = ngx_cpymem(p, ";w=", 3);
-            p = ngx_http_apigw_usage_digits(p, q->span.end - q->span.start);
+            p = ngx_sprintf(p, ";w=%L", q->span.end - q->span.start);
         }
 
         p = ngx_cpymem(p, ", ", 2);
@@ -340,6 +377,8 @@ ngx_http_apigw_usage_policy(u_char *p, const ngx_apigw_plan_t *plan,
 }
 
 
+/* The states are written from their ends to the front. */
+
 static u_char *
 ngx_http_apigw_usage_rate_state(u_char *p, const ngx_apigw_plan_t *plan,
     ngx_apigw_charge_t *charge)
@@ -352,80 +391,141 @@ ngx_http_apigw_usage_rate_state(u_char *p, const ngx_apigw_plan_t *plan,
            ? (time_t) ((ngx_apigw_bucket_reset(charge) + 999) / 1000)
            : ngx_http_apigw_usage_rate_wait(charge);
 
-    p = ngx_http_apigw_usage_policy(p, plan, NGX_APIGW_PLAN_RATE);
-    p = ngx_cpymem(p, ";r=", 3);
-    p = ngx_http_apigw_usage_digits(p, ngx_apigw_bucket_remaining(charge));
+    *--p = ' ';
+    *--p = ',';
 
     if (wait != -1) {
-        p = ngx_cpymem(p, ";t=", 3);
-        p = ngx_http_apigw_usage_digits(p, (uint64_t) wait);
+        p = ngx_http_apigw_usage_seconds_text(p, wait);
     }
 
-    return ngx_cpymem(p, ", ", 2);
+    p = ngx_http_apigw_usage_number(p, ngx_apigw_bucket_remaining(charge));
+
+    return ngx_http_apigw_usage_state_name(p, plan, NGX_APIGW_PLAN_RATE);
 }
 
 
 static u_char *
-ngx_http_apigw_usage_quota_state(u_char *p, ngx_http_apigw_usage_quota_t *q)
+ngx_http_apigw_usage_quota_state(u_char *p, ngx_http_apigw_usage_zone_t *zone,
+    ngx_http_apigw_usage_quota_t *q)
 {
     time_t  wait;
 
-    p = ngx_http_apigw_usage_policy(p, q->plan, q->quota->window.kind);
-    p = ngx_cpymem(p, ";r=", 3);
-    p = ngx_http_apigw_usage_digits(p, ngx_http_apigw_usage_left(q));
+    *--p = ' ';
+    *--p = ',';
 
-    if (q->quota->window.kind != NGX_APIGW_WINDOW_LIFETIME) {
-        wait = ngx_http_apigw_usage_seconds(q);
+    if (q->quota->window.kind == NGX_APIGW_WINDOW_LIFETIME) {
 
-        if (q->exceeded) {
-            wait = ngx_max(wait, 1);
-        }
+        /* never over */
 
-        p = ngx_cpymem(p, ";t=", 3);
-        p = ngx_http_apigw_usage_digits(p, (uint64_t) wait);
+    } else if (q->exceeded || q->quota->index == 0) {
+        wait = ngx_max(ngx_http_apigw_usage_seconds(q), q->exceeded);
+        p = ngx_http_apigw_usage_seconds_text(p, wait);
+
+    } else {
+        p = ngx_http_apigw_usage_window_text(p, zone, q);
     }
 
-    return ngx_cpymem(p, ", ", 2);
+    p = ngx_http_apigw_usage_number(p, ngx_http_apigw_usage_left(q));
+
+    return ngx_http_apigw_usage_state_name(p, q->plan, q->quota->window.kind);
 }
 
 
-/* Two digits at a time, from the last one. */
+/* Two words are copied whatever the length: there is room before p. */
+
+static ngx_inline u_char *
+ngx_http_apigw_usage_state_name(u_char *p, const ngx_apigw_plan_t *plan,
+    ngx_uint_t kind)
+{
+    size_t            len;
+    const ngx_str_t  *name;
+
+    name = &plan->policies[kind];
+    len = name->len + NGX_APIGW_PLAN_SUFFIX;
+
+    if (len <= NGX_APIGW_PLAN_SLACK) {
+        ngx_memcpy(p - NGX_APIGW_PLAN_SLACK,
+                   name->data + len - NGX_APIGW_PLAN_SLACK,
+                   NGX_APIGW_PLAN_SLACK);
+
+    } else {
+        ngx_memcpy(p - len, name->data, len);
+    }
+
+    return p - len;
+}
+
 
 static u_char *
-ngx_http_apigw_usage_digits(u_char *p, uint64_t n)
+ngx_http_apigw_usage_seconds_text(u_char *p, time_t seconds)
 {
-    u_char    *last;
-    uint64_t   bound;
+    p = ngx_http_apigw_usage_number(p, (uint64_t) seconds);
+
+    *--p = '=';
+    *--p = 't';
+    *--p = ';';
+
+    return p;
+}
+
+
+/* How long a window still lasts is the same for a second, and for everyone. */
+
+static ngx_inline u_char *
+ngx_http_apigw_usage_window_text(u_char *p, ngx_http_apigw_usage_zone_t *zone,
+    ngx_http_apigw_usage_quota_t *q)
+{
+    u_char                       *start, *last;
+    ngx_http_apigw_usage_span_t  *known;
+
+    known = &zone->spans[q->quota->index];
+
+    if (known->told != ngx_time() || known->told_end != q->span.end) {
+        last = known->text + NGX_HTTP_APIGW_USAGE_SPAN;
+        start = ngx_http_apigw_usage_seconds_text(last,
+                                              ngx_http_apigw_usage_seconds(q));
+        known->told = ngx_time();
+        known->told_end = q->span.end;
+        known->len = last - start;
+    }
+
+    ngx_memcpy(p - NGX_HTTP_APIGW_USAGE_SPAN, known->text,
+               NGX_HTTP_APIGW_USAGE_SPAN);
+
+    return p - known->len;
+}
+
+
+/* Writes from the end to the front, two digits at a time. */
+
+static u_char *
+ngx_http_apigw_usage_number(u_char *p, uint64_t n)
+{
+    uint64_t  rest;
 
     static const u_char  pairs[] =
         "00010203040506070809101112131415161718192021222324252627282930313233"
         "34353637383940414243444546474849505152535455565758596061626364656667"
         "6869707172737475767778798081828384858687888990919293949596979899";
 
-    if (n >= 10000000000000000000ULL) {
-        return ngx_sprintf(p, "%uL", n);
-    }
-
-    for (p++, bound = 10; n >= bound; p++) {
-        bound *= 10;
-    }
-
-    last = p;
-
     while (n >= 100) {
-        p -= 2;
-        ngx_memcpy(p, &pairs[n % 100 * 2], 2);
+        rest = n;
         n /= 100;
+        rest -= n * 100;
+
+        p -= 2;
+        ngx_memcpy(p, &pairs[rest * 2], 2);
     }
 
     if (n >= 10) {
-        ngx_memcpy(p - 2, &pairs[n * 2], 2);
+        p -= 2;
+        ngx_memcpy(p, &pairs[n * 2], 2);
 
     } else {
-        p[-1] = (u_char) ('0' + n);
+        *--p = (u_char) ('0' + n);
     }
 
-    return last;
+    return p;
 }
 
 

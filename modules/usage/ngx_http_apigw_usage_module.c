@@ -685,7 +685,7 @@ ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         s.data = value[i].data + names[n].len;
         s.len = value[i].len - names[n].len;
 
-        if (ngx_http_apigw_usage_literal(cf, n, &s) != NGX_OK) {
+        if (ngx_http_apigw_usage_literal(cf, n, &s, &usage->plan) != NGX_OK) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid value in parameter \"%V\"",
                                &value[i]);
@@ -772,7 +772,8 @@ ngx_http_apigw_usage_shadow_plan(ngx_conf_t *cf, ngx_command_t *cmd,
     lcf->shadow = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_usage_value_t));
 
     if (lcf->shadow == NULL
-        || ngx_http_apigw_usage_literal(cf, NGX_HTTP_APIGW_USAGE_V_PLAN, &s)
+        || ngx_http_apigw_usage_literal(cf, NGX_HTTP_APIGW_USAGE_V_PLAN, &s,
+                                        NULL)
            != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -827,7 +828,7 @@ ngx_http_apigw_usage_when(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             s.len = value[i].len - 9;
 
             if (ngx_http_apigw_usage_literal(cf, NGX_HTTP_APIGW_USAGE_V_COST,
-                                             &s)
+                                             &s, NULL)
                 != NGX_OK)
             {
                 ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

@@ -869,17 +869,24 @@ ngx_http_apigw_usage_named_plans(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf)
 {
     ngx_uint_t                     i;
+    ngx_apigw_plan_t              *plan;
     ngx_http_apigw_usage_named_t  *named;
-
-    if (mcf->unknown.len) {
-        return NGX_CONF_OK;
-    }
 
     named = mcf->named.elts;
 
     for (i = 0; i < mcf->named.nelts; i++) {
 
-        if (ngx_http_apigw_usage_plan_find(mcf, &named[i].name)) {
+        plan = ngx_http_apigw_usage_plan_find(mcf, &named[i].name);
+
+        if (plan == NULL && mcf->unknown.len) {
+            plan = ngx_http_apigw_usage_plan_find(mcf, &mcf->unknown);
+        }
+
+        if (plan) {
+            if (named[i].plan) {
+                *named[i].plan = plan;
+            }
+
             continue;
         }
 
@@ -915,11 +922,14 @@ ngx_http_apigw_usage_number_plan(ngx_conf_t *cf,
     for (i = 0; i <= NGX_APIGW_PLAN_RATE; i++) {
         name = i == NGX_APIGW_PLAN_RATE ? "rate" : ngx_apigw_window_name(i);
 
-        p = ngx_pnalloc(cf->pool, sizeof("\":\"") + ngx_strlen(name)
+        p = ngx_pcalloc(cf->pool, NGX_APIGW_PLAN_SLACK
+                                  + sizeof("\":\";r=") + ngx_strlen(name)
                                   + (api ? api->len : 0));
         if (p == NULL) {
             return NGX_ERROR;
         }
+
+        p += NGX_APIGW_PLAN_SLACK;
 
         plan->policies[i].data = p;
 
@@ -927,6 +937,8 @@ ngx_http_apigw_usage_number_plan(ngx_conf_t *cf,
                 : ngx_sprintf(p, "\"%s\"", name);
 
         plan->policies[i].len = p - plan->policies[i].data;
+
+        ngx_memcpy(p, ";r=", NGX_APIGW_PLAN_SUFFIX);
     }
 
     return NGX_OK;
