@@ -36,6 +36,10 @@ my @cases = (
        [5, '0.5r/s'], [6, '1r/d'], [7, '1000000r/s']), ''],
     ['rate by variable',
      'api_throttle_zone $arg_k zone=z:32k rate=$arg_r default=5r/m;', $USE],
+    ['rate with a variable', join('', map {
+        "api_throttle_zone \$arg_k zone=z$_->[0]:32k rate=$_->[1];"
+     } [1, '${arg_r}r/s'], [2, '$arg_r/m'], [3, '${arg_r}.5r/$arg_s'],
+       [4, '1${arg_r}'], [5, '$arg_a$arg_b']), ''],
     ['unlimited by default',
      'api_throttle_zone $arg_k zone=z:32k rate=$arg_r default=unlimited;',
      $USE],
@@ -60,6 +64,8 @@ my @cases = (
      'invalid zone ":32k"'],
     ['zone: bad size', 'api_throttle_zone $arg_k zone=z:1x rate=1r/s;', '',
      'invalid zone size "z:1x"'],
+    ['zone: empty key', 'api_throttle_zone "" zone=z:32k rate=1r/s;', '',
+     'empty key in "api_throttle_zone"'],
     ['zone: too small', 'api_throttle_zone $arg_k zone=z:31k rate=1r/s;', '',
      'zone "z:31k" is too small, the least is 32k'],
     ['zone: a name no header field can have',
@@ -83,6 +89,10 @@ my @cases = (
             "invalid rate \"rate=$_\""] }
          '', '5', '0r/s', '-1r/s', '5r/w', '1000001r/s', '0.0001r/d', '5r/s5',
          'unlimited', '1.5.5r/s', '99999999999999999999r/s'),
+    (map { ["zone: rate=$_",
+            "api_throttle_zone \$arg_k zone=z:32k rate=$_;", '',
+            "invalid rate \"rate=$_\""] }
+         '${arg_r}r/w', '$arg_r,r/s', '-$arg_r', '${arg_r}rps'),
     (map { ["zone: default=$_",
             "api_throttle_zone \$arg_k zone=z:32k rate=\$arg_r default=$_;",
             '', "invalid rate \"default=$_\""] }
@@ -210,7 +220,16 @@ for my $case (@cases) {
     }
 }
 
-my ($status, $text) = $gw->test_config(
+my ($status, $text) = $gw->test_config(http => $ZONE, server =>
+    'location /a { api_throttle zone=z delay=5; }
+     location /b { api_throttle zone=z burst=6 delay=5; }');
+is($status, 0, 'a delay that delays nothing: accepted');
+is_deeply([$text =~ /\[warn\] .*?(nothing .* in )\S+:\d+/g],
+          ['nothing is delayed by a delay of 5 with a burst of 5 of'
+           . ' api_throttle_zone "z" in '], 'with one warning')
+    or diag($text);
+
+($status, $text) = $gw->test_config(
     http => 'api_throttle_zone $arg_k zone=z:32k rate=5000r/s burst=4;',
     server => $USE);
 is($status, 0, 'a rate that a burst does not let through: accepted');

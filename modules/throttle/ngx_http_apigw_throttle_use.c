@@ -16,6 +16,8 @@ static ngx_int_t ngx_http_apigw_throttle_cost(ngx_conf_t *cf,
 static char *ngx_http_apigw_throttle_add_use(ngx_conf_t *cf,
     ngx_http_apigw_throttle_loc_conf_t *tlcf,
     ngx_http_apigw_throttle_use_t *use);
+static void ngx_http_apigw_throttle_use_warn(ngx_conf_t *cf,
+    ngx_http_apigw_throttle_use_t *use, uint64_t burst);
 static ngx_http_apigw_throttle_rate_t *ngx_http_apigw_throttle_rate(
     ngx_http_apigw_throttle_use_t *use, ngx_str_t *text);
 
@@ -253,15 +255,7 @@ ngx_http_apigw_throttle_use_init(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    if (zone->variable == NULL
-        && burst < (use->limit.rate.tokens + use->limit.rate.msec - 1)
-                   / use->limit.rate.msec)
-    {
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "the rate of api_throttle_zone \"%V\" cannot be reached "
-                      "with a burst of %uL in %V:%ui, a millisecond brings "
-                      "more", &use->name, burst, &use->file, use->line);
-    }
+    ngx_http_apigw_throttle_use_warn(cf, use, burst);
 
     if (zone->variable) {
         use->rates = ngx_pcalloc(cf->pool, NGX_HTTP_APIGW_THROTTLE_RATES
@@ -292,6 +286,36 @@ ngx_http_apigw_throttle_use_init(ngx_conf_t *cf,
     use->policy.len = p - use->policy.data;
 
     return NGX_OK;
+}
+
+
+/* Of what has no effect, or not the one that it seems to have. */
+
+static void
+ngx_http_apigw_throttle_use_warn(ngx_conf_t *cf,
+    ngx_http_apigw_throttle_use_t *use, uint64_t burst)
+{
+    ngx_http_apigw_throttle_zone_t  *zone;
+
+    zone = use->shm_zone->data;
+
+    if (zone->variable == NULL
+        && burst < (use->limit.rate.tokens + use->limit.rate.msec - 1)
+                   / use->limit.rate.msec)
+    {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "the rate of api_throttle_zone \"%V\" cannot be reached "
+                      "with a burst of %uL in %V:%ui, a millisecond brings "
+                      "more", &use->name, burst, &use->file, use->line);
+    }
+
+    if (burst && use->delay != NGX_ERROR && (uint64_t) use->delay >= burst) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "nothing is delayed by a delay of %i with a burst of "
+                      "%uL of api_throttle_zone \"%V\" in %V:%ui, no request "
+                      "that is admitted finds as many tokens missing",
+                      use->delay, burst, &use->name, &use->file, use->line);
+    }
 }
 
 

@@ -48,6 +48,8 @@ static ngx_int_t ngx_http_apigw_throttle_zone_name(ngx_conf_t *cf,
     ngx_str_t *name);
 static ngx_int_t ngx_http_apigw_throttle_zone_rate(ngx_conf_t *cf,
     ngx_http_apigw_throttle_zone_t *zone, ngx_str_t *value);
+static ngx_uint_t ngx_http_apigw_throttle_zone_rate_possible(
+    ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_throttle_zone_default(ngx_conf_t *cf,
     ngx_http_apigw_throttle_zone_t *zone, ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_throttle_init_zone(ngx_shm_zone_t *shm_zone,
@@ -137,6 +139,12 @@ ngx_http_apigw_throttle_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (value[1].len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "empty key in \"%V\"", &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
     zone->burst = words.burst;
 
     if (ngx_http_apigw_throttle_zone_name(cf, name) != NGX_OK
@@ -201,6 +209,10 @@ ngx_http_apigw_throttle_zone_rate(ngx_conf_t *cf,
 
     if (ngx_http_script_variables_count(value)) {
 
+        if (!ngx_http_apigw_throttle_zone_rate_possible(value)) {
+            goto invalid;
+        }
+
         zone->variable = ngx_palloc(cf->pool,
                                     sizeof(ngx_http_apigw_text_t));
         if (zone->variable == NULL) {
@@ -213,9 +225,7 @@ ngx_http_apigw_throttle_zone_rate(ngx_conf_t *cf,
     if (ngx_apigw_rate_parse(&zone->rate, value) != NGX_OK
         || ngx_apigw_rate_unlimited(&zone->rate))
     {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid rate \"rate=%V\"", value);
-        return NGX_ERROR;
+        goto invalid;
     }
 
     if (ngx_apigw_limit_init(&limit, &zone->rate, zone->burst) != NGX_OK) {
@@ -226,6 +236,62 @@ ngx_http_apigw_throttle_zone_rate(ngx_conf_t *cf,
     }
 
     return NGX_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid rate \"rate=%V\"", value);
+    return NGX_ERROR;
+}
+
+
+/*
+ * Whether what stands between the variables can be part of a rate, as in
+ * "${arg_n}r/s".  Of the names of variables nothing is known.
+ */
+
+static ngx_uint_t
+ngx_http_apigw_throttle_zone_rate_possible(ngx_str_t *value)
+{
+    u_char  *p, *last;
+
+    p = value->data;
+    last = p + value->len;
+
+    while (p < last) {
+
+        if (*p != '$') {
+
+            if (ngx_strchr("0123456789.r/smhd", *p) == NULL) {
+                return 0;
+            }
+
+            p++;
+            continue;
+        }
+
+        p++;
+
+        if (p < last && *p == '{') {
+            p = (u_char *) ngx_strlchr(p, last, '}');
+
+            if (p == NULL) {
+                return 1;    /* for nginx to refuse */
+            }
+
+            p++;
+            continue;
+        }
+
+        while (p < last
+               && ((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z')
+                   || (*p >= 'A' && *p <= 'Z') || *p == '_'))
+        {
+            p++;
+        }
+    }
+
+    return 1;
 }
 
 
