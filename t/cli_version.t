@@ -54,6 +54,18 @@ is_deeply([map { $_->{version} } lines('--deprecated')], ['v1'],
 is_deeply([map { $_->{version} } lines('--version=v2')], ['v2'], 'one version');
 is_deeply([lines('--api', 'parcels')], [], 'an API that is not there');
 
+my ($to, $from) = (day(0), day(29));
+my $none = report('--api', 'parcels', '--version=v1');
+
+is($none->{err}, "apigw: nothing to report of API parcels of version v1"
+    . " from $from to $to\n", 'a note says so');
+is($none->{status}, 0, 'which is no error');
+like($none->{out}, qr/\AAPI +VERSION .*\n\z/, 'the head of the table');
+is(report('--by', 'caller', '--to', day(10))->{err},
+    "apigw: nothing to report from " . day(39) . " to " . day(10) . "\n",
+    'days without calls');
+is(report('--api', 'orders')->{err}, '', 'no note where there is something');
+
 
 # By caller, day and source
 
@@ -122,6 +134,8 @@ my $empty = Apigw::Command->new;
 
 is($empty->run('version', 'report', '--json')->{out}, '', 'an empty store');
 is($empty->run('version', 'report')->{status}, 0, 'an empty store: status');
+like($empty->run('version', 'report', '--deprecated')->{err},
+    qr/nothing to report of deprecated versions from/, 'an empty store: note');
 
 my $r = $empty->run({ nostore => 1 }, 'version', 'report', '--store',
     "$empty->{dir}/none");

@@ -27,6 +27,8 @@ typedef struct {
 
 
 static int ngx_apigw_cli_version_report(ngx_apigw_cli_t *cli);
+static void ngx_apigw_cli_version_nothing(ngx_apigw_cli_version_conf_t *conf,
+    uint32_t from, uint32_t to);
 static int ngx_apigw_cli_version_days(ngx_apigw_cli_t *cli, uint32_t *from,
     uint32_t *to);
 static int ngx_apigw_cli_version_read(ngx_apigw_cli_t *cli, uint32_t from,
@@ -93,6 +95,7 @@ static const ngx_apigw_cli_verb_t  ngx_apigw_cli_version_verbs[] = {
 
     { "report", "", 0, 0, "tells who calls which version, how often, last when",
       "Days are those of UTC.  Callers are told of versions that will end.\n"
+      "A name that is not there is no error: a note says so.\n"
       "What came in the last flush interval may be missing.",
       ngx_apigw_cli_version_report_options, ngx_apigw_cli_version_report },
 
@@ -166,6 +169,9 @@ ngx_apigw_cli_version_report(ngx_apigw_cli_t *cli)
 
         if (ngx_apigw_cli_flush(&b) != NGX_OK) {
             rc = NGX_APIGW_CLI_FAILED;
+
+        } else if (report.n == 0) {
+            ngx_apigw_cli_version_nothing(conf, from, to);
         }
     }
 
@@ -173,6 +179,25 @@ ngx_apigw_cli_version_report(ngx_apigw_cli_t *cli)
     ngx_apigw_cli_version_free(&report);
 
     return rc;
+}
+
+
+/* Says why there is nothing but a header. */
+
+static void
+ngx_apigw_cli_version_nothing(ngx_apigw_cli_version_conf_t *conf,
+    uint32_t from, uint32_t to)
+{
+    char  first[sizeof("2026-01-02")], last[sizeof("2026-01-02")];
+
+    ngx_apigw_cli_note("nothing to report%s%s%s%s%s from %s to %s",
+                       conf->deprecated ? " of deprecated versions" : "",
+                       conf->api.data ? " of API " : "",
+                       conf->api.data ? (char *) conf->api.data : "",
+                       conf->version.data ? " of version " : "",
+                       conf->version.data ? (char *) conf->version.data : "",
+                       ngx_apigw_cli_usage_day(from, first),
+                       ngx_apigw_cli_usage_day(to, last));
 }
 
 
