@@ -76,6 +76,22 @@ mdb_txn_begin(void *env, void *parent, unsigned flags, void **txn)
 
     return begin(env, parent, flags, txn);
 }
+
+/* before anything is noted of who works */
+
+int
+flock(int fd, int operation)
+{
+    int  (*lock)(int, int);
+
+    if (access(getenv("APIGW_CRASH_EARLY"), F_OK) == 0) {
+        kill(getpid(), SIGKILL);
+    }
+
+    lock = dlsym(RTLD_NEXT, "flock");
+
+    return lock(fd, operation);
+}
 END
 close $c or die;
 
@@ -87,9 +103,11 @@ my $gw = Apigw::Scenario->new(%conf, http => http('100ms'));
 {
     local $ENV{LD_PRELOAD} = "$dir/crash.so";
     local $ENV{APIGW_CRASH} = "$dir/crash";
+    local $ENV{APIGW_CRASH_EARLY} = "$dir/early";
 
     # nginx hands on to its children what "env" names
-    $gw->conf(%conf, http => http('100ms'), main => 'env APIGW_CRASH;');
+    $gw->conf(%conf, http => http('100ms'),
+              main => 'env APIGW_CRASH; env APIGW_CRASH_EARLY;');
     $gw->start;
 }
 
@@ -119,6 +137,16 @@ unlink "$dir/crash";
 
 ok(wait_for(sub { (stat $store)[9] > $before }, 10), 'it recovers');
 sleep 0.5;
+
+# one that nothing is known of: nginx starts it again and again
+
+open $flag, '>', "$dir/early" or die;
+close $flag;
+
+ok(wait_for(sub { $gw->grep_log(qr/exited on signal 9/) > @died + 3 }, 3),
+   'broken: without the guard it would fork without end');
+
+unlink "$dir/early";
 
 kill_all($gw);
 $gw->conf(%conf, http => http('100ms'));
@@ -166,6 +194,10 @@ $gw->finish;
     $gw->term;
     $gw->start;
     is(used($gw, 'a'), 10, 'TERM: the same');
+    charge($gw, 'a', 3);
+    kill_all($gw);
+    $gw->start;
+    is(used($gw, 'a'), 10, 'broken: without it they are lost');
 
     my $usage = $gw->root . '/logs/usage';
     my $victim = $gw->root . '/victim';
