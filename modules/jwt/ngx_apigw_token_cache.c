@@ -8,6 +8,7 @@
 
 #include "ngx_apigw_atomic.h"
 #include "ngx_apigw_token_cache.h"
+#include "ngx_apigw_token_hash.h"
 
 
 #define NGX_APIGW_TOKEN_CELL      64
@@ -48,14 +49,14 @@ enum {
 
 
 struct ngx_apigw_token_cache_s {
-    ngx_apigw_hash_key_t      key;
-    uint64_t                  sets;
-    uint64_t                  refusals;  /* a power of two */
-    ngx_apigw_token_set_t    *set;
-    ngx_apigw_pair_t         *refusal;   /* tag, until << 8 | verdict */
-    uint64_t                  stored;
-    uint64_t                  evicted;
-    uint64_t                  oversized;
+    ngx_apigw_token_hash_key_t   key;
+    uint64_t                     sets;
+    uint64_t                     refusals;   /* a power of two */
+    ngx_apigw_token_set_t       *set;
+    ngx_apigw_pair_t            *refusal;    /* tag, until << 8 | verdict */
+    uint64_t                     stored;
+    uint64_t                     evicted;
+    uint64_t                     oversized;
 };
 
 
@@ -134,7 +135,7 @@ ngx_apigw_token_cache_create(void *block, size_t size)
     cache->set = (ngx_apigw_token_set_t *) p;
     cache->sets = size / sizeof(ngx_apigw_token_set_t);
 
-    if (ngx_apigw_hash_new_key(&cache->key) != NGX_OK) {
+    if (ngx_apigw_token_hash_new_key(&cache->key) != NGX_OK) {
         return NULL;
     }
 
@@ -146,7 +147,7 @@ void
 ngx_apigw_token_cache_hash(const ngx_apigw_token_cache_t *cache,
     ngx_apigw_token_id_t *id, const ngx_str_t *token)
 {
-    ngx_apigw_hash(&id->hash, &cache->key, token->data, token->len);
+    ngx_apigw_token_hash(&id->hash, &cache->key, token->data, token->len);
 }
 
 

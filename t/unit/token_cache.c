@@ -26,6 +26,9 @@ static void entry_fill(ngx_apigw_token_entry_t *entry, size_t len,
 static ngx_uint_t entry_is(ngx_apigw_token_entry_t *entry, size_t len,
     uint64_t seed);
 static void test_create(void);
+static void test_hash(void);
+static void nh(uint32_t *sum, const uint64_t *key, const u_char *data,
+    size_t len);
 static void test_identity(void);
 static void test_times(void);
 static void test_sizes(void);
@@ -53,6 +56,7 @@ int
 main(void)
 {
     test_create();
+    test_hash();
     test_identity();
     test_times();
     test_sizes();
@@ -173,6 +177,135 @@ test_create(void)
        && (u_char *) &cache->refusal[cache->refusals]
           <= (u_char *) cache->set,
        "a megabyte is used, and nothing beyond");
+}
+
+
+/* The hash, word by word and digit by digit. */
+
+static void
+test_hash(void)
+{
+    size_t                             len, n, i;
+    u_char                            *p;
+    uint32_t                           sums[64 * 8 + 2];
+    ngx_uint_t                         bad, same;
+    ngx_apigw_hash_t                   one, two;
+    static u_char                      text[70000];
+    static ngx_apigw_token_hash_key_t  key, other;
+
+    ok(ngx_apigw_token_hash_new_key(&key) == NGX_OK
+       && ngx_apigw_token_hash_new_key(&other) == NGX_OK
+       && memcmp(&key, &other, sizeof(key)) != 0, "two new keys differ");
+
+    for (i = 0; i < sizeof(text); i++) {
+        text[i] = (u_char) (i * 197 + (i >> 8) * 13 + 250);
+    }
+
+    bad = 0;
+
+    for (len = 0; len <= 65536; len += len < 2100 ? 1 : 4229) {
+
+        if (len > 64000) {
+            len = 65536;
+        }
+
+        for (n = 0; n < len; n += 1024) {
+            i = n / 1024 * 8;
+            nh(&sums[i], key.nh, text + n, ngx_min(len - n, 1024));
+            nh(&sums[i + 4], key.nh + 2, text + n, ngx_min(len - n, 1024));
+        }
+
+        i = (len + 1023) / 1024 * 8;
+        sums[i] = (uint32_t) len;
+        sums[i + 1] = 0;
+
+        ngx_apigw_hash(&one, &key.final, (u_char *) sums, (i + 2) * 4);
+        ngx_apigw_token_hash(&two, &key, text, len);
+
+        bad += memcmp(&one, &two, sizeof(one)) != 0;
+    }
+
+    ok(bad == 0, "NH twice, then SipHash, of all lengths");
+
+    ngx_apigw_hash(&one, &key.final, text, 65537);
+    ngx_apigw_token_hash(&two, &key, text, 65537);
+
+    ok(memcmp(&one, &two, sizeof(one)) == 0, "of longer texts SipHash");
+
+    /* each bit counts, and so do zeros at the end */
+
+    p = text + 1;
+    ngx_apigw_token_hash(&one, &key, p, 1100);
+    same = 0;
+
+    for (i = 0; i < 1100 * 8; i++) {
+        p[i / 8] ^= 1 << (i % 8);
+        ngx_apigw_token_hash(&two, &key, p, 1100);
+        p[i / 8] ^= 1 << (i % 8);
+
+        same += one.h[0] == two.h[0] || one.h[1] == two.h[1];
+    }
+
+    memset(text, 0, sizeof(text));
+
+    for (len = 0; len < 2100; len++) {
+        ngx_apigw_token_hash(&one, &key, text, len);
+        ngx_apigw_token_hash(&two, &key, text, len + 1);
+
+        same += one.h[0] == two.h[0] || one.h[1] == two.h[1];
+    }
+
+    ok(same == 0, "texts that differ a little");
+}
+
+
+/* Products and sums by digits of 32 bits; a word's first byte is its least. */
+
+static void
+nh(uint32_t *sum, const uint64_t *key, const u_char *data, size_t len)
+{
+    size_t    i, k;
+    uint64_t  m[2], t, carry;
+    uint32_t  product[4];
+
+    memset(sum, 0, 4 * sizeof(uint32_t));
+
+    for (i = 0; i < len; i += 16, key += 2) {
+
+        m[0] = key[0];
+        m[1] = key[1];
+
+        for (k = 0; k < 2; k++) {
+            t = 0;
+
+            for (carry = 8; carry; carry--) {
+                t = t << 8;
+
+                if (i + k * 8 + carry - 1 < len) {
+                    t += data[i + k * 8 + carry - 1];
+                }
+            }
+
+            m[k] += t;
+        }
+
+        t = (m[0] & 0xffffffff) * (m[1] & 0xffffffff);
+        product[0] = (uint32_t) t;
+        carry = t >> 32;
+        t = (m[0] >> 32) * (m[1] & 0xffffffff) + carry;
+        product[2] = (uint32_t) (t >> 32);
+        t = (t & 0xffffffff) + (m[0] & 0xffffffff) * (m[1] >> 32);
+        product[1] = (uint32_t) t;
+        t = (m[0] >> 32) * (m[1] >> 32) + product[2] + (t >> 32);
+        product[2] = (uint32_t) t;
+        product[3] = (uint32_t) (t >> 32);
+
+        for (carry = 0, k = 0; k < 4; k++) {
+            carry += (uint64_t) sum[k] + product[k];
+            sum[k] = (uint32_t) carry;
+            carry >>= 32;
+        }
+    }
 }
 
 
