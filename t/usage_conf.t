@@ -235,7 +235,7 @@ my @cases = (
      'invalid parameter "foo=a"'],
     ['default plan', "$ZONE $PLAN api_usage_default_plan p;", $USE],
     ['default plan: unknown', 'api_usage_default_plan p;', '',
-     'unknown plan "p" in "api_usage_default_plan"'],
+     'unknown plan "p" in "api_usage_default_plan" in '],
     ['default plan: twice', "$PLAN api_usage_default_plan p;"
      . ' api_usage_default_plan p;', '',
      '"api_usage_default_plan" directive is duplicate'],

@@ -194,8 +194,10 @@ my @grant = cli('usage', 'grant', '--store', $store, 'limited', '+2');
 isnt($grant[0], 0, 'grant: two quotas');
 like($grant[2], qr/2 such counters/, 'grant: says so');
 
-is((cli('usage', 'grant', '--store', $store, '--per', 'lifetime', 'limited',
-        '+2'))[0], 0, 'grant');
+is_deeply([cli('usage', 'grant', '--store', $store, '--per', 'lifetime',
+               'limited', '+2')],
+          [0, "granted 2 units to limited, plan n3, per lifetime\n", ''],
+          'grant');
 
 my $works = wait_for { $gw->get('/u?p=n3&c=limited')->code == 200 } 3;
 ok($works, 'grant: works without a reload');
@@ -206,8 +208,10 @@ is($gw->get('/u?p=n3&c=limited')->code, 429, 'grant: and not more');
 $gw->restart;
 is($gw->get('/u?p=n3&c=limited')->code, 429, 'grant: kept over a restart');
 
-is((cli('usage', 'reset', '--store', $store, '--per', 'lifetime',
-        'limited'))[0], 0, 'reset');
+is_deeply([cli('usage', 'reset', '--store', $store, '--per', 'lifetime',
+               'limited')],
+          [0, "reset 5 units of limited, plan n3, per lifetime\n", ''],
+          'reset');
 $works = wait_for { $gw->get('/u?p=n3&c=limited')->code == 200 } 3;
 ok($works, 'reset: works');
 

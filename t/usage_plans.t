@@ -189,6 +189,8 @@ __DATA__
 ["GET /u?p=base&c=a&a=search", "GET /u?p=base&c=a&a=search", "GET /u?p=base&c=a&a=slow", "GET /u?p=base&c=a&a=slow", "GET /u?p=base&c=a&a=other", "GET /u?p=base&c=a"]
 --- error_code eval
 [200, 429, 200, 429, 200, 429]
+--- response_body_like eval
+["GIF", qr!"Plan \\"base\\" allows 1 per lifetime for the API \\"search\\"\."!, "GIF", qr!"Plan \\"base\\" allows 1r/h for the API \\"slow\\"\."!, "GIF", qr!"Plan \\"base\\" allows 3 per lifetime\."!]
 
 
 === a plan inherits what it does not say, with counters of its own
@@ -224,6 +226,8 @@ __DATA__
 ["GET /own?p=money&c=own&quota=2/lifetime", "GET /own?p=money&c=own&quota=2/lifetime,9/day", "GET /own?p=money&c=own&quota=2/lifetime", "GET /own?p=money&c=own", "GET /own?p=money&c=own&rate=1r/h&burst=2", "GET /own?p=money&c=own&rate=1r/h&burst=2", "GET /own?p=money&c=own&rate=1r/h&burst=2", "GET /own?p=money&c=bad&quota=x"]
 --- error_code eval
 [200, 200, 429, 200, 200, 200, 429, 200]
+--- response_body_like eval
+["GIF", "GIF", qr!"The caller's own quota is 2 per lifetime\."!, "GIF", "GIF", "GIF", qr!"The caller's own rate is 1r/h\."!, "GIF"]
 
 
 === a bad limit of a consumer's own is logged, the plan's applies

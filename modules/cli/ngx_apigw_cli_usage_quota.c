@@ -39,6 +39,12 @@ typedef struct {
     time_t                       since;
     ngx_uint_t                   known;     /* the consumer */
     ngx_uint_t                   same;      /* as many match */
+
+    /* of the one that was changed */
+
+    ngx_uint_t                   kind;
+    size_t                       len;
+    u_char                       family[NGX_APIGW_COUNTER_NAME];
 } ngx_apigw_cli_usage_change_t;
 
 
@@ -78,6 +84,7 @@ static int ngx_apigw_cli_usage_show_one(void *data, MDB_cursor *cursor,
     ngx_apigw_usage_record_t *record);
 static int ngx_apigw_cli_usage_change(ngx_apigw_cli_t *cli, ngx_uint_t action,
     int64_t amount);
+static int ngx_apigw_cli_usage_changed(ngx_apigw_cli_usage_change_t *change);
 static int ngx_apigw_cli_usage_change_write(ngx_apigw_store_t *store,
     MDB_txn *txn, void *data);
 static int ngx_apigw_cli_usage_change_count(void *data, MDB_cursor *cursor,
@@ -538,7 +545,44 @@ ngx_apigw_cli_usage_change(ngx_apigw_cli_t *cli, ngx_uint_t action,
         return ngx_apigw_cli_usage_failed(rc);
     }
 
-    return NGX_APIGW_CLI_DONE;
+    return ngx_apigw_cli_usage_changed(&change);
+}
+
+
+/* What was done, and to which counter, which need not have been named. */
+
+static int
+ngx_apigw_cli_usage_changed(ngx_apigw_cli_usage_change_t *change)
+{
+    int                  rc;
+    char                 line[128];
+    ngx_apigw_cli_buf_t  b;
+
+    ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));
+
+    if (change->action == NGX_APIGW_CLI_USAGE_GRANT) {
+        snprintf(line, sizeof(line), "granted %lld units to ",
+                 (long long) change->amount);
+
+    } else {
+        snprintf(line, sizeof(line), "reset %lld units of ",
+                 (long long) change->amount);
+    }
+
+    ngx_apigw_cli_buf_puts(&b, line);
+    ngx_apigw_cli_buf_add(&b, change->cli->args[0].data,
+                          change->cli->args[0].len);
+    ngx_apigw_cli_buf_puts(&b, ", plan ");
+    ngx_apigw_cli_buf_add(&b, change->family, change->len);
+    ngx_apigw_cli_buf_puts(&b, ", per ");
+    ngx_apigw_cli_buf_puts(&b, ngx_apigw_window_name(change->kind));
+    ngx_apigw_cli_buf_puts(&b, "\n");
+
+    rc = ngx_apigw_cli_flush(&b) == NGX_OK ? NGX_APIGW_CLI_DONE
+                                           : NGX_APIGW_CLI_FAILED;
+    ngx_apigw_cli_buf_free(&b);
+
+    return rc;
 }
 
 
@@ -647,6 +691,10 @@ ngx_apigw_cli_usage_change_one(void *data, MDB_cursor *cursor,
     if (record == NULL) {
         return NGX_APIGW_USAGE_EDAMAGED;
     }
+
+    change->kind = counter->kind;
+    change->len = ngx_min(counter->family.len, NGX_APIGW_COUNTER_NAME);
+    ngx_memcpy(change->family, counter->family.data, change->len);
 
     if (change->action == NGX_APIGW_CLI_USAGE_GRANT) {
         record->head.grant += change->amount;

@@ -159,6 +159,7 @@ ngx_apigw_plan_override(ngx_apigw_plan_t *plan, const ngx_str_t *text)
         }
 
         ngx_apigw_plan_limit(quota, limit);
+        quota->own = 1;
     }
 
     return NGX_OK;

@@ -57,6 +57,7 @@ typedef struct {
     uint64_t                     salt;      /* of family and kind */
     ngx_uint_t                   mode;
     ngx_uint_t                   index;     /* among all quotas, from 1 */
+    unsigned                     own:1;     /* limit of the consumer */
 } ngx_apigw_quota_t;
 
 
@@ -67,6 +68,7 @@ struct ngx_apigw_plan_s {
     ngx_str_t                    family;
 
     ngx_str_t                    rate;      /* as written; empty: none */
+    unsigned                     own:1;     /* rate of the consumer */
     ngx_apigw_limit_t            limit;
     uint64_t                     salt;      /* of the family's rate */
     uint64_t                     entry;     /* of the name, in the ledger */

@@ -215,6 +215,8 @@ typedef struct {
     ngx_uint_t                   nquotas;
     ngx_uint_t                   nplans;    /* with those of APIs */
     ngx_str_t                    unknown;   /* plan for those, or empty */
+    u_char                      *unknown_file;
+    ngx_uint_t                   unknown_line;
 
     /* while their blocks are read */
 
@@ -325,6 +327,8 @@ char *ngx_http_apigw_usage_plan_quota(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_apigw_usage_plan_family(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_apigw_usage_plan_api(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_apigw_usage_default_plan(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf);

@@ -229,6 +229,7 @@ ngx_http_apigw_usage_override_rate(ngx_apigw_plan_t *plan, ngx_str_t *rate,
 
         tokens = 0;
         plan->rate = *rate;
+        plan->own = 1;
     }
 
     if (burst->len) {

@@ -113,7 +113,7 @@ static ngx_command_t  ngx_http_apigw_usage_commands[] = {
 
     { ngx_string("api_usage_default_plan"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_str_slot,
+      ngx_http_apigw_usage_default_plan,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_apigw_usage_main_conf_t, unknown),
       NULL },

@@ -786,6 +786,19 @@ ngx_http_apigw_usage_plan_family(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 char *
+ngx_http_apigw_usage_default_plan(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_apigw_usage_main_conf_t *mcf = conf;
+
+    mcf->unknown_file = cf->conf_file->file.name.data;
+    mcf->unknown_line = cf->conf_file->line;
+
+    return ngx_conf_set_str_slot(cf, cmd, conf);
+}
+
+
+char *
 ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf)
 {
@@ -809,8 +822,9 @@ ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
         && ngx_http_apigw_usage_plan_find(mcf, &mcf->unknown) == NULL)
     {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "unknown plan \"%V\" in \"api_usage_default_plan\"",
-                      &mcf->unknown);
+                      "unknown plan \"%V\" in \"api_usage_default_plan\" "
+                      "in %s:%ui", &mcf->unknown, mcf->unknown_file,
+                      mcf->unknown_line);
         return NGX_CONF_ERROR;
     }
 

@@ -29,6 +29,9 @@ static ngx_int_t ngx_http_apigw_usage_refuse_rate(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
+static ngx_int_t ngx_http_apigw_usage_detail(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, const ngx_apigw_plan_t *plan,
+    ngx_uint_t own, const char *what, const ngx_str_t *limit);
 static ngx_int_t ngx_http_apigw_usage_violated(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx, const ngx_apigw_plan_t **rate);
 static void ngx_http_apigw_usage_refuse_caller(ngx_http_request_t *r,
@@ -148,7 +151,6 @@ static ngx_int_t
 ngx_http_apigw_usage_refuse_rate(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx)
 {
-    u_char                       *p;
     const ngx_apigw_plan_t       *plan;
     ngx_http_apigw_problem_t     *pr;
     ngx_http_apigw_usage_eval_t  *eval;
@@ -164,16 +166,12 @@ ngx_http_apigw_usage_refuse_rate(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    p = ngx_pnalloc(r->pool, sizeof("Plan \"\" allows .")
-                             + eval->plan->name.len + plan->rate.len);
-    if (p == NULL) {
+    if (ngx_http_apigw_usage_detail(r, ctx, plan, plan->own, "rate",
+                                    &plan->rate)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
-
-    pr->detail.data = p;
-    pr->detail.len = ngx_sprintf(p, "Plan \"%V\" allows %V.",
-                                 &eval->plan->name, &plan->rate)
-                     - p;
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "usage: rate of plan \"%V\" exceeded by \"%V\"",
@@ -187,7 +185,8 @@ static ngx_int_t
 ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx)
 {
-    u_char                        *p;
+    u_char                         text[NGX_INT64_LEN + 16];
+    ngx_str_t                      limit;
     const ngx_str_t               *name;
     const ngx_apigw_plan_t        *plan;
     ngx_http_apigw_problem_t      *pr;
@@ -207,21 +206,60 @@ ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    p = ngx_pnalloc(r->pool,
-                    sizeof("Plan \"\" allows  per .") + eval->plan->name.len
-                    + NGX_INT64_LEN + name->len);
-    if (p == NULL) {
+    limit.data = text;
+    limit.len = ngx_snprintf(text, sizeof(text), "%uL per %V", q->total, name)
+                - text;
+
+    if (ngx_http_apigw_usage_detail(r, ctx, q->plan, q->quota->own, "quota",
+                                    &limit)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
-
-    pr->detail.data = p;
-    p = ngx_sprintf(p, "Plan \"%V\" allows %uL per %V.", &eval->plan->name,
-                    q->total, name);
-    pr->detail.len = p - pr->detail.data;
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "usage: quota per %V of plan \"%V\" exceeded by \"%V\"",
                   name, &eval->plan->name, &ctx->consumer);
+
+    return NGX_OK;
+}
+
+
+/* Whose limit it is: the caller's own, or that of the plan or of an API. */
+
+static ngx_int_t
+ngx_http_apigw_usage_detail(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, const ngx_apigw_plan_t *plan,
+    ngx_uint_t own, const char *what, const ngx_str_t *limit)
+{
+    u_char           *p;
+    ngx_str_t        *detail;
+    const ngx_str_t  *name;
+
+    detail = &ctx->problem.detail;
+    name = &ctx->eval.plan->name;
+
+    p = ngx_pnalloc(r->pool,
+                    sizeof("Plan \"\" allows  for the API \"\".")
+                    + name->len + limit->len + plan->name.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    detail->data = p;
+
+    if (own) {
+        p = ngx_sprintf(p, "The caller's own %s is %V.", what, limit);
+
+    } else if (plan == ctx->eval.api) {
+        p = ngx_sprintf(p, "Plan \"%V\" allows %V for the API \"%V\".", name,
+                        limit, &plan->name);
+
+    } else {
+        p = ngx_sprintf(p, "Plan \"%V\" allows %V.", name, limit);
+    }
+
+    detail->len = p - detail->data;
 
     return NGX_OK;
 }
