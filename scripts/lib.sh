@@ -59,6 +59,22 @@ plain_root() {
 plain_root
 
 
+# Ends a script that takes files, and nothing else, with an error if it is
+# given something else.
+
+expect_files() {
+    local each
+
+    for each in "$@"; do
+        case $each in
+            -*) fail "unknown argument \"$each\", only names of files" ;;
+        esac
+
+        [ -f "$each" ] || fail "no file \"$each\""
+    done
+}
+
+
 # need WHY NAME:PACKAGE ...
 #
 # Makes sure that everything named is there: a program, a header ("lmdb.h")

@@ -61,6 +61,35 @@ END
 
 fails(qr/error: unknown argument "--fast"/, $test, '--fast');
 
+# what is wrong is said before anything is built
+
+{
+    local $ENV{APIGW_BUILD} = "$tree/none";
+
+    fails(qr{error: no test "t/x_none.t"}, $test, 't/x_none.t');
+    fails(qr{error: APIGW_BUILD: no apigw in "\S+none"}, $test,
+          't/x_passes.t');
+}
+
+{
+    local $ENV{TEST_NGINX_PORT} = 'http';
+
+    fails(qr/error: TEST_NGINX_PORT, .* are numbers/, $test, 't/x_passes.t');
+}
+
+for my $name (qw(static symbols examples)) {
+    fails(qr/error: unknown argument "--fast"/, "$tree/scripts/check-$name",
+          '--fast');
+    fails(qr/error: no file "x_none"/, "$tree/scripts/check-$name", 'x_none');
+}
+
+for my $name (qw(docs style)) {
+    fails(qr/usage: scripts\/check-$name/, "$tree/scripts/check-$name",
+          '--fast');
+}
+
+fails(qr/error: is for scripts\/test only/, "$tree/scripts/test-file", 'x');
+
 {
     local $ENV{NGINX_SRC} = "$tree/none";
     local $ENV{APIGW_BUILD} = '';
