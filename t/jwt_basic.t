@@ -188,6 +188,11 @@ is(said($gw->get('/', [Authorization => $_ . $good])), '200 ok joe|',
    "\"$_\"") for 'bearer ', 'BEARER ', 'Bearer   ';
 is(said($gw->get('/', [Authorization => $_])), '401 missing |', "\"$_\"")
     for 'Bearer', 'Bearer ', 'Basic abc', "Bearer\t$good", "Bearer$good";
+is(said($gw->get('/', [Authorization => $_])), '401 malformed |',
+   substr($_, 0, 14) . '..' . substr $_, -14)
+    for "Bearer $good, Bearer $good", "Bearer $good,$good", "Bearer $good,",
+        "Bearer $good $good", "Bearer a b", "Bearer $good\t", "Bearer \"$good\"",
+        "Bearer token=$good";
 is($gw->raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
             . "Authorization: Bearer $good\r\n" x 2 . "\r\n") =~ m{ (\d+) },
    1, 'two Authorization headers') && is($1, 400, '... are refused');
@@ -237,6 +242,11 @@ is(said($gw->request('POST', '/', bearer($good), 'a body')),
    '405 ok joe|', 'POST');
 is(said($gw->http2('GET', '/', bearer($good))), '200 ok joe|', 'HTTP/2');
 is(said($gw->http2('GET', '/', [])), '401 missing |', 'HTTP/2 without');
+is(said($gw->http2('HEAD', '/', bearer("x$good"))), '401 malformed |',
+   'HTTP/2, HEAD, a bad one');
+is(said($gw->http2('GET', '/cookie', [map { (Cookie => "token=$_") } $good,
+                                      $ann])), '401 malformed |',
+   'HTTP/2, two cookies');
 
 my $client = $gw->connect;
 is(said($client->get('/', bearer($good))), '200 ok joe|', 'keep-alive: good');
