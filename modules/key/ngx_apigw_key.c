@@ -6,6 +6,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include <openssl/sha.h>
+
 #include "ngx_apigw_key.h"
 
 
@@ -239,6 +241,32 @@ ngx_apigw_key_hasher_free(ngx_apigw_key_hasher_t *hasher)
 }
 
 
+#ifndef OPENSSL_NO_DEPRECATED_3_0
+
+/* EVP needs as many instructions again for itself as the digest of a key */
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+ngx_int_t
+ngx_apigw_key_digest(ngx_apigw_key_hasher_t *hasher, u_char *digest,
+    const u_char *key, size_t len)
+{
+    SHA256_CTX  ctx;
+
+    (void) SHA256_Init(&ctx);
+    (void) SHA256_Update(&ctx, key, len);
+    (void) SHA256_Final(digest, &ctx);
+
+    explicit_bzero(&ctx, sizeof(SHA256_CTX));
+
+    return NGX_OK;
+}
+
+#pragma GCC diagnostic pop
+
+#else
+
 ngx_int_t
 ngx_apigw_key_digest(ngx_apigw_key_hasher_t *hasher, u_char *digest,
     const u_char *key, size_t len)
@@ -257,3 +285,5 @@ ngx_apigw_key_digest(ngx_apigw_key_hasher_t *hasher, u_char *digest,
 
     return NGX_OK;
 }
+
+#endif

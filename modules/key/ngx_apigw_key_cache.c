@@ -15,6 +15,10 @@
 #define NGX_APIGW_KEY_CACHE_MAP    ((size_t) 16 * 1024 * 1024)
 #define NGX_APIGW_KEY_CACHE_TRIES  20
 
+/* most records fit, so that the memory of one does for another */
+
+#define NGX_APIGW_KEY_CACHE_ROOM   128
+
 
 static int ngx_apigw_key_cache_probe(const char *directory);
 static int ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache,
@@ -29,8 +33,8 @@ static void ngx_apigw_key_cache_forget(ngx_apigw_key_cache_t *cache);
 static ngx_apigw_key_place_t *ngx_apigw_key_cache_place(
     ngx_apigw_key_cache_t *cache, ngx_apigw_key_place_t *set,
     uint64_t version);
-static int ngx_apigw_key_entry_create(ngx_apigw_key_found_t *found,
-    ngx_apigw_key_entry_t **entry);
+static int ngx_apigw_key_entry_create(ngx_apigw_key_cache_t *cache,
+    ngx_apigw_key_found_t *found, ngx_apigw_key_entry_t **entry);
 
 
 int
@@ -138,6 +142,7 @@ void
 ngx_apigw_key_cache_close(ngx_apigw_key_cache_t *cache)
 {
     ngx_apigw_key_cache_forget(cache);
+    free(cache->spare);
     ngx_apigw_key_hasher_free(&cache->hasher);
     ngx_apigw_store_close(cache->store);
 
@@ -171,6 +176,7 @@ ngx_apigw_key_cache_forget(ngx_apigw_key_cache_t *cache)
     ngx_apigw_key_cache_unmap(cache);
 
     cache->size = 0;
+    cache->rooted = 0;
     cache->version = 0;
 }
 
@@ -233,7 +239,10 @@ ngx_apigw_key_cache_get(ngx_apigw_key_cache_t *cache, const ngx_str_t *key,
 
     place = ngx_apigw_key_cache_place(cache, set, version);
 
-    if (place->entry) {
+    if (place->entry && place->entry->refs == 1 && cache->spare == NULL) {
+        cache->spare = place->entry;
+
+    } else if (place->entry) {
         ngx_apigw_key_entry_release(place->entry);
     }
 
@@ -304,23 +313,24 @@ ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache, MDB_txn *txn,
     const u_char *digest, ngx_apigw_key_entry_t **entry)
 {
     int                    rc;
-    uint64_t               root;
+    uint64_t               version;
     ngx_str_t              value;
     ngx_apigw_key_tree_t   tree;
     ngx_apigw_key_found_t  found;
 
-    root = 0;
+    version = mdb_txn_id(txn);
 
     rc = ngx_apigw_key_cache_tree(cache, txn, &tree);
 
-    if (rc == 0) {
-        rc = ngx_apigw_key_tree_open(&tree, mdb_txn_id(txn),
-                                     NGX_APIGW_KEY_STORE_KEYS, &root);
+    if (rc == 0 && cache->rooted != version) {
+        rc = ngx_apigw_key_tree_open(&tree, version, NGX_APIGW_KEY_STORE_KEYS,
+                                     &cache->root);
+        cache->rooted = (rc == 0) ? version : 0;
     }
 
     if (rc == 0) {
-        rc = ngx_apigw_key_tree_get(&tree, root, digest, NGX_APIGW_KEY_DIGEST,
-                                    &value);
+        rc = ngx_apigw_key_tree_get(&tree, cache->root, digest,
+                                    NGX_APIGW_KEY_DIGEST, &value);
     }
 
     if (rc != 0) {
@@ -329,7 +339,7 @@ ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache, MDB_txn *txn,
 
     ngx_apigw_key_store_unseal(digest, &value, &found);
 
-    return ngx_apigw_key_entry_create(&found, entry);
+    return ngx_apigw_key_entry_create(cache, &found, entry);
 }
 
 
@@ -441,18 +451,30 @@ ngx_apigw_key_cache_place(ngx_apigw_key_cache_t *cache,
 
 
 static int
-ngx_apigw_key_entry_create(ngx_apigw_key_found_t *found,
-    ngx_apigw_key_entry_t **ep)
+ngx_apigw_key_entry_create(ngx_apigw_key_cache_t *cache,
+    ngx_apigw_key_found_t *found, ngx_apigw_key_entry_t **ep)
 {
     int                     rc;
+    size_t                  room;
     u_char                 *p;
     ngx_apigw_key_entry_t  *entry;
 
     /* the entry outlives the transaction: decode a copy */
 
-    entry = malloc(sizeof(ngx_apigw_key_entry_t) + found->encoded.len);
-    if (entry == NULL) {
-        return ENOMEM;
+    entry = cache->spare;
+
+    if (entry && entry->room >= found->encoded.len) {
+        cache->spare = NULL;
+
+    } else {
+        room = ngx_max(found->encoded.len, NGX_APIGW_KEY_CACHE_ROOM);
+
+        entry = malloc(sizeof(ngx_apigw_key_entry_t) + room);
+        if (entry == NULL) {
+            return ENOMEM;
+        }
+
+        entry->room = room;
     }
 
     p = (u_char *) entry + sizeof(ngx_apigw_key_entry_t);

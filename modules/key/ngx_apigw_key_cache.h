@@ -37,6 +37,7 @@
 
 typedef struct {
     ngx_uint_t               refs;
+    size_t                   room;      /* behind this structure */
     ngx_apigw_hash_t         hash;      /* of the id, keyed by the owner */
     ngx_uint_t               slot;      /* the owner's */
     ngx_apigw_key_record_t   record;    /* points behind this structure */
@@ -55,9 +56,12 @@ typedef struct {
     ngx_apigw_key_hasher_t   hasher;
     ngx_apigw_hash_key_t     secret;
     ngx_uint_t               turn;
+    ngx_apigw_key_entry_t   *spare;     /* that nobody uses */
     ngx_uint_t               opened;    /* of the store, with what is here */
     uint64_t                 version;   /* seen last */
     off_t                    size;      /* of the data file */
+    uint64_t                 root;      /* of the keys */
+    uint64_t                 rooted;    /* the version of which it is that */
     void                    *map;       /* of the data file, our own */
     size_t                   mapped;
     ngx_apigw_key_place_t    place[NGX_APIGW_KEY_CACHE_SETS]

@@ -71,9 +71,10 @@ static int ngx_apigw_key_tree_leaf(const ngx_apigw_key_tree_t *tree,
     const ngx_apigw_key_page_t **page, const ngx_apigw_key_node_t **node);
 static const ngx_apigw_key_page_t *ngx_apigw_key_tree_page(
     const ngx_apigw_key_tree_t *tree, uint64_t number);
-static const ngx_apigw_key_node_t *ngx_apigw_key_tree_node(
+static ngx_inline const ngx_apigw_key_node_t *ngx_apigw_key_tree_node(
     const ngx_apigw_key_tree_t *tree, const ngx_apigw_key_page_t *page,
     ngx_uint_t i);
+static ngx_inline uint64_t ngx_apigw_key_tree_head(const u_char *key);
 static int ngx_apigw_key_tree_compare(const u_char *one, size_t one_len,
     const u_char *two, size_t two_len);
 static int ngx_apigw_key_tree_value(const ngx_apigw_key_tree_t *tree,
@@ -235,6 +236,7 @@ ngx_apigw_key_tree_leaf(const ngx_apigw_key_tree_t *tree, uint64_t number,
     const ngx_apigw_key_node_t **np)
 {
     int                          rc;
+    uint64_t                     head, other;
     ngx_uint_t                   low, high, i, n, depth, leaf;
     const ngx_apigw_key_page_t  *page;
     const ngx_apigw_key_node_t  *node;
@@ -242,6 +244,10 @@ ngx_apigw_key_tree_leaf(const ngx_apigw_key_tree_t *tree, uint64_t number,
     if (number == NGX_APIGW_KEY_TREE_NONE) {
         return MDB_NOTFOUND;
     }
+
+    /* nearly always the first bytes are enough */
+
+    head = (len < sizeof(uint64_t)) ? 0 : ngx_apigw_key_tree_head(key);
 
     for (depth = 0; depth < NGX_APIGW_KEY_TREE_DEPTH; depth++) {
 
@@ -265,6 +271,20 @@ ngx_apigw_key_tree_leaf(const ngx_apigw_key_tree_t *tree, uint64_t number,
 
             if (node == NULL) {
                 return MDB_CORRUPTED;
+            }
+
+            if (len >= sizeof(uint64_t) && node->len >= sizeof(uint64_t)) {
+                other = ngx_apigw_key_tree_head(node->key);
+
+                if (head < other) {
+                    high = i;
+                    continue;
+                }
+
+                if (head > other) {
+                    low = i + 1;
+                    continue;
+                }
             }
 
             rc = ngx_apigw_key_tree_compare(key, len, node->key, node->len);
@@ -327,7 +347,7 @@ ngx_apigw_key_tree_page(const ngx_apigw_key_tree_t *tree, uint64_t number)
 }
 
 
-static const ngx_apigw_key_node_t *
+static ngx_inline const ngx_apigw_key_node_t *
 ngx_apigw_key_tree_node(const ngx_apigw_key_tree_t *tree,
     const ngx_apigw_key_page_t *page, ngx_uint_t i)
 {
@@ -349,23 +369,24 @@ ngx_apigw_key_tree_node(const ngx_apigw_key_tree_t *tree,
 }
 
 
+/* As a number that sorts as the bytes do. */
+
+static ngx_inline uint64_t
+ngx_apigw_key_tree_head(const u_char *key)
+{
+    uint64_t  n;
+
+    ngx_memcpy(&n, key, sizeof(uint64_t));
+
+    return __builtin_bswap64(n);
+}
+
+
 static int
 ngx_apigw_key_tree_compare(const u_char *one, size_t one_len,
     const u_char *two, size_t two_len)
 {
-    int       rc;
-    uint64_t  a, b;
-
-    /* nearly always that is enough */
-
-    if (one_len >= sizeof(uint64_t) && two_len >= sizeof(uint64_t)) {
-        ngx_memcpy(&a, one, sizeof(uint64_t));
-        ngx_memcpy(&b, two, sizeof(uint64_t));
-
-        if (a != b) {
-            return __builtin_bswap64(a) < __builtin_bswap64(b) ? -1 : 1;
-        }
-    }
+    int  rc;
 
     rc = ngx_memcmp(one, two, ngx_min(one_len, two_len));
 
