@@ -163,6 +163,11 @@ refuses('version v1 upstream=one since=2027-01-02 deprecated=2027-01-01;',
         '"since" after the end of version "v1"');
 accepts('version v1 upstream=one deprecated=2027-01-01'
     . ' sunset=2027-01-01T00:00:01Z;');
+refuses('version v1 upstream=one deprecated=2027-01-01T01:00:01+01:00'
+    . ' sunset=2027-01-01;',
+        'sunset before the deprecation in version "v1"');
+accepts('version v1 upstream=one deprecated=2027-01-01T01:00:00+01:00'
+    . ' sunset=2027-01-01;');
 accepts('version v1 upstream=one default sunset=2020-01-01;',
         'default version "v1" in api "a" is past its sunset');
 

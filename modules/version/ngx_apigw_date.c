@@ -19,6 +19,13 @@ typedef struct {
 } ngx_apigw_date_t;
 
 
+/* 9999-12-31T23:59:59Z: years have four digits. */
+
+#define NGX_APIGW_DATE_MAX  253402300799
+
+
+static ngx_int_t ngx_apigw_date_zone(const u_char *p, size_t len,
+    time_t *zone);
 static ngx_uint_t ngx_apigw_date_number(const u_char *p, size_t len,
     ngx_uint_t min, ngx_uint_t max, ngx_uint_t *n);
 static ngx_uint_t ngx_apigw_date_month_days(ngx_uint_t year,
@@ -37,7 +44,7 @@ static const char  ngx_apigw_date_year[] =
 ngx_int_t
 ngx_apigw_date_parse(const u_char *p, size_t len, time_t *date)
 {
-    time_t            days;
+    time_t            days, zone;
     ngx_apigw_date_t  d;
 
     if (len < sizeof("2027-06-01") - 1
@@ -59,11 +66,11 @@ ngx_apigw_date_parse(const u_char *p, size_t len, time_t *date)
         return NGX_OK;
     }
 
-    if (len != NGX_APIGW_DATE_ISO_LEN
+    if (len < NGX_APIGW_DATE_ISO_LEN
         || p[10] != 'T'
         || p[13] != ':'
         || p[16] != ':'
-        || p[19] != 'Z'
+        || ngx_apigw_date_zone(p + 19, len - 19, &zone) != NGX_OK
         || !ngx_apigw_date_number(p + 11, 2, 0, 23, &d.hour)
         || !ngx_apigw_date_number(p + 14, 2, 0, 59, &d.min)
         || !ngx_apigw_date_number(p + 17, 2, 0, 59, &d.sec))
@@ -71,7 +78,44 @@ ngx_apigw_date_parse(const u_char *p, size_t len, time_t *date)
         return NGX_ERROR;
     }
 
-    *date = days * 86400 + d.hour * 3600 + d.min * 60 + d.sec;
+    days = days * 86400 + d.hour * 3600 + d.min * 60 + d.sec - zone;
+
+    if (days < 0 || days > NGX_APIGW_DATE_MAX) {
+        return NGX_ERROR;
+    }
+
+    *date = days;
+
+    return NGX_OK;
+}
+
+
+/* "Z" or "+02:00" (RFC 3339), in seconds east of Greenwich. */
+
+static ngx_int_t
+ngx_apigw_date_zone(const u_char *p, size_t len, time_t *zone)
+{
+    ngx_uint_t  hours, minutes;
+
+    if (len == 1 && *p == 'Z') {
+        *zone = 0;
+        return NGX_OK;
+    }
+
+    if (len != sizeof("+02:00") - 1
+        || (p[0] != '+' && p[0] != '-')
+        || p[3] != ':'
+        || !ngx_apigw_date_number(p + 1, 2, 0, 23, &hours)
+        || !ngx_apigw_date_number(p + 4, 2, 0, 59, &minutes))
+    {
+        return NGX_ERROR;
+    }
+
+    *zone = hours * 3600 + minutes * 60;
+
+    if (p[0] == '-') {
+        *zone = - *zone;
+    }
 
     return NGX_OK;
 }

@@ -22,8 +22,9 @@
 
 
 /*
- * Reads "2027-06-01" (midnight) or "2027-06-01T12:00:00Z", the years 1970 to
- * 9999.  Returns NGX_ERROR for any other form and for dates that do not exist.
+ * Reads "2027-06-01" (midnight), "2027-06-01T12:00:00Z" or, with a zone,
+ * "2027-06-01T14:00:00+02:00", the years 1970 to 9999.  Returns NGX_ERROR for
+ * any other form and for dates that do not exist.
  */
 
 ngx_int_t ngx_apigw_date_parse(const u_char *p, size_t len, time_t *date);
