@@ -153,6 +153,16 @@ location /urls/ {
     proxy_pass $api_upstream;
 }
 
+location /twice/ {
+    api_publish urls;
+    proxy_pass http://$api_upstream;
+}
+
+location /never/ {
+    api_publish addresses;
+    proxy_pass $api_upstream;
+}
+
 location / {
     api_publish bare;
     proxy_pass http://$api_upstream;
@@ -278,6 +288,19 @@ is($gw->get('/files/v1/')->header('X-API-Version'), 'v1',
 sees('/addresses/v1/a',         "127.0.0.1:$port GET /addresses/a");
 sees('/urls/v1/a',              "127.0.0.1:$port GET /urls/a");
 sees('/urls/a',                 'two GET /urls/a');
+
+# a scheme twice and not at all
+
+sees('/twice/v1/a',             500);
+is(scalar($gw->grep_log(qr/api[ ]"urls":
+       [ ]is[ ]\$api_upstream,[ ]which[ ]is[ ]"http:\/\/127.0.0.1:$port",
+       [ ]used[ ]as[ ]"proxy_pass[ ]\$api_upstream"\?/x)), 1,
+    'the log says what to write');
+sees('/never/v1/a',             500);
+is(scalar($gw->grep_log(qr/api[ ]"addresses":
+       [ ]is[ ]\$api_upstream,[ ]which[ ]is[ ]"127.0.0.1:$port",
+       [ ]used[ ]as[ ]"proxy_pass[ ]http:\/\/\$api_upstream"\?/x)), 1,
+    'and the other way round');
 
 # methods
 

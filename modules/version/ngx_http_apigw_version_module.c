@@ -470,21 +470,16 @@ ngx_http_apigw_version_header_filter(ngx_http_request_t *r)
 
 /*
  * The mistake that nginx -t cannot see: a scheme twice or not at all.  What
- * nginx says of it, "invalid port in upstream", does not help.
+ * nginx says of it, "invalid port in upstream", does not help.  An upstream
+ * whose name could not be used has no configuration yet.
  */
 
 static void
 ngx_http_apigw_version_explain(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx)
 {
-    ngx_http_upstream_t  *u;
-
-    u = r->upstream;
-
-    if (u == NULL
-        || u->resolved
-        || u->conf == NULL
-        || u->conf->upstream
+    if (r->upstream == NULL
+        || r->upstream->conf
         || ctx->version == NULL
         || ctx->problem)
     {

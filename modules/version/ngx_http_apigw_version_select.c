@@ -53,7 +53,7 @@ static ngx_inline ngx_http_apigw_version_t *ngx_http_apigw_version_exact(
 static void ngx_http_apigw_version_name(ngx_http_apigw_version_api_t *api,
     ngx_str_t *text, ngx_http_apigw_version_how_e how,
     ngx_http_apigw_version_find_t *find);
-static ngx_table_elt_t *ngx_http_apigw_version_header(
+static ngx_inline ngx_table_elt_t *ngx_http_apigw_version_header(
     ngx_http_apigw_version_source_t *source, ngx_list_part_t **part,
     ngx_uint_t *i);
 static ngx_int_t ngx_http_apigw_version_path(ngx_http_request_t *r,
@@ -807,7 +807,7 @@ ngx_http_apigw_version_name(ngx_http_apigw_version_api_t *api,
 
 /* Returns the next line of the source's header, from part and i on. */
 
-static ngx_table_elt_t *
+static ngx_inline ngx_table_elt_t *
 ngx_http_apigw_version_header(ngx_http_apigw_version_source_t *source,
     ngx_list_part_t **part, ngx_uint_t *i)
 {
