@@ -302,7 +302,7 @@ Deprecation: @1546300800
 Sunset: Wed, 01 Jan 2020 12:30:00 GMT
 Link: </gif/v1/a%22b>; rel="successor-version"
 X-API-Version: v0
-X-Api: orders v0  path sunset /gif/a"b
+X-Api: orders v0  path sunset /gif/a%22b
 --- response_body_like: ^\{"type":"about:blank","title":"Gone","status":410,"detail":"Version \\"v0\\" was retired on Wed, 01 Jan 2020 12:30:00 GMT\.","api":"orders","version":"v0","sunset":"2020-01-01T12:30:00Z","successor":"v1","successor_uri":"/gif/v1/a%22b"\}$
 
 

@@ -211,7 +211,7 @@ location /cached/ {
     api_publish web;
     proxy_pass http://$api_upstream;
     proxy_cache cache;
-    proxy_cache_key $api_version$api_path;
+    proxy_cache_key $api_version$api_path$is_args$args;
     proxy_ignore_headers Vary Cache-Control;
     proxy_cache_valid 1m;
     add_header X-Cache $upstream_cache_status;
@@ -403,6 +403,10 @@ is($gw->get('/cached/a', 'X-API-Version' => 1)->body, 'one /cached/a ',
     'cache: v1 by header');
 is($gw->get('/cached/a', 'X-API-Version' => 1)->header('X-Cache'), 'HIT',
     'cache: one entry');
+is($gw->get('/cached/v1/a%3Fb=1')->header('X-Cache'), 'MISS',
+    'cache: a "?" in a name');
+is($gw->get('/cached/v1/a?b=1')->body, 'one /cached/a?b=1 ',
+    'cache: is not that of a query');
 
 
 # error_page

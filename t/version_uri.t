@@ -268,6 +268,8 @@ sees('/named/v1/a',             'two GET /named/v1/a');
 sees('/static/v1/a',            'two GET /static/a');
 sees('/static/a',               'two GET /prefix/a');
 sees('/variable/v1/a',          'one GET /other/variable/a');
+sees('/variable/v1/a%20b%3f%25%0d%0aX:%20c%c3%a4',
+    'one GET /other/variable/a%20b%3F%25%0D%0AX:%20c%C3%A4');
 
 # rewrite works on what was left
 

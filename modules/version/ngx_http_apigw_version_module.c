@@ -47,6 +47,8 @@ static void ngx_http_apigw_version_hide(ngx_http_request_t *r,
     ngx_http_apigw_version_t *version);
 static ngx_int_t ngx_http_apigw_version_get_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_apigw_version_escape_path(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v);
 static ngx_str_t *ngx_http_apigw_version_text(
     ngx_http_apigw_version_ctx_t *ctx, uintptr_t data);
 static ngx_int_t ngx_http_apigw_version_add_variables(ngx_conf_t *cf);
@@ -770,6 +772,40 @@ ngx_http_apigw_version_get_variable(ngx_http_request_t *r,
     }
 
     ngx_http_apigw_variable_set(v, text);
+
+    return data == NGX_HTTP_APIGW_VERSION_V_PATH
+           ? ngx_http_apigw_version_escape_path(r, v) : NGX_OK;
+}
+
+
+/*
+ * As nginx escapes a URI for an upstream: in a key of a cache the "?" of a
+ * name is not that of a query, and in a proxy_pass with variables, which takes
+ * everything as it is, nothing ends the line.
+ */
+
+static ngx_int_t
+ngx_http_apigw_version_escape_path(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v)
+{
+    u_char     *p;
+    uintptr_t   n;
+
+    n = ngx_escape_uri(NULL, v->data, v->len, NGX_ESCAPE_URI);
+
+    if (n == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, v->len + 2 * n);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_escape_uri(p, v->data, v->len, NGX_ESCAPE_URI);
+
+    v->data = p;
+    v->len += 2 * n;
 
     return NGX_OK;
 }
