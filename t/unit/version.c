@@ -370,7 +370,9 @@ test_query(void)
     char        text[200];
     ngx_int_t   rc;
     ngx_str_t   args, name, value;
-    ngx_uint_t  i;
+    ngx_uint_t  i, named;
+
+    const u_char  *from;
 
     static struct {
         const char  *args;
@@ -412,6 +414,21 @@ test_query(void)
         is(queries[i].args, rc == queries[i].rc
                             && (rc != NGX_OK
                                 || same(&value, queries[i].value)));
+
+        if (strchr(queries[i].args, '&')) {
+            continue;
+        }
+
+        /* one parameter: it is named, or it has no value */
+
+        from = NULL;
+        named = ngx_apigw_query_named(args.data, args.data + args.len, &name,
+                                      &from);
+
+        is("the same parameter, to be replaced",
+           named == (rc == NGX_OK)
+           && (!named || (from[-1] == '=' && memchr(args.data, '=', args.len)
+                                             == from - 1)));
     }
 
     memset(text, 'v', sizeof(text));
