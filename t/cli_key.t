@@ -106,6 +106,14 @@ like($r->{out}, qr/^scope:        orders:read\nscope:        orders:write\n/m,
      'text of a list');
 like($r->{out}, qr/\n\nid:           $id\n/, 'an empty line between two keys');
 
+for my $rate (['5r/day', '5r/d'], ['0.5r/s'], ['100/minute', '100r/m'],
+              ['2.250r/h'], ['1r/hour', '1r/h'], ['0.000001r/s'],
+              ['1000000r/s'], ['100r/s'])
+{
+    done("rate $rate->[0]", 'update', 'full', '--rate', $rate->[0]);
+    is(shown('full')->{rate}, $rate->[-1], "rate $rate->[0]: shown");
+}
+
 refused('create with a used id', 1, qr/there is a key "full" already/,
         'key', 'create', '--consumer', 'x', '--id', 'full');
 
@@ -157,7 +165,10 @@ for my $case (
      '2020-01-01'],
     ['no rate', qr/not a rate/, '--consumer', 'x', '--rate', '5'],
     ['rate 0', qr/not a rate/, '--consumer', 'x', '--rate', '0r/s'],
-    ['rate per day', qr/not a rate/, '--consumer', 'x', '--rate', '5r/day'],
+    (map { ["rate $_", qr/not a rate/, '--consumer', 'x', '--rate', $_] }
+         '5r/w', '5r/week', '.5r/s', '5.r/s', '1..5r/s', '1.5.5r/s', 'r/s',
+         '1r5/s', '-1r/s', '0.0r/s', '0.0000001r/s', '99999999999r/s', '1r/',
+         '0.0001r/d', '1000001r/s.'),
     ['negative burst', qr/not a number/, '--consumer', 'x', '--burst', '-1'],
     ['no quota', qr/not a quota/, '--consumer', 'x', '--quota', '5/second'],
     ['huge quota', qr/not a quota/, '--consumer', 'x', '--quota',

@@ -70,8 +70,8 @@ static void ngx_apigw_cli_key_damaged(int signo);
     { "expires", "TIME", "when it expires: 2030-12-31,\n"                     \
                          "2030-12-31T18:00:00Z, or 90d from now",             \
       ngx_apigw_cli_key_set_field, 0 },                                       \
-    { "rate", "N", "instead of the plan's rate: 100r/s, 100r/m,\n"            \
-                   "100r/hour",                                               \
+    { "rate", "N", "instead of the plan's rate: 100r/s, 30r/m,\n"             \
+                   "0.5r/h, 1000r/d",                                         \
       ngx_apigw_cli_key_set_field, 0 },                                       \
     { "burst", "N", "instead of the plan's burst",                            \
       ngx_apigw_cli_key_set_field, 0 },                                       \

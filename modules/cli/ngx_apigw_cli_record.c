@@ -8,7 +8,12 @@
 
 #include <sys/random.h>
 
+#include "ngx_apigw_rate.h"
 #include "ngx_apigw_cli_record.h"
+
+
+#define NGX_APIGW_CLI_NO_RATE                                                 \
+    "not a rate such as 100r/s, 30r/m, 0.5r/h or 1000r/d"
 
 
 typedef const char *(*ngx_apigw_cli_field_pt)(ngx_apigw_cli_record_t *r,
@@ -312,41 +317,67 @@ ngx_apigw_cli_field_allow(ngx_apigw_cli_record_t *r, const ngx_str_t *value,
 }
 
 
-/* "100r/s", "100/minute" */
+/* "100r/s", "0.5r/m", "100/minute": what a plan takes, and whole words */
 
 static const char *
 ngx_apigw_cli_field_rate(ngx_apigw_cli_record_t *r, const ngx_str_t *value,
     time_t now, size_t offset)
 {
-    u_char                  *slash;
+    u_char                  *p, *slash, *point;
+    u_char                   digits[NGX_INT64_LEN], buf[NGX_APIGW_KEY_RATE_TEXT];
     int64_t                  n;
     ngx_str_t                number;
-    ngx_apigw_key_period_e   period;
+    ngx_apigw_rate_t         rate;
+    ngx_apigw_key_record_t   rec;
 
     slash = value->len ? memchr(value->data, '/', value->len) : NULL;
 
     if (slash == NULL) {
-        return "not a rate such as 100r/s";
+        return NGX_APIGW_CLI_NO_RATE;
     }
 
-    number.data = value->data;
-    number.len = slash - value->data;
+    number.data = digits;
+    number.len = 0;
+    point = NULL;
 
-    if (number.len && slash[-1] == 'r') {
-        number.len--;
+    for (p = value->data; p < slash; p++) {
+
+        if (*p == '.' && point == NULL && number.len) {
+            point = p;
+
+        } else if (*p == 'r' && p == slash - 1) {
+            break;
+
+        } else if (number.len < NGX_INT64_LEN) {
+            digits[number.len++] = *p;
+        }
     }
 
-    period = ngx_apigw_cli_period(slash + 1,
-                                  value->data + value->len - slash - 1);
+    rec.rate_places = point ? p - point - 1 : 0;
+    rec.rate_period = ngx_apigw_cli_period(slash + 1, value->data + value->len
+                                                      - slash - 1);
 
-    if (period == 0 || period > NGX_APIGW_KEY_PER_HOUR
+    if (rec.rate_period == 0 || rec.rate_period > NGX_APIGW_KEY_PER_DAY
+        || (point && p == point + 1)
+        || rec.rate_places > NGX_APIGW_KEY_PLACES_MAX
         || ngx_apigw_cli_number(&number, &n) != NGX_OK || n == 0)
     {
-        return "not a rate such as 100r/s, 100r/m or 100r/hour";
+        return NGX_APIGW_CLI_NO_RATE;
     }
 
-    r->rec.rate = n;
-    r->rec.rate_period = period;
+    rec.rate = n;
+
+    number.data = buf;
+    number.len = ngx_apigw_key_rate_text(&rec, buf);
+
+    if (ngx_apigw_rate_parse(&rate, &number) != NGX_OK) {
+        return "not a rate that can be held: too many or too few requests, or "
+               "too many digits";
+    }
+
+    r->rec.rate = rec.rate;
+    r->rec.rate_places = rec.rate_places;
+    r->rec.rate_period = rec.rate_period;
 
     return NULL;
 }
@@ -527,6 +558,7 @@ ngx_apigw_cli_record_clear(ngx_apigw_cli_record_t *r, const ngx_str_t *field)
 
     } else if (ngx_apigw_cli_is_field(field, "rate")) {
         rec->rate = 0;
+        rec->rate_places = 0;
         rec->rate_period = 0;
 
     } else if (ngx_apigw_cli_is_field(field, "burst")) {
@@ -573,24 +605,7 @@ ngx_apigw_cli_record_status(const ngx_apigw_key_record_t *rec, time_t now)
 char *
 ngx_apigw_cli_rate_text(const ngx_apigw_key_record_t *rec, char *buf)
 {
-    const char  *period;
-
-    switch (rec->rate_period) {
-
-    case NGX_APIGW_KEY_PER_SECOND:
-        period = "s";
-        break;
-
-    case NGX_APIGW_KEY_PER_MINUTE:
-        period = "m";
-        break;
-
-    default:
-        period = ngx_apigw_key_period_name(rec->rate_period);
-    }
-
-    (void) snprintf(buf, NGX_APIGW_CLI_RATE_TEXT, "%llur/%s",
-                    (unsigned long long) rec->rate, period ? period : "?");
+    buf[ngx_apigw_key_rate_text(rec, (u_char *) buf)] = '\0';
 
     return buf;
 }
@@ -662,7 +677,8 @@ ngx_apigw_cli_json_limits(ngx_apigw_cli_buf_t *b, ngx_apigw_key_record_t *rec,
     char       buf[NGX_APIGW_CLI_RATE_TEXT];
     ngx_str_t  text;
 
-    if (old ? (rec->rate != old->rate || rec->rate_period != old->rate_period)
+    if (old ? (rec->rate != old->rate || rec->rate_period != old->rate_period
+               || rec->rate_places != old->rate_places)
             : rec->rate != 0)
     {
         if (rec->rate) {

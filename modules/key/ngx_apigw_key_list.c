@@ -772,6 +772,37 @@ ngx_apigw_key_quotas_valid(ngx_apigw_key_record_t *rec)
 }
 
 
+size_t
+ngx_apigw_key_rate_text(const ngx_apigw_key_record_t *rec, u_char *buf)
+{
+    u_char      *p, digits[NGX_INT64_LEN + NGX_APIGW_KEY_PLACES_MAX];
+    uint64_t     n;
+    ngx_uint_t   i;
+
+    i = 0;
+    n = rec->rate;
+
+    /* at least one digit before the point */
+
+    do {
+        digits[i++] = (u_char) ('0' + n % 10);
+        n /= 10;
+    } while (n || i <= rec->rate_places);
+
+    for (p = buf; i; *p++ = digits[i]) {
+        if (i-- == rec->rate_places) {
+            *p++ = '.';
+        }
+    }
+
+    *p++ = 'r';
+    *p++ = '/';
+    *p++ = (u_char) ngx_apigw_key_period_name(rec->rate_period)[0];
+
+    return p - buf;
+}
+
+
 const char *
 ngx_apigw_key_period_name(ngx_apigw_key_period_e period)
 {

@@ -226,7 +226,8 @@ ngx_apigw_key_decode_field(ngx_apigw_key_record_t *rec, ngx_uint_t number,
         return NGX_OK;
 
     case NGX_APIGW_KEY_RATE:
-        rec->rate_period = p[0];
+        rec->rate_period = p[0] & 0x0f;
+        rec->rate_places = p[0] >> 4;
 
         if (ngx_apigw_key_get_int(&rec->rate, p + 1, len - 1) != NGX_OK
             || rec->rate == 0)
@@ -326,7 +327,7 @@ ngx_apigw_key_encode_field(ngx_apigw_key_record_t *rec, ngx_uint_t number,
 
     case NGX_APIGW_KEY_RATE:
         if (rec->rate) {
-            buf[0] = rec->rate_period;
+            buf[0] = rec->rate_places << 4 | rec->rate_period;
             len = 1 + ngx_apigw_key_put_int(buf + 1, rec->rate);
         }
 
@@ -478,7 +479,8 @@ ngx_apigw_key_check_limits(ngx_apigw_key_record_t *rec)
     if (rec->rate
         && (rec->rate > NGX_APIGW_KEY_LIMIT_MAX
             || rec->rate_period < NGX_APIGW_KEY_PER_SECOND
-            || rec->rate_period > NGX_APIGW_KEY_PER_HOUR))
+            || rec->rate_period > NGX_APIGW_KEY_PER_DAY
+            || rec->rate_places > NGX_APIGW_KEY_PLACES_MAX))
     {
         return "invalid rate";
     }

@@ -44,6 +44,8 @@
 #define NGX_APIGW_KEY_ALLOW_MAX         1000
 #define NGX_APIGW_KEY_CIDR_TEXT         50
 #define NGX_APIGW_KEY_QUOTAS_MAX        64
+#define NGX_APIGW_KEY_PLACES_MAX        6
+#define NGX_APIGW_KEY_RATE_TEXT         (NGX_INT64_LEN + sizeof("0.r/s"))
 #define NGX_APIGW_KEY_LIMIT_MAX         1000000000000000LL
 
 
@@ -80,6 +82,7 @@ typedef struct {
     time_t               expires;
 
     uint64_t             rate;         /* requests in rate_period, 0: none */
+    ngx_uint_t           rate_places;  /* how many decimal places it has */
     ngx_apigw_key_period_e  rate_period;
     int64_t              burst;        /* -1: none */
     ngx_str_t            quotas;       /* packed, _quota_next() */
@@ -183,13 +186,17 @@ ngx_uint_t ngx_apigw_key_address_allowed(ngx_apigw_key_record_t *rec,
 
 /*
  * One limit a period; a limit of -1 removes it.  Quotas are per hour or
- * longer, rates per second, minute or hour.
+ * longer, rates per second, minute, hour or day.
  */
 
 ngx_uint_t ngx_apigw_key_quota_next(ngx_apigw_key_record_t *rec, size_t *pos,
     ngx_apigw_key_period_e *period, int64_t *limit);
 ngx_int_t ngx_apigw_key_quota_set(ngx_str_t *quotas,
     ngx_apigw_key_period_e period, int64_t limit);
+
+/* "0.5r/s" of a record that has a rate; returns the length */
+
+size_t ngx_apigw_key_rate_text(const ngx_apigw_key_record_t *rec, u_char *buf);
 
 /* "second", ..., "lifetime"; 0 and NULL if there is no such period */
 

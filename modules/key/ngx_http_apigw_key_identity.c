@@ -113,6 +113,7 @@ ngx_http_apigw_key_rate_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_int_t                rc;
+    ngx_str_t                value;
     ngx_apigw_key_record_t  *rec;
 
     rec = ngx_http_apigw_key_record(r, v, &rc);
@@ -121,17 +122,16 @@ ngx_http_apigw_key_rate_variable(ngx_http_request_t *r,
         return rc;
     }
 
-    switch (rec->rate_period) {
-
-    case NGX_APIGW_KEY_PER_SECOND:
-        return ngx_http_apigw_key_number(r, v, rec->rate, "r/s");
-
-    case NGX_APIGW_KEY_PER_MINUTE:
-        return ngx_http_apigw_key_number(r, v, rec->rate, "r/m");
-
-    default: /* NGX_APIGW_KEY_PER_HOUR */
-        return ngx_http_apigw_key_number(r, v, rec->rate, "r/h");
+    value.data = ngx_pnalloc(r->pool, NGX_APIGW_KEY_RATE_TEXT);
+    if (value.data == NULL) {
+        return NGX_ERROR;
     }
+
+    value.len = ngx_apigw_key_rate_text(rec, value.data);
+
+    ngx_http_apigw_variable_set(v, &value);
+
+    return NGX_OK;
 }
 
 

@@ -22,6 +22,7 @@
 #include "ngx_apigw_key.c"
 #include "ngx_apigw_key_list.c"
 #include "ngx_apigw_key_record.c"
+#include "../common/ngx_apigw_rate.c"
 #include "ngx_apigw_cli_text.c"
 #include "ngx_apigw_cli_record.c"
 #include "ngx_apigw_cli_import.c"

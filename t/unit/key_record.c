@@ -372,8 +372,13 @@ test_check(void)
 
     rec.rate = 1;
     ok(ngx_apigw_key_record_check(&rec) != NULL, "rate without a period");
+    rec.rate_period = NGX_APIGW_KEY_PER_WEEK;
+    ok(ngx_apigw_key_record_check(&rec) != NULL, "rate per week");
     rec.rate_period = NGX_APIGW_KEY_PER_DAY;
-    ok(ngx_apigw_key_record_check(&rec) != NULL, "rate per day");
+    ok(ngx_apigw_key_record_check(&rec) == NULL, "rate per day");
+    rec.rate_places = 7;
+    ok(ngx_apigw_key_record_check(&rec) != NULL, "seven decimal places");
+    rec.rate_places = 0;
     rec.rate = 0;
 
     rec.burst = -2;
