@@ -31,6 +31,8 @@ my @rules = (
     ['nin json=["a","b"]', ['c'], ['a']],
     ['!in json=["a","b"]', ['c', 1], ['a']],
     ['in json="a"', [], ['a', ['a']]],
+    ['in $arg_object', ['a', 'b'], ['c', 1, ['a']]],
+    ['!in $arg_object', ['c'], ['a', 1, ['c']]],
     ['any json=["a","b"]', ['a', ['x', 'b']], ['x', ['x'], []]],
     ['intersect json=["a","b"]', [['b']], [['x']]],
     ['!any json=["a","b"]', [['x'], 'x', []], ['a', ['b', 'x']]],
@@ -204,7 +206,7 @@ sub said {
 for my $i (0 .. $#rules) {
     my ($rule, $met, $unmet) = @{$rules[$i]};
     my $uri = "/rule$i?json=1&text=yz&bad=\"(\"&re=\"^a+\$\""
-              . '&slow="^(a+)+$|b"';
+              . '&slow="^(a+)+$|b"&object={"a":0,"b":null}';
 
     is(said(ask($uri, { c => $_ })), '200 ok', "$rule: " . json($_))
         for @$met;

@@ -916,11 +916,18 @@ ngx_apigw_claims_compare(ngx_apigw_claims_op_e op, const json_t *value,
 
     case NGX_APIGW_CLAIMS_IN:
 
-        if (!json_is_array(expected)) {
+        if (json_is_array(expected)) {
+            yes = ngx_apigw_claims_in(value, expected);
+            break;
+        }
+
+        if (!json_is_object(expected) || !json_is_string(value)) {
             return NGX_ERROR;
         }
 
-        yes = ngx_apigw_claims_in(value, expected);
+        yes = json_object_getn(expected, json_string_value(value),
+                               json_string_length(value))
+              != NULL;
         break;
 
     case NGX_APIGW_CLAIMS_ANY:
