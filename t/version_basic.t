@@ -355,6 +355,16 @@ Link: </.well-known/api-catalog>; rel="api-catalog"
 . "]}\n"
 
 
+=== the catalogue keeps the port that was asked for
+--- http_config eval: $::http
+--- config eval: $::config
+--- request
+GET /catalog
+--- more_headers
+Host: www.api.test:8443
+--- response_body_like: \{"href":"//v1\.api\.test:8443/places/","title":"places v1",
+
+
 === the catalogue is read only
 --- http_config eval: $::http
 --- config eval: $::config

@@ -362,6 +362,10 @@ u_char *ngx_http_apigw_version_successor(ngx_http_request_t *r,
 size_t ngx_http_apigw_version_successor_len(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 
+/* The port that the client asked for, ":8080", or nothing. */
+
+void ngx_http_apigw_version_port(ngx_http_request_t *r, ngx_str_t *port);
+
 /* Escapes a path: nothing that could end it in a header or in JSON is left. */
 
 u_char *ngx_http_apigw_version_escape(u_char *p, const u_char *src,

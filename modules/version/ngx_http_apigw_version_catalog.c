@@ -26,6 +26,7 @@ typedef struct {
     u_char                            *pos;     /* NULL: only measure */
     size_t                             len;
     ngx_uint_t                         n;       /* of list elements */
+    ngx_str_t                          port;    /* of the client's URI */
 } ngx_http_apigw_catalog_t;
 
 
@@ -198,6 +199,8 @@ ngx_http_apigw_catalog_render(ngx_http_request_t *r,
     cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
 
     publish = amcf->publish.elts;
+
+    ngx_http_apigw_version_port(r, &c->port);
 
     ngx_http_apigw_catalog_text(c,
              "{\"linkset\":[{\"anchor\":\"/.well-known/api-catalog\","
@@ -392,6 +395,7 @@ ngx_http_apigw_catalog_href(ngx_http_apigw_catalog_t *c,
             ngx_http_apigw_catalog_str(c, &version->label);
             ngx_http_apigw_catalog_put(c, source[i].name.data + n + 1,
                                        source[i].name.len - n - 1);
+            ngx_http_apigw_catalog_str(c, &c->port);
             break;
         }
     }

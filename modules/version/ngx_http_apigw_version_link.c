@@ -239,11 +239,9 @@ ngx_http_apigw_version_link_host(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx, ngx_str_t *pattern, u_char *p)
 {
     size_t      before, after;
-    u_char     *port, *last;
-    ngx_str_t  *label, *server, *host;
+    ngx_str_t  *label, *host, port;
 
     label = &ctx->version->successor->label;
-    server = &r->headers_in.server;
 
     if (pattern) {
         host = pattern;
@@ -252,7 +250,7 @@ ngx_http_apigw_version_link_host(ngx_http_request_t *r,
         after = before + 1;
 
     } else {
-        host = server;
+        host = &r->headers_in.server;
         before = ctx->host.data - host->data;
         after = before + ctx->host.len;
     }
@@ -263,30 +261,45 @@ ngx_http_apigw_version_link_host(ngx_http_request_t *r,
     p = ngx_cpymem(p, label->data, label->len);
     p = ngx_cpymem(p, host->data + after, host->len - after);
 
+    ngx_http_apigw_version_port(r, &port);
+
+    return ngx_cpymem(p, port.data, port.len);
+}
+
+
+void
+ngx_http_apigw_version_port(ngx_http_request_t *r, ngx_str_t *port)
+{
+    u_char     *p, *last;
+    ngx_str_t  *server, *host;
+
+    ngx_str_set(port, "");
+
     if (r->headers_in.host == NULL) {
-        return p;
+        return;
     }
 
     /* nginx has checked that it is a host with nothing but a port behind */
 
+    server = &r->headers_in.server;
     host = &r->headers_in.host->value;
     last = host->data + host->len;
-    port = last;
+    p = last;
 
-    while (port > host->data && port[-1] >= '0' && port[-1] <= '9') {
-        port--;
+    while (p > host->data && p[-1] >= '0' && p[-1] <= '9') {
+        p--;
     }
 
-    if (port > host->data && port < last && last - port <= 5
-        && port[-1] == ':'
+    if (p > host->data
+        && p < last
+        && last - p <= 5
+        && p[-1] == ':'
         && host->len > server->len
         && ngx_strncasecmp(host->data, server->data, server->len) == 0)
     {
-        *p++ = ':';
-        p = ngx_cpymem(p, port, last - port);
+        port->data = p - 1;
+        port->len = last - port->data;
     }
-
-    return p;
 }
 
 
