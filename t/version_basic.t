@@ -361,7 +361,7 @@ Link: </.well-known/api-catalog>; rel="api-catalog"
 --- request
 GET /catalog
 --- more_headers
-Host: www.api.test:8443
+Host: localhost:8443
 --- response_body_like: \{"href":"//v1\.api\.test:8443/places/","title":"places v1",
 
 
