@@ -1,21 +1,35 @@
 # Where requests come from and how they are allowed makes no difference:
-# HTTP/2, OPTIONS, satisfy any, a body, a static file, one process.
+# HTTP/2, OPTIONS, satisfy any, a body, a static file, one process.  Expensive
+# requests that are under way at the same time do not overshoot.
 
 use strict;
 use warnings;
 
 use FindBin;
 use Test::More;
-use Time::HiRes qw(sleep);
 
 use lib "$FindBin::Bin/lib";
 
 use Apigw::Scenario;
 
+# Whole answers to requests of which none is read before all are sent.
+
+sub at_once {
+    my ($gw, $n, $uri) = @_;
+
+    my @sockets = map { $gw->connect } 1 .. $n;
+
+    $_->send("GET $uri HTTP/1.0\r\n\r\n") for @sockets;
+
+    return map { $_->read_all } @sockets;
+}
+
+
 my %conf = (
     http   => <<'END',
 api_usage_zone zone=usage:256k store=logs/usage flush=100ms;
 api_plan n2 { quota 2 per=lifetime; }
+api_plan dear { quota 100000 per=lifetime; }
 add_header X-Usage "$api_usage_status $api_quota_used" always;
 END
     server => <<'END',
@@ -36,8 +50,14 @@ location /file {
     api_usage zone=usage plan=n2 consumer=$arg_c;
     root html;
 }
+location /dear {
+    api_usage zone=usage plan=dear consumer=$arg_c cost=$bytes_sent;
+    api_usage_charge on=response estimate=40000;
+    limit_rate 8k;
+    root html;
+}
 END
-    files  => { 'html/file' => 'text' },
+    files  => { 'html/file' => 'text', 'html/dear' => 'x' x 12_000 },
 );
 
 for my $master (1, 0) {
@@ -61,7 +81,19 @@ for my $master (1, 0) {
         is_deeply(\@codes, [200, 200, 429], "$what: HTTP/2");
     }
 
-    sleep 0.4;
+    # each reserves its estimate, and what it was in the end is settled
+
+    my @answers = at_once($gw, 6, '/dear?c=dear');
+
+    is_deeply([sort map { m{^HTTP/1\.1 (\d+)} } @answers],
+              [200, 200, 429, 429, 429, 429], "$what: expensive, at once");
+
+    my ($used) = $gw->get('/dear?c=dear')->header('X-Usage') =~ /(\d+)$/;
+    my $sent = 0;
+    $sent += length for grep { m{^HTTP/1\.1 200} } @answers;
+
+    is($used, $sent + 40_000, "$what: expensive, settled");
+
     $gw->stop;
     $gw->start;
 

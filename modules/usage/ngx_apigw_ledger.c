@@ -120,15 +120,17 @@ ngx_apigw_ledger_add(ngx_apigw_ledger_table_t *table, ngx_uint_t slot,
 {
     ngx_uint_t                  i;
     ngx_apigw_pair_t            pair, set;
-    volatile ngx_apigw_pair_t  *counter;
+    volatile ngx_apigw_pair_t  *counter, *rest;
 
-    for (i = 0; i < NGX_APIGW_LEDGER_FIELDS; i++) {
+    counter = &table->pairs[slot];
+    rest = table->entries[slot].pairs;
+
+    for (i = 0; i < NGX_APIGW_LEDGER_FIELDS; i++, counter = rest++) {
 
         if (row->n[i] == 0) {
             continue;
         }
 
-        counter = ngx_apigw_ledger_pair(table, slot, i);
         pair = ngx_apigw_pair_get(counter);
 
         do {

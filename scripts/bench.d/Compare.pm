@@ -158,7 +158,8 @@ sub start {
 
         Count::probe($row, Client::run(
             port => $server->port('probe'),
-            requests => Count::requests($row, 0, 1), status => 200))
+            requests => Count::requests($row, 0, 1),
+            status => $row->{status} // 200))
             if $row->{probe};
     });
 
@@ -219,12 +220,21 @@ sub ask {
     my $text = `wrk -t 1 -c $CONNECTIONS -d 1s -s '$entry->{script}' \\
                 http://127.0.0.1:$port/ 2>&1`;
 
-    if ($text =~ /(Non-2xx.*|Socket errors.*)/) {
+    my ($n) = $text =~ /(\d+) requests in/;
+    my ($refused) = $text =~ /Non-2xx or 3xx responses: (\d+)/;
+    my $wanted = ($entry->{bare} ? 200 : $entry->{row}{status} // 200) >= 400
+                 ? $n // 0 : 0;
+
+    if ($text =~ /(Socket errors.*)/) {
         $entry->{error} = $1;
         return;
     }
 
-    my ($n) = $text =~ /(\d+) requests in/;
+    if (($refused // 0) != $wanted) {
+        $entry->{error} = ($refused // 0) . " of $n were refused";
+        return;
+    }
+
     my ($elapsed) = $text =~ m{Requests/sec:\s*([\d.]+)};
 
     if (!$n || !$elapsed) {

@@ -13,6 +13,7 @@ use POSIX qw(strftime);
 
 use Compare;
 use Count;
+use Flush;
 use Keys;
 use Server;
 
@@ -40,7 +41,7 @@ sub main {
     $option{json} = "$work/result.json";
 
     GetOptions(\%option, 'quick', 'check', 'profile', 'only=s', 'json=s',
-               'ratios', 'rows=s', 'short=i', 'long=i')
+               'ratios', 'flush', 'rows=s', 'short=i', 'long=i')
         or exit 1;
 
     my @built = Server::read_file("$build/load_modules.conf")
@@ -48,7 +49,7 @@ sub main {
     %have = map { $_ => 1 } @built;
 
     my $began = time;
-    my @rows = choose_rows();
+    my @rows = $option{flush} ? () : choose_rows();
 
     my $back = Server->new(dir => "$work/back", port => $port,
                            row => {}, back => $port);
@@ -56,20 +57,26 @@ sub main {
 
     prepare_keys($_) for @rows;
 
-    my $results = $option{ratios} ? {} : count_all(\@rows);
-    my $compared = $option{quick} || $option{rows} ? undef
+    my $brief = $option{quick} || $option{rows};
+    my $results = $option{ratios} || $option{flush} ? {} : count_all(\@rows);
+    my $compared = $brief || $option{flush} ? undef
         : Compare::all(\@rows, build => $build, work => $work, back => $port,
                        port => $port + 100);
+    my $flush = $brief || defined $option{only} || !$have{usage} ? undef
+        : Flush::all(build => $build, work => $work, back => $port,
+                     port => $port + 100);
 
     $back->stop;
 
     my $report = report(\@rows, $results, $compared);
     $report->{seconds} = time - $began;
+    $report->{flush} = $flush if $flush;
 
     write_json($report);
-    print_counts($report) if !$option{ratios};
+    print_counts($report) if !$option{ratios} && !$option{flush};
     print_functions($report) if $option{profile};
     Compare::show($compared) if $compared;
+    Flush::show($flush) if $flush;
 
     exit verdict($report, $compared);
 }
@@ -432,7 +439,8 @@ sub verdict {
     my $status = 0;
 
     my @names = ((map { $_->{name} } @failed),
-                 $compared ? @{$compared->{failed}} : ());
+                 $compared ? @{$compared->{failed}} : (),
+                 $report->{flush}{error} ? 'flush' : ());
 
     if (@names) {
         print 'could not be measured: ', join('; ', @names), "\n";
