@@ -24,6 +24,9 @@ my $up = Apigw::Scenario->upstream(answer => sub {
 
     return { status => 500, body => 'broken' } if $uri =~ /broken/;
 
+    return { headers => [map { ("X-Some-$_" => $_) } 1 .. $1] }
+        if $uri =~ /many(\d+)/;
+
     return { body    => "$request->{headers}{host} $uri "
                         . ($request->{headers}{'x-version'} // ''),
              headers => ['X-API-Version' => 'back', 'Sunset' => 'never',
@@ -388,6 +391,15 @@ is($web->header('Sunset'), 'never, ever',
     'what the gateway does not say stays');
 is(($gw->get('/cached/x/v1')->header_list('X-API-Version'))[0], 'v2',
     'one X-API-Version');
+
+
+# However many there are before: nginx keeps them twenty by twenty
+
+for my $n (10 .. 22) {
+    my $many = $gw->get("/web/v1/many$n");
+    dated($many, "$n headers before", "/web/v2/many$n");
+    is($many->header("X-Some-$n"), $n, "$n headers before: they stay");
+}
 
 
 # The cache keeps versions apart; what it gives has the headers

@@ -19,7 +19,7 @@
 
 #define NGX_HTTP_APIGW_VERSION_SOURCES   8
 #define NGX_HTTP_APIGW_VERSION_VARS      6
-#define NGX_HTTP_APIGW_VERSION_FIELDS    3
+#define NGX_HTTP_APIGW_VERSION_FIELDS    4
 
 
 /*
@@ -121,10 +121,12 @@ struct ngx_http_apigw_version_s {
     ngx_int_t                        by;        /* variable or NGX_ERROR */
     ngx_http_apigw_version_brownout_t  *brownout;
 
+    time_t                           acts;      /* retired or rehearsed */
+
     ngx_uint_t                       nfields;   /* of every answer */
+    ngx_uint_t                       nown;      /* those but a Link */
     ngx_table_elt_t                  fields[NGX_HTTP_APIGW_VERSION_FIELDS];
     ngx_str_t                        sunset_field;
-    ngx_str_t                        link_field;
     ngx_str_t                        link_head; /* with "<" of a successor */
     ngx_uint_t                       letters;   /* fields begin with them */
 

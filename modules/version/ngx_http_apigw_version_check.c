@@ -405,13 +405,14 @@ ngx_http_apigw_version_fields(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api)
 {
     u_char                           *p;
-    ngx_str_t                         date;
+    ngx_str_t                         date, value;
     ngx_uint_t                        i, n;
     ngx_http_apigw_version_t         *version, **pversion;
     ngx_http_apigw_version_source_t  *source;
 
     static ngx_str_t  deprecation = ngx_string("Deprecation");
     static ngx_str_t  sunset = ngx_string("Sunset");
+    static ngx_str_t  link = ngx_string("Link");
 
     pversion = api->versions.elts;
 
@@ -450,7 +451,12 @@ ngx_http_apigw_version_fields(ngx_conf_t *cf,
                                              &version->sunset_field);
         }
 
-        version->link_field.data = p;
+        version->nown = version->nfields;
+
+        version->acts = version->brownout ? version->brownout->from
+                                          : version->sunset;
+
+        value.data = p;
 
         if (version->link.len && version->deprecated) {
             p = ngx_sprintf(p, "<%V>; rel=\"deprecation\"", &version->link);
@@ -461,11 +467,15 @@ ngx_http_apigw_version_fields(ngx_conf_t *cf,
                             version->deprecated ? ", " : "", &version->link);
         }
 
-        version->link_field.len = p - version->link_field.data;
+        value.len = p - value.data;
 
-        version->link_head.data = version->link_field.data;
-        p = ngx_sprintf(p, "%s<", version->link_field.len ? ", " : "");
+        version->link_head.data = value.data;
+        p = ngx_sprintf(p, "%s<", value.len ? ", " : "");
         version->link_head.len = p - version->link_head.data;
+
+        if (version->successor || value.len) {
+            ngx_http_apigw_version_add_field(version, &link, &value);
+        }
     }
 
     source = api->sources.elts;

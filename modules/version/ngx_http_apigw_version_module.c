@@ -35,8 +35,9 @@ static void ngx_http_apigw_version_explain(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
-static ngx_int_t ngx_http_apigw_version_add_link(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx);
+static ngx_inline ngx_int_t ngx_http_apigw_version_link(
+    ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
+    ngx_str_t *value);
 static ngx_inline u_char *ngx_http_apigw_version_target(
     ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx, u_char *p);
 static ngx_inline ngx_table_elt_t *ngx_http_apigw_version_push(
@@ -235,7 +236,6 @@ static ngx_http_variable_t  ngx_http_apigw_version_vars[] = {
 };
 
 
-static ngx_str_t  ngx_http_apigw_version_link = ngx_string("Link");
 static ngx_str_t  ngx_http_apigw_version_vary = ngx_string("Vary");
 
 
@@ -381,11 +381,13 @@ ngx_http_apigw_version_enter(ngx_http_request_t *r,
     ngx_http_apigw_version_call_t  refused;
 
     if (ctx == NULL) {
-        ctx = ngx_http_apigw_create_ctx(r, &ngx_http_apigw_version_module,
-                                        sizeof(ngx_http_apigw_version_ctx_t));
+        ctx = ngx_http_apigw_alloc_ctx(r, &ngx_http_apigw_version_module,
+                                       sizeof(ngx_http_apigw_version_ctx_t));
         if (ctx == NULL) {
             return NULL;
         }
+
+        ngx_memzero(ctx, sizeof(ngx_http_apigw_version_ctx_t));
 
     } else {
         refused = ctx->refused;
@@ -526,8 +528,9 @@ static ngx_int_t
 ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx)
 {
-    ngx_uint_t                 i;
+    ngx_uint_t                 i, n;
     ngx_list_t                *headers;
+    ngx_list_part_t           *last;
     ngx_table_elt_t           *h;
     ngx_http_apigw_version_t  *version;
 
@@ -558,35 +561,50 @@ ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
         ngx_http_apigw_version_hide(r, version);
     }
 
-    for (i = 0; i < version->nfields; i++) {
+    n = version->nfields;
 
-        h = ngx_http_apigw_version_push(headers);
-        if (h == NULL) {
-            return NGX_ERROR;
-        }
-
-        *h = version->fields[i];
-    }
-
-    if (version->successor) {
-        return ngx_http_apigw_version_add_link(r, ctx);
-    }
-
-    if (version->link_field.len == 0) {
+    if (n == 0) {
         return NGX_OK;
     }
 
-    return ngx_http_apigw_version_add(headers, &ngx_http_apigw_version_link,
-                                      &version->link_field);
+    last = headers->last;
+
+    if (headers->nalloc - last->nelts >= n) {
+
+        /* a copy: other filters may hide or change what they find */
+
+        h = (ngx_table_elt_t *) last->elts + last->nelts;
+        last->nelts += n;
+
+        ngx_memcpy(h, version->fields, n * sizeof(ngx_table_elt_t));
+        h += n - 1;
+
+    } else {
+
+        for (i = 0; i < n; i++) {
+
+            h = ngx_list_push(headers);
+            if (h == NULL) {
+                return NGX_ERROR;
+            }
+
+            *h = version->fields[i];
+        }
+    }
+
+    return version->successor ? ngx_http_apigw_version_link(r, ctx, &h->value)
+                              : NGX_OK;
 }
 
 
-static ngx_int_t
-ngx_http_apigw_version_add_link(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx)
+/* The value of a Link with the successor. */
+
+static ngx_inline ngx_int_t
+ngx_http_apigw_version_link(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx, ngx_str_t *value)
 {
     u_char     *p;
-    ngx_str_t   value, *head;
+    ngx_str_t  *head;
 
     static const u_char  tail[] = ">; rel=\"successor-version\"";
 
@@ -598,16 +616,15 @@ ngx_http_apigw_version_add_link(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    value.data = p;
+    value->data = p;
 
     p = ngx_cpymem(p, head->data, head->len);
     p = ngx_http_apigw_version_target(r, ctx, p);
     p = ngx_cpymem(p, tail, sizeof(tail) - 1);
 
-    value.len = p - value.data;
+    value->len = p - value->data;
 
-    return ngx_http_apigw_version_add(&r->headers_out.headers,
-                                      &ngx_http_apigw_version_link, &value);
+    return NGX_OK;
 }
 
 
@@ -714,7 +731,7 @@ ngx_http_apigw_version_hide(ngx_http_request_t *r,
                 continue;
             }
 
-            for (n = 0; n < version->nfields; n++) {
+            for (n = 0; n < version->nown; n++) {
                 name = &version->fields[n].key;
 
                 if (h[i].key.len == name->len

@@ -377,7 +377,10 @@ ngx_http_apigw_version_decide(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (ctx->version && ctx->version->sunset) {
+    if (ctx->version
+        && ctx->version->acts
+        && ctx->version->acts <= ngx_time())
+    {
         return ngx_http_apigw_version_retire(r, ctx);
     }
 
