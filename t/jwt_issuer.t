@@ -413,6 +413,31 @@ cmp_ok($provider->count('/good/jwks') - $fetched, '<=', int($seconds) + 2,
        'one fetch a cooldown');
 ok(wait_for(sub { $provider->count('/good/jwks') > $fetched }, 5), 'but one');
 
+
+# Their claims are not parsed, but who is asked for is still found.
+
+my $header = json({ alg => 'ES256', kid => 'stranger' });
+my $right = json({ iss => $url{good} });
+
+for my $case (
+    [ $right, 'key' ],
+    [ "{\"iss\":\"$url{good}\",", 'key' ],
+    [ $right =~ s{/}{\\/}gr, 'key' ],
+    [ "{ \"iss\" : \"$url{good}\" }", 'key' ],
+    [ json({ iss => "$url{good}x" }), 'issuer' ],
+    [ json({ sub => 'joe' }), 'issuer' ],
+    [ '{', 'malformed' ],
+)
+{
+    my ($claims, $verdict) = @$case;
+    my $answer = get($gw, 'good', $stranger->sign_text($header, $claims));
+    my ($said) = $gw->error_log =~ /.*JWT was refused: (\w+)/s;
+
+    is($answer->code . " $said", "401 $verdict", "an unknown key: $claims");
+    is(defined $answer->header('Retry-After') ? 1 : 0,
+       $verdict eq 'key' ? 1 : 0, '... is asked for if it is');
+}
+
 SKIP: {
     skip 'no status module', 4 if !defined numbers('fetches');
 

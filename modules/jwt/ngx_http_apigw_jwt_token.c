@@ -61,6 +61,9 @@ static ngx_http_apigw_jwt_verdict_e ngx_http_apigw_jwt_verify(
 static ngx_http_apigw_jwt_verdict_e ngx_http_apigw_jwt_choose(
     ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx,
     ngx_http_apigw_jwt_found_t *found, ngx_http_apigw_jwt_proof_t *proof);
+static ngx_uint_t ngx_http_apigw_jwt_stranger(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_ctx_t *ctx, ngx_http_apigw_jwt_proof_t *proof);
+static ngx_uint_t ngx_http_apigw_jwt_says(ngx_str_t *payload, ngx_str_t *iss);
 static ngx_http_apigw_jwt_verdict_e ngx_http_apigw_jwt_judge(
     ngx_http_apigw_jwt_ctx_t *ctx, ngx_http_apigw_jwt_proof_t *proof);
 static ngx_http_apigw_jwt_verdict_e ngx_http_apigw_jwt_times(
@@ -655,6 +658,11 @@ ngx_http_apigw_jwt_choose(ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx,
         return NGX_HTTP_APIGW_JWT_OK;
     }
 
+    if (ngx_http_apigw_jwt_stranger(r, ctx, proof)) {
+        proof->why = "the key is unknown";
+        return NGX_HTTP_APIGW_JWT_KEY;
+    }
+
     proof->claims = ngx_apigw_claims_parse(proof->jws.payload.data,
                                            proof->jws.payload.len,
                                            &proof->why);
@@ -688,6 +696,84 @@ ngx_http_apigw_jwt_choose(ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx,
     }
 
     return NGX_HTTP_APIGW_JWT_OK;
+}
+
+
+/*
+ * Whether no issuer has the key that the token names, and the token names one
+ * of them.  Of a storm of such tokens no JSON is parsed: it is refused in any
+ * case, and where its text could be taken otherwise, all that is decided here
+ * is by what name, and whose keys are looked for.
+ */
+
+static ngx_uint_t
+ngx_http_apigw_jwt_stranger(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_ctx_t *ctx, ngx_http_apigw_jwt_proof_t *proof)
+{
+    ngx_uint_t                     i, found;
+    ngx_apigw_jwks_t              *keys;
+    ngx_http_apigw_jwt_issuer_t  **issuer;
+
+    if (proof->jws.kid.data == NULL) {
+        return 0;
+    }
+
+    issuer = ctx->policy->issuers->elts;
+
+    for (i = 0; i < ctx->policy->issuers->nelts; i++) {
+
+        keys = ngx_http_apigw_jwt_issuer_keys(issuer[i], r->connection->log);
+
+        /* keys without a name are tried with any token */
+
+        if (keys == NULL || keys->anonymous
+            || ngx_apigw_jwks_find(keys, &proof->jws.kid, &found))
+        {
+            return 0;
+        }
+    }
+
+    for (i = 0; i < ctx->policy->issuers->nelts; i++) {
+
+        if (issuer[i]->algorithms
+            && (issuer[i]->algorithms & proof->jws.alg) == 0)
+        {
+            continue;
+        }
+
+        if (ngx_http_apigw_jwt_says(&proof->jws.payload, &issuer[i]->url)) {
+            ctx->retry_after = ngx_http_apigw_jwt_issuer_unknown(issuer[i]);
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_uint_t
+ngx_http_apigw_jwt_says(ngx_str_t *payload, ngx_str_t *iss)
+{
+    u_char  *p, *last;
+
+    static const char  name[] = "\"iss\":\"";
+
+    p = payload->data;
+    last = p + payload->len;
+
+    while ((p = memmem(p, last - p, name, sizeof(name) - 1))) {
+
+        p += sizeof(name) - 1;
+
+        if ((size_t) (last - p) > iss->len
+            && ngx_memcmp(p, iss->data, iss->len) == 0
+            && p[iss->len] == '"')
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
