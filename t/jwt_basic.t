@@ -191,8 +191,8 @@ is(said($gw->get('/', [Authorization => $_])), '401 missing |', "\"$_\"")
 is(said($gw->get('/', [Authorization => $_])), '401 malformed |',
    substr($_, 0, 14) . '..' . substr $_, -14)
     for "Bearer $good, Bearer $good", "Bearer $good,$good", "Bearer $good,",
-        "Bearer $good $good", "Bearer a b", "Bearer $good\t", "Bearer \"$good\"",
-        "Bearer token=$good";
+        "Bearer $good $good", "Bearer a b", "Bearer $good\t",
+        "Bearer \"$good\"", "Bearer token=$good";
 is($gw->raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
             . "Authorization: Bearer $good\r\n" x 2 . "\r\n") =~ m{ (\d+) },
    1, 'two Authorization headers') && is($1, 400, '... are refused');
