@@ -52,6 +52,15 @@ sub refused {
 
 # an empty store
 
+my @read = (['list'], ['list', '--json'], ['show', 'none'], ['export'],
+            ['find']);
+
+refused("@$_ without a store", 1, qr/there is no store in "\S+"/, 'key', @$_)
+    for @read;
+
+is(() = glob("$apigw->{store}/*"), 0, 'nor is one made');
+is(done('purge makes one', 'purge')->{out}, '', 'nothing to purge');
+
 my $r = done('list of an empty store', 'list');
 is($r->{out} =~ s/ +/ /gr,
    "ID CONSUMER PLAN STATUS CREATED EXPIRES LAST USED\n",
@@ -60,7 +69,6 @@ is($r->{out} =~ s/ +/ /gr,
 refused('show in an empty store', 1, qr/there is no key "none"/,
         'key', 'show', 'none');
 
-is(done('purge of an empty store', 'purge')->{out}, '', 'nothing to purge');
 
 
 # create

@@ -121,6 +121,28 @@ for my $wrong (@wrong) {
     ok($status && $text =~ $message, $location || $http) or diag $text;
 }
 
+# Headers that nginx ignores: a warning each, with its place
+
+for my $case (['X_Key', '', 1], ['X.Key', '', 1], ['X-Key', '', 0],
+              ['X_Key', 'underscores_in_headers on;', 0],
+              ['X.Key', 'underscores_in_headers on;', 1],
+              ['X.Key', 'ignore_invalid_headers off;', 0])
+{
+    my ($name, $http, $warned) = @$case;
+
+    my ($status, $text) = $gw->test_config(
+        http => "$zone $http auth_api_key_source header=$name;",
+        server => "auth_api_key zone=k; location / { empty_gif; }
+                   location /off { auth_api_key off; }");
+
+    is($status, 0, "header=$name $http: right");
+    my $warning = qr/\[warn\] \S+ header "\L$name\E" .* is ignored by nginx/;
+
+    is(() = $text =~ /$warning.* in \S+:\d+$/mg, $warned,
+       "header=$name $http: warned $warned times") or diag $text;
+}
+
+
 my ($status, $text) = $gw->test_config(http => $zone, server => <<'END');
 if ($arg_a) { set $b 1; }
 location / { auth_api_key zone=k; if ($arg_b) { return 204; } }

@@ -24,6 +24,7 @@ static const char *ngx_apigw_cli_key_edit_add(ngx_apigw_cli_t *cli,
 static int ngx_apigw_cli_key_begun(ngx_apigw_store_t *store, MDB_txn *txn,
     void *data);
 static void ngx_apigw_cli_key_waiting(int signo);
+static ngx_uint_t ngx_apigw_cli_key_is_there(const char *directory);
 static void ngx_apigw_cli_key_expect_damage(void);
 static void ngx_apigw_cli_key_damaged(int signo);
 
@@ -483,6 +484,11 @@ ngx_apigw_cli_key_open(ngx_apigw_cli_t *cli, ngx_apigw_cli_key_t *key,
 
     rc = ngx_apigw_store_become_owner(key->directory);
 
+    if (rc == 0 && !change && !ngx_apigw_cli_key_is_there(key->directory)) {
+        return ngx_apigw_cli_error("there is no store in \"%s\"",
+                                   key->directory);
+    }
+
     if (rc == 0) {
         ngx_apigw_cli_key_expect_damage();
 
@@ -527,6 +533,26 @@ ngx_apigw_cli_key_open(ngx_apigw_cli_t *cli, ngx_apigw_cli_key_t *key,
     }
 
     return NGX_APIGW_CLI_DONE;
+}
+
+
+/* A store of which only the lock file is left is lost, and said to be. */
+
+static ngx_uint_t
+ngx_apigw_cli_key_is_there(const char *directory)
+{
+    char         name[NGX_MAX_PATH];
+    struct stat  sb;
+
+    if (stat(directory, &sb) == -1
+        || ngx_apigw_store_inspect(directory, &sb) != ENOENT)
+    {
+        return 1;
+    }
+
+    (void) snprintf(name, sizeof(name), "%s/lock.mdb", directory);
+
+    return stat(name, &sb) == 0;
 }
 
 

@@ -324,7 +324,8 @@ ngx_apigw_cli_field_rate(ngx_apigw_cli_record_t *r, const ngx_str_t *value,
     time_t now, size_t offset)
 {
     u_char                  *p, *slash, *point;
-    u_char                   digits[NGX_INT64_LEN], buf[NGX_APIGW_KEY_RATE_TEXT];
+    u_char                   digits[NGX_INT64_LEN];
+    u_char                   buf[NGX_APIGW_KEY_RATE_TEXT];
     int64_t                  n;
     ngx_str_t                number;
     ngx_apigw_rate_t         rate;

@@ -151,8 +151,9 @@ int
 ngx_apigw_key_store_get_id(ngx_apigw_store_t *store, MDB_txn *txn,
     const ngx_str_t *id, ngx_apigw_key_found_t *found)
 {
-    int      rc;
-    MDB_val  key, val;
+    int                     rc;
+    MDB_val                 key, val;
+    ngx_apigw_key_record_t  rec;
 
     rc = ngx_apigw_key_store_id(&key, id);
     if (rc != 0) {
@@ -171,7 +172,20 @@ ngx_apigw_key_store_get_id(ngx_apigw_store_t *store, MDB_txn *txn,
 
     rc = ngx_apigw_key_store_get(store, txn, val.mv_data, found);
 
-    return (rc == MDB_NOTFOUND) ? NGX_APIGW_KEY_STORE_EBROKEN : rc;
+    if (rc != 0) {
+        return (rc == MDB_NOTFOUND) ? NGX_APIGW_KEY_STORE_EBROKEN : rc;
+    }
+
+    /* never another's, to be changed or removed in place of this one */
+
+    if (ngx_apigw_key_store_record(found, &rec) == 0
+        && (rec.id.len != id->len
+            || ngx_memcmp(rec.id.data, id->data, id->len) != 0))
+    {
+        return NGX_APIGW_KEY_STORE_EBROKEN;
+    }
+
+    return 0;
 }
 
 

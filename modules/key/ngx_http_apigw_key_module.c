@@ -768,9 +768,13 @@ ngx_http_apigw_key_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    if (conf->shm_zone
-        && ngx_http_apigw_key_make_challenges(cf, conf) != NGX_OK)
-    {
+    if (conf->shm_zone == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    ngx_http_apigw_key_source_warn(cf, conf->sources);
+
+    if (ngx_http_apigw_key_make_challenges(cf, conf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 

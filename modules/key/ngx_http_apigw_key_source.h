@@ -37,6 +37,11 @@ typedef struct {
 
     ngx_int_t                    variables[NGX_HTTP_APIGW_KEY_VARIABLES];
     ngx_uint_t                   nvariables;
+
+    /* where it stands, until it was warned of */
+
+    ngx_str_t                    file;
+    ngx_uint_t                   line;
 } ngx_http_apigw_key_source_t;
 
 
@@ -67,6 +72,11 @@ ngx_int_t ngx_http_apigw_key_strip(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_apigw_key_source_parse(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_apigw_key_source_t *source);
+
+
+/* Warns of headers that nginx ignores with the settings of this server. */
+
+void ngx_http_apigw_key_source_warn(ngx_conf_t *cf, ngx_array_t *sources);
 
 
 #pragma GCC visibility pop

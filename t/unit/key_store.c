@@ -941,6 +941,47 @@ swap(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
 }
 
 
+/* The id of one key leads to another one. */
+
+static int
+mislead(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    int      rc;
+    u_char   digest[NGX_APIGW_KEY_DIGEST];
+    MDB_val  key, val;
+
+    key.mv_data = "e1";
+    key.mv_size = 2;
+
+    rc = mdb_get(txn, ngx_apigw_store_db(store, NGX_APIGW_KEY_DB_IDS), &key,
+                 &val);
+
+    if (rc == 0) {
+        memcpy(digest, val.mv_data, sizeof(digest));
+        val.mv_data = digest;
+        key.mv_data = "d1";
+
+        rc = mdb_put(txn, ngx_apigw_store_db(store, NGX_APIGW_KEY_DB_IDS),
+                     &key, &val, 0);
+    }
+
+    return rc;
+}
+
+
+static void
+test_mislead(ngx_apigw_store_t *store)
+{
+    ok(run(store, "put", "sixteen-letters-d", "d1", "joe") == 0
+       && run(store, "put", "sixteen-letters-e", "e1", "ann") == 0
+       && ngx_apigw_store_write(store, mislead, NULL) == 0,
+       "an id leads to another key");
+    ok(run(store, "delete", NULL, "d1", NULL) == NGX_APIGW_KEY_STORE_EBROKEN,
+       "it is not removed in place of the right one");
+    ok(run(store, "delete", NULL, "e1", NULL) == 0, "removed by its own id");
+}
+
+
 static void
 test_swap(ngx_apigw_store_t *store, const char *dir)
 {
@@ -1137,6 +1178,7 @@ main(void)
     test_marks(used);
     test_bits(store, dir);
     test_swap(store, dir);
+    test_mislead(store);
     test_cache(store, dir);
 
     ngx_apigw_store_close(store);
