@@ -181,6 +181,33 @@ Vary: X-API-Version, Accept, X-Other"]
  "X-Api: orders v2 two default current /gif/a"]
 
 
+=== Accept: the shortest that names the type, and what is shorter
+--- http_config
+    upstream one { server 127.0.0.1:$TEST_NGINX_SERVER_PORT; }
+    api short {
+        version v1 upstream=one;
+        version v2 upstream=one default;
+        select accept=application/x;
+    }
+--- config
+    location /s/ {
+        api_publish short;
+        add_header X-Api "$api_version $api_version_source";
+        empty_gif;
+    }
+--- request eval
+[("GET /s/") x 6]
+--- more_headers eval
+["Accept: application/x.v1", "Accept: application/",
+ "Accept: application/x.v1, application/x.v2",
+ "Accept: application/x.v2;q=0.9,application/x.v1",
+ "Accept: application/x.v1;q=0.5, application/x",
+ "Accept: application/x.v1\r\nAccept: text/x"]
+--- response_headers eval
+["X-Api: v1 accept", "X-Api: v2 default", "X-Api: v1 accept",
+ "X-Api: v1 accept", "X-Api: v2 default", "X-Api: v1 accept"]
+
+
 === Accept: unknown versions and contradictions
 --- http_config eval: $::http
 --- config eval: $::config

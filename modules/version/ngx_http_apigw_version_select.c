@@ -550,8 +550,11 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
         p = h->value.data;
         last = p + h->value.len;
 
-        while (ngx_apigw_accept_next(&p, last, &source->name, &accept)
-               == NGX_OK)
+        /* what is shorter than the type does not name it */
+
+        while ((size_t) (last - p) >= source->name.len
+               && ngx_apigw_accept_next(&p, last, &source->name, &accept)
+                  == NGX_OK)
         {
             if (accept.quality == 0) {
                 continue;
@@ -601,6 +604,7 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
              */
 
             if (best == 1000
+                && (size_t) (last - p) >= source->name.len
                 && memchr(p, 'v', last - p) == NULL
                 && memchr(p, 'V', last - p) == NULL)
             {
