@@ -34,6 +34,15 @@ add_header X-Used \$api_quota_used always;
 END
 }
 
+# perl has no lchown
+
+sub lchown {
+    my ($uid, $name) = @_;
+
+    system('chown', '-h', $uid, $name) == 0 or die "cannot chown\n";
+}
+
+
 sub used { return $_[0]->get("/u?c=$_[1]")->header('X-Used') - 1 }
 
 sub charge {
@@ -263,5 +272,121 @@ my ($status, $text) = $gw->test_config(
     http => 'api_usage_zone zone=u:256k store=logs/disk;', server => '');
 
 is($status, 0, 'the root of an empty disk may become one') or diag $text;
+
+($status, $text) = $gw->test_config(
+    http => 'api_usage_zone zone=u:256k store=logs/no/store;');
+
+like($text, qr{the\ store\ "\S+/no/store"\ cannot\ be\ made,\ there\ is\ no
+               \ directory\ "\S+/no"\ in\ \S+:\d+$}xm, 'no parent');
+
+
+# Whose it is: a store comes to the workers from root or not at all, and no
+# file of root by a name of ours
+
+SKIP: {
+    my ($me, $him) = map { scalar getpwnam $_ } qw(nobody daemon);
+
+    skip 'needs root, nobody and daemon', 22 if $> != 0 || !$me || !$him;
+
+    my $store;
+
+    my $made = sub {
+        my ($name, $owner, %files) = @_;
+
+        $store = $gw->root . "/logs/$name";
+        mkdir $_ or die "mkdir: $!\n" for $store, "$store/used";
+
+        for my $file (qw(data.mdb used/data.mdb)) {
+            open my $fh, '>', "$store/$file" or die "open: $!\n";
+            close $fh;
+            chown $files{$file} // $owner, -1, "$store/$file";
+        }
+
+        chown $files{used} // $owner, -1, "$store/used";
+        chown $owner, -1, $store;
+    };
+
+    my $whose = sub {
+        join ' ', map { (lstat "$store/$_")[4] }
+            '.', qw(data.mdb used used/data.mdb);
+    };
+
+    my $tested = sub {
+        local $ENV{TEST_NGINX_WORKER_USER} = 'nobody nogroup';
+        $store =~ m{([^/]+)$} or die;
+        return $gw->test_config(
+            http => "api_usage_zone zone=u:256k store=logs/$1;");
+    };
+
+    my $refused = sub {
+        my ($title, $message) = @_;
+
+        my $before = $whose->();
+        my ($status, $text) = $tested->();
+
+        ok($status && $text =~ /$message.* in \S+:\d+$/m, "$title: refused")
+            or diag $text;
+        is($whose->(), $before, "$title: left alone");
+    };
+
+    $made->('root', 0);
+    is(($tested->())[0], 0, "root's");
+    is($whose->(), "$me $me $me $me", "root's: given with all its files");
+    is(($tested->())[0], 0, 'and once more');
+
+    $made->('half', 0, 'data.mdb' => $him);
+    is(($tested->())[0], 0, 'a copy with its owners, in a directory of root');
+    is($whose->(), "$me $me $me $me", 'is given, too');
+
+    $made->('his', $him);
+    $refused->("another user's",
+               qr{"\S+his" belongs to user "daemon", and the workers are to }
+               . qr{run as "nobody"; if no other nginx uses it, run "chown }
+               . qr{-hR nobody \S+/his"});
+
+    $made->('moved', $me, 'data.mdb' => 0);
+    $refused->("root's file in the workers' directory",
+               qr{"\S+moved/data\.mdb" belongs to user "root"});
+
+    $made->('inner', $me, used => 0);
+    $refused->("root's directory in theirs",
+               qr{"\S+inner/used" belongs to user "root"});
+
+    $made->('deep', 0, 'data.mdb' => $me, used => $me, 'used/data.mdb' => 0);
+    $refused->("root's file in the workers' inner directory",
+               qr{"\S+deep/used/data\.mdb" belongs to user "root"});
+
+    $made->('open', 0);
+    chmod 0777, $store;
+    $refused->('where all may write',
+               qr{"\S+open/data\.mdb" belongs to user "root"});
+
+    my $victim = $gw->root . '/root.s';
+    open my $fh, '>', $victim or die "open: $!\n";
+    close $fh;
+
+    $made->('hard', 0);
+    unlink "$store/data.mdb";
+    link $victim, "$store/data.mdb" or die "link: $!\n";
+    $refused->('a hard link', qr/data\.mdb" is not a regular file of one/);
+
+    $made->('soft', 0);
+    unlink "$store/data.mdb";
+    symlink $victim, "$store/data.mdb" or die "symlink: $!\n";
+    $refused->('a symbolic link', qr/data\.mdb" is not a regular file of one/);
+
+    is((stat $victim)[4], 0, "what is root's is root's");
+
+    $made->('behind', 0);
+    symlink $store, $gw->root . '/logs/name' or die "symlink: $!\n";
+    lchown($me, $gw->root . '/logs/name');
+    my $at = $store;
+    $store = $gw->root . '/logs/name';
+    ($status, $text) = $tested->();
+    like($text, qr/"\S+name" is a symbolic link of user "nobody", and not of/,
+         'a link in place of the directory');
+    $store = $at;
+    is($whose->(), '0 0 0 0', 'what is behind it stays as it was');
+}
 
 done_testing;

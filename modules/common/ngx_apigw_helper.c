@@ -9,6 +9,7 @@
 
 #include <sys/file.h>
 
+#include "ngx_apigw_directory.h"
 #include "ngx_apigw_helper.h"
 #include "ngx_apigw_store.h"
 
@@ -40,8 +41,6 @@ typedef struct {
 } ngx_apigw_helper_timer_t;
 
 
-static ngx_int_t ngx_apigw_helper_check_directory(ngx_conf_t *cf,
-    ngx_str_t *directory);
 static ngx_msec_t ngx_apigw_helper_manager(void *data);
 static ngx_msec_t ngx_apigw_helper_turn(ngx_apigw_helper_t *helper,
     ngx_log_t *log, ngx_uint_t last);
@@ -81,7 +80,7 @@ ngx_apigw_helper_add(ngx_conf_t *cf, ngx_apigw_helper_t *helper)
         helper->directory.data[--helper->directory.len] = '\0';
     }
 
-    if (ngx_apigw_helper_check_directory(cf, &helper->directory) != NGX_OK) {
+    if (ngx_apigw_directory_check(cf, &helper->directory) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -97,73 +96,6 @@ ngx_apigw_helper_add(ngx_conf_t *cf, ngx_apigw_helper_t *helper)
     path->line = cf->conf_file->line;
 
     return ngx_add_path(cf, &path);
-}
-
-
-/*
- * nginx gives whatever has the name of a path to the worker user: a mistyped
- * "store=/etc" must not come so far.  A directory that has files has to have
- * those of a store; one that cannot be read is left to nginx.
- */
-
-static ngx_int_t
-ngx_apigw_helper_check_directory(ngx_conf_t *cf, ngx_str_t *directory)
-{
-    u_char           *name;
-    ngx_dir_t         dir;
-    ngx_uint_t        i, foreign, own;
-    ngx_file_info_t   fi;
-
-    static char  *files[] = { "data.mdb", "lock.mdb", "helper.lock", NULL };
-
-    if (ngx_file_info(directory->data, &fi) == NGX_FILE_ERROR) {
-        return NGX_OK;
-    }
-
-    if (!ngx_is_dir(&fi)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "the store \"%V\" is not a directory", directory);
-        return NGX_ERROR;
-    }
-
-    if (ngx_open_dir(directory, &dir) == NGX_ERROR) {
-        return NGX_OK;
-    }
-
-    foreign = 0;
-    own = 0;
-
-    while (ngx_read_dir(&dir) == NGX_OK) {
-
-        name = ngx_de_name(&dir);
-
-        if (ngx_strcmp(name, ".") == 0 || ngx_strcmp(name, "..") == 0
-            || ngx_strcmp(name, "lost+found") == 0)
-        {
-            continue;
-        }
-
-        foreign = 1;
-
-        /* "data.mdb.PID" was to become a store */
-
-        for (i = 0; files[i]; i++) {
-            if (ngx_strncmp(name, files[i], ngx_strlen(files[i])) == 0) {
-                own = 1;
-            }
-        }
-    }
-
-    (void) ngx_close_dir(&dir);
-
-    if (foreign && !own) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "the directory \"%V\" has files and none of them "
-                           "is a store's", directory);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
 }
 
 
