@@ -38,8 +38,11 @@
  */
 
 
-#define NGX_APIGW_STORE_MAP      ((size_t) 64 * 1024 * 1024)
+#ifndef NGX_APIGW_STORE_MAX
 #define NGX_APIGW_STORE_MAX      ((size_t) 1 << 40)
+#endif
+
+#define NGX_APIGW_STORE_MAP      ((size_t) 64 * 1024 * 1024)
 #define NGX_APIGW_STORE_NO_ROOM  (256 * 1024)
 
 /* in milliseconds: for others that open it, and for one that commits */

@@ -10,6 +10,10 @@
  */
 
 
+/* a largest size that can be reached */
+
+#define NGX_APIGW_STORE_MAX  ((size_t) 16 * 1024 * 1024)
+
 #include "../../modules/common/ngx_apigw_store.c"
 #include "../../modules/common/ngx_apigw_store_file.c"
 
@@ -540,6 +544,35 @@ check_replaced(void)
 }
 
 
+/* A store as large as one can be. */
+
+static void
+check_full(void)
+{
+    long                n;
+    ngx_apigw_store_t  *store;
+
+    if (ngx_apigw_store_open(&store, directory, &kind)) {
+        check(0, "a store to be filled");
+        return;
+    }
+
+    n = seen(store);
+
+    check(add(store, 5000, 15000) == MDB_MAP_FULL
+          && ngx_apigw_store_reserve(store, 32 * 1024 * 1024) == MDB_MAP_FULL
+          && strcmp(ngx_apigw_store_strerror(MDB_MAP_FULL),
+                    "it has reached its largest size") == 0,
+          "what does not fit into the largest map is an error");
+    check(seen(store) == n && in_child(child_looks) == n,
+          "nothing of it was written");
+    check(add(store, 5000, 5010) == 0 && seen(store) == n + 10,
+          "what fits is written all the same");
+
+    ngx_apigw_store_close(store);
+}
+
+
 /* Many that open a new store at once: one makes it, all use it. */
 
 static int
@@ -678,6 +711,7 @@ main(void)
 
     check_replaced();
     check_crowd();
+    check_full();
 
     snprintf(name, sizeof(name), "%s/data.mdb", directory);
     (void) unlink(name);
