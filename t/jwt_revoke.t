@@ -230,6 +230,9 @@ is(asked($_, '/cached'), '503 unavailable', "nor later: $_") for 'ann', 'joe';
 is(asked('nobody', '/plain'), '503 unavailable', 'nor by one never seen');
 is(scalar(my @said = $gw->grep_log($lost)), 1, 'said once a minute');
 
+is((cli(qw(token revocations), @store))[1] =~ tr/\n//, 1, 'a look at it');
+is(asked('ann', '/plain'), '503 unavailable', 'changes nothing');
+
 $gw->reload;
 sleep 1.1;
 is(asked($_, '/plain'), '503 unavailable', "nor after a reload: $_")
