@@ -235,6 +235,7 @@ my %conf = (
             . issuer('refused', url => $url{refused})
             . issuer('quick', refresh => '1s', stale => '1s'),
     server => location(@all) . <<'END',
+location /eddsa { auth_jwt x issuer=good; auth_jwt_algorithms EdDSA; empty_gif; }
 location = /any {
     auth_jwt any issuer=good issuer=named;
     add_header X-Who $jwt_claim_sub;
@@ -437,6 +438,13 @@ for my $case (
     is(defined $answer->header('Retry-After') ? 1 : 0,
        $verdict eq 'key' ? 1 : 0, '... is asked for if it is');
 }
+
+is(get($gw, 'eddsa', $one->sign_text(json({ alg => 'ES256', kid => 'one' }),
+                                     '{'))->code, 401, 'not the algorithm');
+like($gw->error_log, qr/.*JWT was refused: (?=algorithm)/s,
+     '... which is seen first');
+unlike($gw->error_log =~ s/.*JWT was refused: algorithm//sr,
+       qr/JWT was refused/, '... and nothing else');
 
 SKIP: {
     skip 'no status module', 4 if !defined numbers('fetches');
