@@ -273,23 +273,32 @@ static ngx_uint_t
 ngx_apigw_counter_make_room(ngx_apigw_counter_table_t *table,
     const ngx_apigw_counter_id_t *id, int64_t now, ngx_uint_t *evicted)
 {
-    ngx_uint_t  i, n, slot, rank, best, best_rank, turn, tries;
+    ngx_uint_t  i, k, n, slot, rank, best, best_rank, turn, tries;
+    ngx_uint_t  room[2], place[2];
 
     for (tries = 0; tries < NGX_APIGW_COUNTER_WAYS; tries++) {
 
         best = NGX_APIGW_COUNTER_NONE;
         best_rank = NGX_APIGW_COUNTER_IN_USE;
 
+        room[0] = 0;
+        room[1] = 0;
+
         /* begin elsewhere each time, so that victims take turns */
 
         turn = table->evictions[id->sets[0]];
 
         for (i = 0; i < 2 * NGX_APIGW_COUNTER_WAYS; i++) {
+            k = i / NGX_APIGW_COUNTER_WAYS;
             n = (i + turn) % NGX_APIGW_COUNTER_WAYS;
-            slot = id->sets[i / NGX_APIGW_COUNTER_WAYS]
-                   * (ngx_uint_t) NGX_APIGW_COUNTER_WAYS + n;
+            slot = id->sets[k] * (ngx_uint_t) NGX_APIGW_COUNTER_WAYS + n;
 
             rank = ngx_apigw_counter_rank(table, slot, now);
+
+            if (rank == NGX_APIGW_COUNTER_FREE) {
+                room[k]++;
+                place[k] = slot;
+            }
 
             if (rank < best_rank) {
                 best = slot;
@@ -301,8 +310,10 @@ ngx_apigw_counter_make_room(ngx_apigw_counter_table_t *table,
             return NGX_APIGW_COUNTER_NONE;
         }
 
+        /* the emptier set: so they fill evenly, and hardly ever are full */
+
         if (best_rank == NGX_APIGW_COUNTER_FREE) {
-            return best;
+            return place[room[1] > room[0]];
         }
 
         if (ngx_apigw_counter_evict(table, best) == NGX_OK) {

@@ -271,34 +271,42 @@ ngx_apigw_ledger_make_room(ngx_apigw_ledger_table_t *table,
     const ngx_apigw_counter_id_t *id, ngx_uint_t *evicted)
 {
     uint64_t    tag;
-    ngx_uint_t  i, n, slot, turn, pass;
+    ngx_uint_t  i, k, n, slot, turn, room[2], place[2];
 
     turn = table->evictions[id->sets[0]];
 
-    for (pass = 0; pass < 2; pass++) {
+    room[0] = 0;
+    room[1] = 0;
 
-        for (i = 0; i < 2 * NGX_APIGW_LEDGER_WAYS; i++) {
-            n = (i + turn) % NGX_APIGW_LEDGER_WAYS;
-            slot = id->sets[i / NGX_APIGW_LEDGER_WAYS]
-                   * (ngx_uint_t) NGX_APIGW_LEDGER_WAYS + n;
+    for (i = 0; i < 2 * NGX_APIGW_LEDGER_WAYS; i++) {
+        k = i / NGX_APIGW_LEDGER_WAYS;
+        slot = id->sets[k] * (ngx_uint_t) NGX_APIGW_LEDGER_WAYS
+               + i % NGX_APIGW_LEDGER_WAYS;
 
-            tag = table->pairs[slot].tag;
+        if (table->pairs[slot].tag == 0
+            && !ngx_apigw_ledger_unwritten(table, slot))
+        {
+            room[k]++;
+            place[k] = slot;
+        }
+    }
 
-            if (tag == 0) {
+    /* the emptier set: so they fill evenly, and both are hardly ever full */
 
-                if (!ngx_apigw_ledger_unwritten(table, slot)) {
-                    return slot;
-                }
+    if (room[0] || room[1]) {
+        return place[room[1] > room[0]];
+    }
 
-                continue;
-            }
+    for (i = 0; i < 2 * NGX_APIGW_LEDGER_WAYS; i++) {
+        n = (i + turn) % NGX_APIGW_LEDGER_WAYS;
+        slot = id->sets[i / NGX_APIGW_LEDGER_WAYS]
+               * (ngx_uint_t) NGX_APIGW_LEDGER_WAYS + n;
 
-            if (pass == 1
-                && ngx_apigw_ledger_evict(table, slot, tag) == NGX_OK)
-            {
-                *evicted = 1;
-                return slot;
-            }
+        tag = table->pairs[slot].tag;
+
+        if (tag && ngx_apigw_ledger_evict(table, slot, tag) == NGX_OK) {
+            *evicted = 1;
+            return slot;
         }
     }
 
