@@ -365,7 +365,7 @@ fails('a file', create('x'), qr/cannot open the store ".*": Not a directory/);
 SKIP: {
     my ($name, $uid, $gid) = (getpwnam('nobody'))[0, 2, 3];
 
-    skip 'needs root and nobody', 8 if $< != 0 || !defined $uid;
+    skip 'needs root and nobody', 21 if $< != 0 || !defined $uid;
 
     $apigw = fresh_store();
     chown $uid, $gid, $apigw->{store} or die "chown: $!\n";
@@ -394,6 +394,43 @@ SKIP: {
     chmod 0700, $apigw->{store};
     $r = $apigw->run({ before => sub { $as->($uid - 1) } }, 'key', 'list');
     fails('a closed directory', $r, qr/: Permission denied/);
+
+    # a relative path from where the owner may not be
+
+    mkdir "$apigw->{dir}/private", 0700 or die "mkdir: $!\n";
+    my $there = sub {
+        chdir "$apigw->{dir}/private" and $ENV{APIGW_STORE} = '../store';
+    };
+
+    $r = $apigw->run({ before => $there, nostore => 1 }, 'key', 'show', 'x');
+    is($r->{status}, 0, "a relative path from root's own directory")
+        or diag $r->{err};
+
+    # nor where an export may not be written
+
+    my ($ledger, $dir) = map { "$apigw->{dir}/$_" } qw(ledger private);
+    mkdir $ledger or die "mkdir: $!\n";
+    chown $uid, $gid, $ledger;
+
+    my @export = ('usage', 'export', '--store', $ledger, '--dir');
+    fails('an export into the directory of root',
+          $apigw->run({ nostore => 1 }, @export, $dir),
+          qr/"\S+private\/chain": Permission denied \(root works as the owner/);
+    fails('an export to nowhere',
+          $apigw->run({ nostore => 1 }, @export, "$dir/x"),
+          qr/there is no directory "\S+private\/x"/);
+    chown $uid, $gid, $dir;
+    is($apigw->run({ before => $there, nostore => 1 }, @export, '.')->{status},
+       0, 'an export');
+    fails('verify of nothing',
+          $apigw->run({ nostore => 1 }, 'usage', 'verify', '--dir', "$dir/x"),
+          qr/there is no directory "\S+private\/x"/);
+
+    # a file that root has put into it
+
+    chown 0, 0, "$apigw->{store}/data.mdb";
+    fails('a file of root', $apigw->run('key', 'list'),
+          qr/: Permission denied \(root works as the owner of the directory/);
 }
 
 

@@ -99,10 +99,96 @@ is_deeply(($apigw->audit)[-1]{set}{plan}, 'free', 'and is in the log');
 
 # without an id a key is known by itself
 
-counts(import_of(qq({"key":"$clear","consumer":"acme"}\n)), 0, 1, 0, 0,
-       'a key without an id');
+counts(import_of(qq({"key":"$clear","consumer":"acme"}\n), '--plan', 'basic'),
+       0, 0, 1, 0, 'a key without an id');
 is(keys_of()->{a}{sha256}, sha256_hex($clear), 'keeps its id');
-is(keys_of()->{a}{plan}, undef, 'and is what the line says');
+is(keys_of()->{a}{plan}, 'free', 'and what the line does not say');
+
+counts(import_of(qq({"key":"$clear","consumer":"acme"}\n), '--replace'),
+       0, 1, 0, 0, 'with --replace');
+is(keys_of()->{a}{plan}, undef, 'it is what the line says');
+counts(import_of(qq({"key":"$clear","consumer":"acme"}\n), '--plan', 'basic'),
+       0, 1, 0, 0, 'a plan for keys without');
+is(keys_of()->{a}{plan}, 'basic', 'is for one in the store as well');
+
+# what was said of a key since it came stays, field by field
+
+sub set_of { return [map { $_ // '' } @{ keys_of()->{$_[0]} }{@{ $_[1] }}] }
+
+{
+    my @fields = qw(plan name description enabled decoy scopes labels allow
+                    not_before expires rate burst quotas successor created);
+    my %line = (key => 'kept-key-000000001', consumer => 'c');
+    my %first = (%line, id => 'k', map { $_ => decode_json($file =~
+                 /("b".*)/ ? "{\"id\":$1" : die)->{$_} } @fields);
+
+    $first{plan} = 'pro';
+    $first{burst} = 7;
+    $first{decoy} = JSON::PP::true;
+
+    counts(import_of(encode_json(\%first) . "\n"), 1, 0, 0, 0,
+           'a key with all there is');
+
+    my $before = set_of('k', \@fields);
+    is(scalar(grep { $_ eq '' } @$before), 0, 'all of it');
+
+    counts(import_of(encode_json(\%line) . "\n"), 0, 0, 1, 0,
+           'a line that says nothing of it');
+    is_deeply(set_of('k', \@fields), $before, 'all is left');
+
+    my %other = (plan => 'gold', name => 'o', description => 'o',
+                 enabled => JSON::PP::true, decoy => JSON::PP::false,
+                 scopes => [], labels => {}, allow => ['::1/128'],
+                 not_before => '2021-01-01', expires => '2031-01-01',
+                 rate => '0.5r/h', burst => 9, quotas => { week => 2 },
+                 successor => 'o');
+
+    for my $field (sort keys %other) {
+        import_of(encode_json({ %line, $field => $other{$field} }) . "\n");
+
+        my $after = set_of('k', \@fields);
+        is_deeply([grep { JSON::PP->new->canonical->allow_nonref->encode(
+                              $before->[$_])
+                          ne JSON::PP->new->canonical->allow_nonref->encode(
+                              $after->[$_]) } 0 .. $#fields],
+                  [grep { $fields[$_] eq $field } 0 .. $#fields],
+                  "only $field is changed");
+        $before = $after;
+    }
+
+    counts(import_of(encode_json({ %line, expires => '2020-06-01' }) . "\n"),
+           0, 0, 0, 1, 'it expires before it is valid');
+}
+
+# a CSV cannot say what a leaked key is now, and does not bring it back
+
+fresh();
+
+my $aws = "Name,key,Enabled\nleak,apikey1234abcdefghij0001,TRUE\n"
+          . "trap,apikey1234abcdefghij0002,TRUE\n";
+
+counts(import_of($aws, '--format', 'csv'), 2, 0, 0, 0, 'two keys of CSV');
+
+my %id = map { $_->{consumer} => $_->{id} } values %{ keys_of() };
+
+is($apigw->run('key', 'rotate', $id{leak}, '--overlap', '0s', '--id', 'new')
+   ->{status}, 0, 'one has leaked');
+is($apigw->run('key', 'update', $id{trap}, '--decoy', '--scope', 's',
+               '--allow', '10.0.0.0/8')->{status}, 0, 'one is a decoy');
+counts(import_of($aws, '--format', 'csv'), 0, 0, 2, 0, 'the CSV once more');
+ok(keys_of()->{$id{leak}}{expires}, 'it stays expired');
+is_deeply([@{ keys_of()->{$id{trap}} }{qw(decoy scopes allow)}],
+          [JSON::PP::true, ['s'], ['10.0.0.0/8']], 'it stays a decoy');
+
+# the columns that are there count, what is empty in them does not
+
+my $trap = 'apikey1234abcdefghij0002';
+import_of("name,key,enabled,description\ntrap,$trap,false,d\n",
+          '--format', 'csv');
+is_deeply([@{ keys_of()->{$id{trap}} }{qw(enabled description)}],
+          [JSON::PP::false, 'd'], 'a column');
+counts(import_of("name,key,enabled,description\ntrap,$trap,,\n",
+                 '--format', 'csv'), 0, 0, 1, 0, 'an empty field');
 
 # a file without a newline at the end, with a BOM, with CR LF
 
@@ -328,6 +414,18 @@ counts(csv($several, '--map-plan', 'aaa=pro', '--map-plan', 'bbb=pro',
            '--plan', 'free'), 2, 0, 0, 0, 'several plans that are one here');
 is_deeply([sort map { $_->{plan} } values %{ keys_of() }], ['free', 'pro'],
           'plans are mapped, and there is one for keys without');
+
+$r = csv("name,key,usageplanids\nz,apikey1234abcdefghij0003,zz99\n",
+         '--map-plan', 'aaa=pro');
+counts($r, 0, 0, 0, 1, 'a plan that is not in the map');
+like($r->{err}, qr/line 2: a usage plan that no --map-plan names/, 'says so');
+
+counts(csv("name,key,usageplanids\nz,apikey1234abcdefghij0003,pro\n",
+           '--map-plan', 'aaa=pro'), 1, 0, 0, 0, 'a plan of ours');
+
+$r = csv("name,key,usageplanids\nz,apikey1234abcdefghij0004,zz99\n");
+counts($r, 1, 0, 0, 0, 'without a map');
+like($r->{err}, qr/names of plans in 1 lines: see --map-plan/, 'it is told');
 
 for my $case (
     ['an empty file', '', qr/the file is empty/],

@@ -154,8 +154,16 @@ for my $case (
     ['an odd consumer', qr/invalid consumer/, '--consumer', ' x'],
     ['a control character', qr/control characters/, '--consumer', "a\nb"],
     ['not UTF-8', qr/not UTF-8/, '--consumer', "a\xff"],
-    ['a long consumer', qr/invalid consumer/, '--consumer', 'x' x 256],
-    ['an odd id', qr/invalid id/, '--consumer', 'x', '--id', 'a b'],
+    ['a long consumer', qr/invalid consumer: it has 1 to 255 bytes/,
+     '--consumer', 'x' x 256],
+    ['a quota of none', qr/not a quota such as 1000\/day, none\/day takes/,
+     '--consumer', 'x', '--quota', '0/day'],
+    ['a burst of years', qr/the burst is too large for the rate/,
+     '--consumer', 'x', '--rate', '1r/d', '--burst', '4000'],
+    ['addresses at once', qr/not an address .*, one at a time/,
+     '--consumer', 'x', '--allow', '10.0.0.0/8,::1'],
+    ['an odd id', qr/invalid id: it has 1 to 64 of A-Z/,
+     '--consumer', 'x', '--id', 'a b'],
     ['a bad scope', qr/not a scope/, '--consumer', 'x', '--scope', 'a"b'],
     ['an empty scope', qr/not a scope/, '--consumer', 'x', '--scope', 'a,,b'],
     ['a bad label', qr/NAME=VALUE/, '--consumer', 'x', '--label', 'a'],
@@ -304,8 +312,8 @@ refused('remove of a missing network', 1, qr/the key has no such network/,
         'key', 'update', 'full', '--remove-allow', '10.0.0.0/8');
 refused('update of no key', 1, qr/there is no key "none"/, 'key', 'update',
         'none', '--plan', 'x');
-refused('an odd plan', 2, qr/invalid plan/, 'key', 'update', 'full', '--plan',
-        'x ');
+refused('an odd plan', 2, qr/invalid plan: it has 1 to 64/, 'key', 'update',
+        'full', '--plan', 'x ');
 refused('update of one good and one missing key', 1, qr/no key "none"/,
         'key', 'update', 'full', 'none', '--plan', 'gold');
 ok(!exists shown('full')->{plan}, 'all or nothing');
@@ -483,6 +491,12 @@ refused('revoke again', 1, qr/there is no key "a1"/, 'key', 'revoke', 'a1');
 refused('revoke of a good and a missing key', 1, qr/there is no key "a1"/,
         'key', 'revoke', 'a2', 'a1');
 is(listed('--consumer', 'acme'), 'a2', 'nothing revoked');
+done('a key to be named twice', 'create', '--id', 'a3', '--consumer', 'z');
+like(done('revoke the same twice', 'revoke', 'a3', 'a3')->{err},
+     qr/revoked 1 of 2 keys/, 'it is one');
+is(listed('--consumer', 'z'), '', 'and is gone');
+refused('a missing one twice', 1, qr/there is no key "a3"/, 'key', 'revoke',
+        'a2', 'a3', 'a3');
 done('the id can be used again', 'create', '--id', 'a1', '--consumer', 'z');
 is(listed('--consumer', 'acme'), 'a2', 'and is of the other consumer');
 
@@ -610,7 +624,7 @@ my %actions;
 push @{ $actions{$_->{action}} }, $_->{id} for @audit;
 
 is_deeply($actions{purge}, ['x1', 'x2'], 'purged keys are in the log');
-is_deeply($actions{revoke}, ['a1', 'w', 'u2', 'u2', 'v2'],
+is_deeply($actions{revoke}, ['a1', 'a3', 'w', 'u2', 'u2', 'v2'],
           'revoked keys are in the log');
 is(scalar(grep { $_ eq 'a1' } @{ $actions{create} }), 2,
    'created keys are in the log');

@@ -71,6 +71,8 @@ main(int argc, char *const *argv)
     free(cli->args);
     free(cli->user);
     free(cli->sudo);
+    free(cli->directory);
+    free(cli->output);
     free(cli);
 
     return rc;
@@ -423,18 +425,42 @@ ngx_apigw_cli_store(ngx_apigw_cli_t *cli, ngx_str_t *option)
     char  *directory;
 
     if (option->data) {
-        return (char *) option->data;
+        return ngx_apigw_cli_path(&cli->directory, (char *) option->data);
     }
 
     directory = getenv("APIGW_STORE");
 
     if (directory && *directory) {
-        return directory;
+        return ngx_apigw_cli_path(&cli->directory, directory);
     }
 
     (void) ngx_apigw_cli_usage(cli, "no store: --store DIR is missing and "
                                "APIGW_STORE is not set");
     return NULL;
+}
+
+
+char *
+ngx_apigw_cli_path(char **keep, char *path)
+{
+    if (geteuid() != 0 || path[0] == '/') {
+        return path;
+    }
+
+    free(*keep);
+    *keep = realpath(path, NULL);
+
+    return *keep ? *keep : path;
+}
+
+
+const char *
+ngx_apigw_cli_denied(ngx_apigw_cli_t *cli)
+{
+    return cli->uid == 0
+           ? "root works as the owner of the directory: the files in it have "
+             "to be his, and those above it open to him"
+           : "it takes root or the directory's owner";
 }
 
 

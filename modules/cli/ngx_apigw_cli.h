@@ -87,6 +87,11 @@ struct ngx_apigw_cli_s {
     uid_t                          uid;
     char                          *user;
     char                          *sudo;
+
+    /* ngx_apigw_cli_path() */
+
+    char                          *directory;
+    char                          *output;
 };
 
 
@@ -136,6 +141,19 @@ ngx_int_t ngx_apigw_cli_flush(ngx_apigw_cli_buf_t *b);
 /* The directory of a store: --store or APIGW_STORE; NULL after a message. */
 
 char *ngx_apigw_cli_store(ngx_apigw_cli_t *cli, ngx_str_t *option);
+
+
+/*
+ * To be asked while the process is still root's: an owner of a store may not
+ * go where a relative path begins.  Returns path, or *keep, to be freed.
+ */
+
+char *ngx_apigw_cli_path(char **keep, char *path);
+
+
+/* Why a store is closed to whom started the command. */
+
+const char *ngx_apigw_cli_denied(ngx_apigw_cli_t *cli);
 
 
 #pragma GCC visibility pop

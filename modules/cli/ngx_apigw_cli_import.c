@@ -28,6 +28,7 @@ typedef struct {
     const char                  *name;
     const char                  *field;  /* on the command line */
     ngx_apigw_cli_member_pt      set;
+    uint32_t                     given;
 } ngx_apigw_cli_member_t;
 
 
@@ -68,48 +69,70 @@ static const char *ngx_apigw_cli_csv_record(ngx_apigw_cli_import_ctx_t *ctx,
     ngx_str_t *fields);
 static const char *ngx_apigw_cli_csv_plan(ngx_apigw_cli_import_ctx_t *ctx,
     const ngx_str_t *text);
+static ngx_uint_t ngx_apigw_cli_csv_map(const ngx_apigw_cli_import_t *im,
+    ngx_str_t *id);
 
 
 static const ngx_apigw_cli_member_t  ngx_apigw_cli_members[] = {
-    { "key", NULL, ngx_apigw_cli_member_key },
-    { "sha256", NULL, ngx_apigw_cli_member_sha256 },
+    { "key", NULL, ngx_apigw_cli_member_key, 0 },
+    { "sha256", NULL, ngx_apigw_cli_member_sha256, 0 },
 
-    { "id", "id", ngx_apigw_cli_member_text },
-    { "consumer", "consumer", ngx_apigw_cli_member_text },
-    { "plan", "plan", ngx_apigw_cli_member_text },
-    { "name", "name", ngx_apigw_cli_member_text },
-    { "description", "description", ngx_apigw_cli_member_text },
-    { "successor", "successor", ngx_apigw_cli_member_text },
-    { "created", "created", ngx_apigw_cli_member_text },
-    { "updated", "updated", ngx_apigw_cli_member_text },
-    { "not_before", "not-before", ngx_apigw_cli_member_text },
-    { "expires", "expires", ngx_apigw_cli_member_text },
-    { "rate", "rate", ngx_apigw_cli_member_text },
+    { "id", "id", ngx_apigw_cli_member_text, 0 },
+    { "consumer", "consumer", ngx_apigw_cli_member_text, 0 },
+    { "plan", "plan", ngx_apigw_cli_member_text,
+      NGX_APIGW_CLI_GIVEN_PLAN },
+    { "name", "name", ngx_apigw_cli_member_text,
+      NGX_APIGW_CLI_GIVEN_NAME },
+    { "description", "description", ngx_apigw_cli_member_text,
+      NGX_APIGW_CLI_GIVEN_DESCRIPTION },
+    { "successor", "successor", ngx_apigw_cli_member_text,
+      NGX_APIGW_CLI_GIVEN_SUCCESSOR },
+    { "created", "created", ngx_apigw_cli_member_text, 0 },
+    { "updated", "updated", ngx_apigw_cli_member_text, 0 },
+    { "not_before", "not-before", ngx_apigw_cli_member_text,
+      NGX_APIGW_CLI_GIVEN_NOT_BEFORE },
+    { "expires", "expires", ngx_apigw_cli_member_text,
+      NGX_APIGW_CLI_GIVEN_EXPIRES },
+    { "rate", "rate", ngx_apigw_cli_member_text,
+      NGX_APIGW_CLI_GIVEN_RATE },
 
-    { "enabled", "enabled", ngx_apigw_cli_member_flag },
-    { "decoy", "decoy", ngx_apigw_cli_member_flag },
+    { "enabled", "enabled", ngx_apigw_cli_member_flag,
+      NGX_APIGW_CLI_GIVEN_ENABLED },
+    { "decoy", "decoy", ngx_apigw_cli_member_flag,
+      NGX_APIGW_CLI_GIVEN_DECOY },
 
-    { "scopes", "scope", ngx_apigw_cli_member_list },
-    { "allow", "allow", ngx_apigw_cli_member_list },
-    { "labels", NULL, ngx_apigw_cli_member_labels },
+    { "scopes", "scope", ngx_apigw_cli_member_list,
+      NGX_APIGW_CLI_GIVEN_SCOPES },
+    { "allow", "allow", ngx_apigw_cli_member_list,
+      NGX_APIGW_CLI_GIVEN_ALLOW },
+    { "labels", NULL, ngx_apigw_cli_member_labels,
+      NGX_APIGW_CLI_GIVEN_LABELS },
 
-    { "burst", NULL, ngx_apigw_cli_member_burst },
-    { "quotas", NULL, ngx_apigw_cli_member_quotas },
+    { "burst", NULL, ngx_apigw_cli_member_burst,
+      NGX_APIGW_CLI_GIVEN_BURST },
+    { "quotas", NULL, ngx_apigw_cli_member_quotas,
+      NGX_APIGW_CLI_GIVEN_QUOTAS },
 
     /* what "list --json" tells besides */
 
-    { "status", NULL, NULL },
-    { "first_used", NULL, NULL },
-    { "last_used", NULL, NULL },
-    { "uses", NULL, NULL },
+    { "status", NULL, NULL, 0 },
+    { "first_used", NULL, NULL, 0 },
+    { "last_used", NULL, NULL, 0 },
+    { "uses", NULL, NULL, 0 },
 
-    { NULL, NULL, NULL }
+    { NULL, NULL, NULL, 0 }
 };
 
 
 static const char *const  ngx_apigw_cli_csv_names[] = {
     "name", "key", "sha256", "description", "enabled", "usageplanids", "id",
     "consumer"
+};
+
+
+static const uint32_t  ngx_apigw_cli_csv_given[] = {
+    NGX_APIGW_CLI_GIVEN_NAME, 0, 0, NGX_APIGW_CLI_GIVEN_DESCRIPTION,
+    NGX_APIGW_CLI_GIVEN_ENABLED, NGX_APIGW_CLI_GIVEN_PLAN, 0, 0
 };
 
 
@@ -237,6 +260,7 @@ ngx_apigw_cli_import_start(ngx_apigw_cli_import_ctx_t *ctx,
     ctx->key = key;
     ctx->digests = 0;
 
+    key->given = 0;
     key->id = 0;
     key->created = 0;
 
@@ -291,7 +315,7 @@ ngx_apigw_cli_import_finish(ngx_apigw_cli_import_ctx_t *ctx)
         return "it expires before it becomes valid";
     }
 
-    wrong = ngx_apigw_key_record_check(rec);
+    wrong = ngx_apigw_cli_record_check(rec);
 
     if (wrong) {
         return wrong;
@@ -324,6 +348,8 @@ ngx_apigw_cli_import_member(ngx_apigw_cli_import_ctx_t *ctx, const char *name,
         if (member->set == NULL || json_is_null(value)) {
             return NULL;
         }
+
+        ctx->key->given |= member->given;
 
         return member->set(ctx, member->field, value);
     }
@@ -608,7 +634,7 @@ ngx_apigw_cli_member_quotas(ngx_apigw_cli_import_ctx_t *ctx,
         period = ngx_apigw_key_period_parse((u_char *) name, strlen(name));
 
         if (period == 0
-            || !json_is_integer(each) || json_integer_value(each) < 0
+            || !json_is_integer(each) || json_integer_value(each) < 1
             || ngx_apigw_key_quota_set(&ctx->record.rec.quotas, period,
                                        json_integer_value(each))
                != NGX_OK)
@@ -850,6 +876,8 @@ ngx_apigw_cli_csv_record(ngx_apigw_cli_import_ctx_t *ctx, ngx_str_t *fields)
             continue;
         }
 
+        ctx->key->given |= ngx_apigw_cli_csv_given[k];
+
         switch (k) {
 
         case NGX_APIGW_CLI_CSV_KEY:
@@ -898,8 +926,9 @@ ngx_apigw_cli_csv_plan(ngx_apigw_cli_import_ctx_t *ctx, const ngx_str_t *text)
 {
     u_char      *p, *last;
     ngx_str_t    id, *plan;
-    ngx_uint_t   i;
+    ngx_uint_t   unmapped;
 
+    unmapped = 0;
     plan = &ctx->record.rec.plan;
     p = text->data;
     last = p + text->len;
@@ -921,18 +950,17 @@ ngx_apigw_cli_csv_plan(ngx_apigw_cli_import_ctx_t *ctx, const ngx_str_t *text)
             id.len--;
         }
 
-        for (i = 0; i < ctx->im->nplans; i++) {
-            if (ctx->im->plans[i].from.len == id.len
-                && ngx_memcmp(ctx->im->plans[i].from.data, id.data, id.len)
-                   == 0)
-            {
-                id = ctx->im->plans[i].to;
-                break;
-            }
-        }
-
         if (id.len == 0) {
             continue;
+        }
+
+        if (!ngx_apigw_cli_csv_map(ctx->im, &id)) {
+
+            if (ctx->im->nplans) {
+                return "a usage plan that no --map-plan names";
+            }
+
+            unmapped = 1;
         }
 
         if (plan->len
@@ -947,5 +975,44 @@ ngx_apigw_cli_csv_plan(ngx_apigw_cli_import_ctx_t *ctx, const ngx_str_t *text)
 
     } while (p++ != last);
 
+    /* a file with digests is one of ours, and its plans are */
+
+    if (unmapped && ctx->im->columns[NGX_APIGW_CLI_CSV_KEY]) {
+        ctx->im->unmapped++;
+    }
+
     return NULL;
+}
+
+
+/* Whether the id of a usage plan, or what it stands for, is in the map. */
+
+static ngx_uint_t
+ngx_apigw_cli_csv_map(const ngx_apigw_cli_import_t *im, ngx_str_t *id)
+{
+    ngx_uint_t                   i;
+    const ngx_apigw_cli_plan_t  *plan;
+
+    for (i = 0; i < im->nplans; i++) {
+        plan = &im->plans[i];
+
+        if (plan->from.len == id->len
+            && ngx_memcmp(plan->from.data, id->data, id->len) == 0)
+        {
+            *id = plan->to;
+            return 1;
+        }
+    }
+
+    for (i = 0; i < im->nplans; i++) {
+        plan = &im->plans[i];
+
+        if (plan->to.len == id->len
+            && ngx_memcmp(plan->to.data, id->data, id->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }

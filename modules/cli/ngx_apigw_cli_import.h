@@ -31,6 +31,23 @@
 #define NGX_APIGW_CLI_CSV_FIELDS   64
 #define NGX_APIGW_CLI_REASON       128
 
+/* what a line says of a key; "created" and "updated" show by their values */
+
+#define NGX_APIGW_CLI_GIVEN_PLAN         0x0001
+#define NGX_APIGW_CLI_GIVEN_NAME         0x0002
+#define NGX_APIGW_CLI_GIVEN_DESCRIPTION  0x0004
+#define NGX_APIGW_CLI_GIVEN_SUCCESSOR    0x0008
+#define NGX_APIGW_CLI_GIVEN_NOT_BEFORE   0x0010
+#define NGX_APIGW_CLI_GIVEN_EXPIRES      0x0020
+#define NGX_APIGW_CLI_GIVEN_RATE         0x0040
+#define NGX_APIGW_CLI_GIVEN_BURST        0x0080
+#define NGX_APIGW_CLI_GIVEN_QUOTAS       0x0100
+#define NGX_APIGW_CLI_GIVEN_ENABLED      0x0200
+#define NGX_APIGW_CLI_GIVEN_DECOY        0x0400
+#define NGX_APIGW_CLI_GIVEN_SCOPES       0x0800
+#define NGX_APIGW_CLI_GIVEN_ALLOW        0x1000
+#define NGX_APIGW_CLI_GIVEN_LABELS       0x2000
+
 
 typedef enum {
     NGX_APIGW_CLI_CSV_NAME = 0,
@@ -58,6 +75,7 @@ typedef struct {
     ngx_apigw_cli_plan_t    *plans;
     ngx_uint_t               nplans;
     time_t                   now;
+    size_t                   unmapped;  /* keys on plans that no map names */
 
     /* set from the first line of a CSV file: column + 1, 0 if it is absent */
 
@@ -70,6 +88,8 @@ typedef struct {
     u_char                   digest[NGX_APIGW_KEY_DIGEST];
     u_char                   encoded[NGX_APIGW_KEY_RECORD_MAX];
     size_t                   len;
+    uint32_t                 given;     /* _GIVEN_*; what a known key keeps
+                                           is the rest */
     unsigned                 id:1;      /* was given and not made here */
     unsigned                 created:1;
 } ngx_apigw_cli_import_key_t;

@@ -91,9 +91,10 @@ typedef struct {
 
 static const ngx_apigw_cli_option_t  ngx_apigw_cli_key_create_options[] = {
     ngx_apigw_cli_option_store,
-    { "consumer", "NAME", "who the key is for; needed",
+    { "consumer", "NAME", "who the key is for, up to 255 bytes; needed",
       ngx_apigw_cli_key_set_field, 0 },
-    { "id", "ID", "the id of the key; default: a random one",
+    { "id", "ID", "the id of the key, up to 64 of A-Z, a-z, 0-9, \".\", \"_\"\n"
+                  "and \"-\"; default: a random one",
       ngx_apigw_cli_key_set_field, 0 },
     ngx_apigw_cli_options_record,
     { "disabled", NULL, "the key is refused until it is enabled",
@@ -190,6 +191,9 @@ static const ngx_apigw_cli_option_t  ngx_apigw_cli_key_import_options[] = {
       ngx_apigw_cli_set_string, ngx_apigw_cli_key_offset(plan) },
     { "map-plan", "ID=PLAN", "the plan for a usage plan id of AWS",
       ngx_apigw_cli_key_set_plan, 0 },
+    { "replace", NULL, "of a key that is in the store, what a line does not\n"
+                       "say is emptied; default: it stays as it is",
+      ngx_apigw_cli_set_flag, ngx_apigw_cli_key_offset(replace) },
     { "skip-bad", NULL, "imports the good lines although there are bad ones",
       ngx_apigw_cli_set_flag, ngx_apigw_cli_key_offset(skip_bad) },
     { "batch", "N", "commits every N keys, so that other changes need not\n"
@@ -507,9 +511,9 @@ ngx_apigw_cli_key_open(ngx_apigw_cli_t *cli, ngx_apigw_cli_key_t *key,
     }
 
     if (rc == EACCES || rc == EPERM) {
-        return ngx_apigw_cli_error("cannot open the store \"%s\": %s (it "
-                                   "takes root or the directory's owner)",
-                                   key->directory, strerror(rc));
+        return ngx_apigw_cli_error("cannot open the store \"%s\": %s (%s)",
+                                   key->directory, strerror(rc),
+                                   ngx_apigw_cli_denied(cli));
     }
 
     if (rc != 0) {

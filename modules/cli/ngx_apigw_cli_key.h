@@ -73,6 +73,7 @@ typedef struct {
     ngx_apigw_cli_plan_t     plans[NGX_APIGW_CLI_PLANS];
     ngx_uint_t               nplans;
     ngx_uint_t               skip_bad;
+    ngx_uint_t               replace;
     ngx_uint_t               dry_run;
     int64_t                  batch;
     time_t                   expired_for;
@@ -159,6 +160,21 @@ int ngx_apigw_cli_key_import(ngx_apigw_cli_t *cli);
 void ngx_apigw_cli_key_json(ngx_apigw_cli_key_t *key, ngx_apigw_cli_buf_t *b,
     ngx_apigw_key_record_t *rec, ngx_apigw_key_used_t *used,
     const u_char *digest);
+
+
+/*
+ * Removes a key, in a transaction, and writes the line of the audit log.  A
+ * record that cannot be read must be removable all the same.
+ */
+
+int ngx_apigw_cli_key_delete(ngx_apigw_cli_key_t *key,
+    ngx_apigw_store_t *store, MDB_txn *txn, const char *action, ngx_str_t *id);
+
+
+/* Another key may get the id one day: it was never used then. */
+
+void ngx_apigw_cli_key_forget(ngx_apigw_cli_key_t *key, ngx_str_t *ids,
+    ngx_uint_t n);
 
 
 #pragma GCC visibility pop

@@ -14,8 +14,6 @@
 #define NGX_APIGW_CLI_KEY_TEXT                                                \
     (NGX_APIGW_KEY_PREFIX_MAX + NGX_APIGW_KEY_BODY + NGX_APIGW_KEY_SUM + 1)
 
-#define NGX_APIGW_CLI_PURGE_BATCH  1000
-
 
 typedef struct ngx_apigw_cli_change_s  ngx_apigw_cli_change_t;
 
@@ -46,19 +44,6 @@ struct ngx_apigw_cli_change_s {
     ngx_apigw_cli_record_t     fresh;
     time_t                     overlap;
 };
-
-
-typedef struct {
-    ngx_apigw_cli_key_t       *key;
-    u_char                     ids[NGX_APIGW_CLI_PURGE_BATCH]
-                                  [NGX_APIGW_KEY_ID_MAX];
-    ngx_str_t                  list[NGX_APIGW_CLI_PURGE_BATCH];
-    ngx_uint_t                 n;
-    ngx_uint_t                 done;
-    u_char                     after_id[NGX_APIGW_KEY_ID_MAX];
-    ngx_str_t                  after;
-    time_t                     before;
-} ngx_apigw_cli_purge_t;
 
 
 static int ngx_apigw_cli_key_no_id(void);
@@ -94,15 +79,9 @@ static const char *ngx_apigw_cli_key_rotate_new(ngx_apigw_cli_change_t *ch,
     ngx_apigw_store_t *store, MDB_txn *txn);
 static int ngx_apigw_cli_key_revoke_body(ngx_apigw_store_t *store,
     MDB_txn *txn, void *data);
-static int ngx_apigw_cli_key_delete(ngx_apigw_cli_key_t *key,
-    ngx_apigw_store_t *store, MDB_txn *txn, const char *action, ngx_str_t *id);
-static void ngx_apigw_cli_key_forget(ngx_apigw_cli_key_t *key, ngx_str_t *ids,
+static ngx_uint_t ngx_apigw_cli_key_again(const ngx_apigw_cli_change_t *ch,
     ngx_uint_t n);
 static int ngx_apigw_cli_key_forget_body(ngx_apigw_store_t *store,
-    MDB_txn *txn, void *data);
-static int ngx_apigw_cli_key_purge_each(void *data,
-    ngx_apigw_key_found_t *found);
-static int ngx_apigw_cli_key_purge_body(ngx_apigw_store_t *store,
     MDB_txn *txn, void *data);
 
 
@@ -146,7 +125,7 @@ ngx_apigw_cli_key_create(ngx_apigw_cli_t *cli)
         rec->id.len = NGX_APIGW_CLI_ID_LEN;
     }
 
-    wrong = ngx_apigw_key_record_check(rec);
+    wrong = ngx_apigw_cli_record_check(rec);
 
     if (wrong) {
         rc = ngx_apigw_cli_usage(cli, "%s", wrong);
@@ -439,7 +418,7 @@ ngx_apigw_cli_key_update(ngx_apigw_cli_t *cli)
     conf->scratch.rec.id.len = 1;
     conf->scratch.rec.consumer = conf->scratch.rec.id;
 
-    wrong = ngx_apigw_key_record_check(&conf->scratch.rec);
+    wrong = ngx_apigw_cli_record_check(&conf->scratch.rec);
 
     if (wrong) {
         return ngx_apigw_cli_usage(cli, "%s", wrong);
@@ -476,7 +455,7 @@ ngx_apigw_cli_key_update_edit(ngx_apigw_cli_change_t *ch,
         return "it would expire before it is valid";
     }
 
-    return ngx_apigw_key_record_check(&r->rec);
+    return ngx_apigw_cli_record_check(&r->rec);
 }
 
 
@@ -863,7 +842,7 @@ ngx_apigw_cli_key_rotate_new(ngx_apigw_cli_change_t *ch,
         return "the new one would expire before it is valid";
     }
 
-    return ngx_apigw_key_record_check(fresh);
+    return ngx_apigw_cli_record_check(fresh);
 }
 
 
@@ -896,7 +875,6 @@ ngx_apigw_cli_key_revoke(ngx_apigw_cli_t *cli)
     } else {
         ngx_apigw_cli_key_forget(&key, ch->ids, ch->n);
 
-        ch->done = ch->n;
         ngx_apigw_cli_key_changed(ch, "revoked");
     }
 
@@ -916,6 +894,7 @@ ngx_apigw_cli_key_revoke_body(ngx_apigw_store_t *store, MDB_txn *txn,
     int         rc;
     ngx_uint_t  i;
 
+    ch->done = 0;
     ch->id = NULL;
 
     rc = ngx_apigw_cli_audit_begin(&ch->key->audit, txn);
@@ -923,15 +902,40 @@ ngx_apigw_cli_key_revoke_body(ngx_apigw_store_t *store, MDB_txn *txn,
     for (i = 0; i < ch->n && rc == 0; i++) {
         ch->id = &ch->ids[i];
         rc = ngx_apigw_cli_key_delete(ch->key, store, txn, ch->action, ch->id);
+
+        if (rc == 0) {
+            ch->done++;
+
+        } else if (rc == MDB_NOTFOUND && ngx_apigw_cli_key_again(ch, i)) {
+            rc = 0;
+        }
     }
 
     return ngx_apigw_cli_audit_end(&ch->key->audit, rc);
 }
 
 
-/* A record that cannot be read must be removable all the same. */
+/* Whether the id was given before. */
 
-static int
+static ngx_uint_t
+ngx_apigw_cli_key_again(const ngx_apigw_cli_change_t *ch, ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < n; i++) {
+        if (ch->ids[i].len == ch->ids[n].len
+            && ngx_memcmp(ch->ids[i].data, ch->ids[n].data, ch->ids[n].len)
+               == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+int
 ngx_apigw_cli_key_delete(ngx_apigw_cli_key_t *key, ngx_apigw_store_t *store,
     MDB_txn *txn, const char *action, ngx_str_t *id)
 {
@@ -959,9 +963,7 @@ ngx_apigw_cli_key_delete(ngx_apigw_cli_key_t *key, ngx_apigw_store_t *store,
 }
 
 
-/* Another key may get the id one day: it was never used then. */
-
-static void
+void
 ngx_apigw_cli_key_forget(ngx_apigw_cli_key_t *key, ngx_str_t *ids,
     ngx_uint_t n)
 {
@@ -1006,171 +1008,4 @@ ngx_apigw_cli_key_forget_body(ngx_apigw_store_t *store, MDB_txn *txn,
     }
 
     return 0;
-}
-
-
-/* In batches: nobody waits long for the writer's lock. */
-
-int
-ngx_apigw_cli_key_purge(ngx_apigw_cli_t *cli)
-{
-    int                     rc, more;
-    MDB_txn                *txn;
-    ngx_uint_t              i, total;
-    ngx_apigw_cli_buf_t     b;
-    ngx_apigw_cli_key_t     key;
-    ngx_apigw_cli_purge_t  *pg;
-
-    rc = ngx_apigw_cli_key_open(cli, &key, 1);
-
-    if (rc != NGX_APIGW_CLI_DONE) {
-        return rc;
-    }
-
-    ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));
-
-    pg = ngx_apigw_cli_alloc(sizeof(ngx_apigw_cli_purge_t));
-    ngx_memzero(pg, sizeof(ngx_apigw_cli_purge_t));
-
-    pg->key = &key;
-    pg->before = cli->now - key.conf->expired_for;
-    pg->after.data = pg->after_id;
-    total = 0;
-
-    do {
-        pg->n = 0;
-        more = 0;
-
-        rc = ngx_apigw_store_read(key.store, &txn);
-
-        if (rc == NGX_APIGW_STORE_EEMPTY) {
-            rc = 0;
-            break;
-        }
-
-        if (rc == 0) {
-            rc = ngx_apigw_key_store_each(key.store, txn, NULL,
-                                          pg->after.len ? &pg->after : NULL,
-                                          ngx_apigw_cli_key_purge_each, pg);
-            ngx_apigw_store_read_end(key.store);
-        }
-
-        if (rc == EAGAIN) {
-            more = 1;
-            rc = 0;
-        }
-
-        if (rc == 0 && pg->n && !key.conf->dry_run) {
-            rc = ngx_apigw_cli_key_write(&key, ngx_apigw_cli_key_purge_body,
-                                         pg);
-            if (rc == 0) {
-                total += pg->done;
-                ngx_apigw_cli_key_forget(&key, pg->list, pg->n);
-            }
-        }
-
-        for (i = 0; rc == 0 && key.conf->dry_run && i < pg->n; i++) {
-            ngx_apigw_cli_buf_add(&b, pg->list[i].data, pg->list[i].len);
-            ngx_apigw_cli_buf_literal(&b, "\n");
-        }
-
-        if (ngx_apigw_cli_flush(&b) != NGX_OK) {
-            rc = NGX_APIGW_CLI_FAILED;
-            goto done;
-        }
-
-    } while (rc == 0 && more);
-
-    if (rc != 0) {
-        rc = ngx_apigw_cli_key_failed(&key, NULL, rc);
-    }
-
-    if (!key.conf->dry_run) {
-        ngx_apigw_cli_note("removed %d keys", (int) total);
-    }
-
-done:
-
-    free(pg);
-    ngx_apigw_cli_buf_free(&b);
-    ngx_apigw_cli_key_close(&key);
-
-    return rc;
-}
-
-
-static int
-ngx_apigw_cli_key_purge_each(void *data, ngx_apigw_key_found_t *found)
-{
-    ngx_apigw_cli_purge_t *pg = data;
-
-    ngx_str_t               *id;
-    ngx_apigw_key_record_t   rec;
-
-    if (pg->n == NGX_APIGW_CLI_PURGE_BATCH) {
-        return EAGAIN;
-    }
-
-    /* what cannot be read is not for us to remove */
-
-    if (ngx_apigw_key_store_record(found, &rec) != 0) {
-        return 0;
-    }
-
-    ngx_memcpy(pg->after_id, rec.id.data, rec.id.len);
-    pg->after.len = rec.id.len;
-
-    if (rec.expires == 0 || rec.expires > pg->before) {
-        return 0;
-    }
-
-    id = &pg->list[pg->n];
-    id->data = pg->ids[pg->n];
-    id->len = rec.id.len;
-    ngx_memcpy(id->data, rec.id.data, rec.id.len);
-
-    pg->n++;
-
-    return 0;
-}
-
-
-/* Somebody may have renewed a key meanwhile. */
-
-static int
-ngx_apigw_cli_key_purge_body(ngx_apigw_store_t *store, MDB_txn *txn,
-    void *data)
-{
-    ngx_apigw_cli_purge_t *pg = data;
-
-    int                      rc;
-    ngx_uint_t               i;
-    ngx_apigw_key_found_t    found;
-    ngx_apigw_key_record_t   rec;
-
-    pg->done = 0;
-
-    rc = ngx_apigw_cli_audit_begin(&pg->key->audit, txn);
-
-    for (i = 0; i < pg->n && rc == 0; i++) {
-
-        rc = ngx_apigw_key_store_get_id(store, txn, &pg->list[i], &found);
-
-        if (rc == 0) {
-            rc = ngx_apigw_key_store_record(&found, &rec);
-        }
-
-        if (rc == MDB_NOTFOUND) {
-            rc = 0;
-            continue;
-        }
-
-        if (rc == 0 && rec.expires && rec.expires <= pg->before) {
-            rc = ngx_apigw_cli_key_delete(pg->key, store, txn, "purge",
-                                          &pg->list[i]);
-            pg->done++;
-        }
-    }
-
-    return ngx_apigw_cli_audit_end(&pg->key->audit, rc);
 }

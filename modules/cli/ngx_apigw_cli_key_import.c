@@ -40,6 +40,7 @@ typedef struct {
     u_char                     digest[NGX_APIGW_KEY_DIGEST];
     size_t                     offset;   /* of the record in the heap */
     uint32_t                   line;
+    uint32_t                   given;
     uint16_t                   len;
     unsigned                   id:1;
     unsigned                   created:1;
@@ -106,6 +107,8 @@ static int ngx_apigw_cli_load_new(ngx_apigw_cli_load_t *ld,
     ngx_apigw_store_t *store, MDB_txn *txn, ngx_apigw_cli_item_t *item);
 static int ngx_apigw_cli_load_known(ngx_apigw_cli_load_t *ld,
     ngx_apigw_store_t *store, MDB_txn *txn, ngx_apigw_cli_item_t *item);
+static void ngx_apigw_cli_load_keep_old(ngx_apigw_cli_load_t *ld,
+    ngx_apigw_cli_item_t *item);
 static int ngx_apigw_cli_load_refuse(ngx_apigw_cli_load_t *ld,
     ngx_apigw_cli_item_t *item, const char *reason);
 static int ngx_apigw_cli_load_done(ngx_apigw_cli_load_t *ld, int rc);
@@ -450,6 +453,7 @@ ngx_apigw_cli_load_keep(ngx_apigw_cli_load_t *ld, size_t line)
     item->len = ld->scratch.len;
     item->id = ld->scratch.id;
     item->created = ld->scratch.created;
+    item->given = ld->key->conf->replace ? (uint32_t) -1 : ld->scratch.given;
     item->bad = 0;
     item->told = 0;
 
@@ -685,17 +689,11 @@ ngx_apigw_cli_load_known(ngx_apigw_cli_load_t *ld, ngx_apigw_store_t *store,
                                          "another id");
     }
 
-    /* what a file does not say, or cannot */
+    ngx_apigw_cli_load_keep_old(ld, item);
 
-    rec->id = old->id;
-    rec->rest = old->rest;
-
-    if (!item->created) {
-        rec->created = old->created;
-    }
-
-    if (rec->updated == 0) {
-        rec->updated = old->updated;
+    if (rec->expires && rec->expires <= rec->not_before) {
+        return ngx_apigw_cli_load_refuse(ld, item,
+                                         "it would expire before it is valid");
     }
 
     n = ngx_apigw_key_record_encode(rec, buf, sizeof(buf));
@@ -725,6 +723,60 @@ ngx_apigw_cli_load_known(ngx_apigw_cli_load_t *ld, ngx_apigw_store_t *store,
 
     return ngx_apigw_cli_audit_line(&ld->key->audit, "import", &rec->id, rec,
                                     old);
+}
+
+
+#define ngx_apigw_cli_load_old(bit, field)                                    \
+    if (!(item->given & NGX_APIGW_CLI_GIVEN_##bit)) {                         \
+        rec->field = old->field;                                              \
+    }
+
+
+/*
+ * What a line does not say of a key that is in the store, or cannot, stays as
+ * it is: a key that was taken out of service does not come back with the file
+ * that it once came from.
+ */
+
+static void
+ngx_apigw_cli_load_keep_old(ngx_apigw_cli_load_t *ld,
+    ngx_apigw_cli_item_t *item)
+{
+    ngx_apigw_key_record_t  *rec, *old;
+
+    rec = &ld->rec;
+    old = &ld->old.rec;
+
+    rec->id = old->id;
+    rec->rest = old->rest;
+
+    if (!item->created) {
+        rec->created = old->created;
+    }
+
+    if (rec->updated == 0) {
+        rec->updated = old->updated;
+    }
+
+    if (old->plan.len) {
+        ngx_apigw_cli_load_old(PLAN, plan);
+    }
+
+    ngx_apigw_cli_load_old(NAME, name);
+    ngx_apigw_cli_load_old(DESCRIPTION, description);
+    ngx_apigw_cli_load_old(SUCCESSOR, successor);
+    ngx_apigw_cli_load_old(NOT_BEFORE, not_before);
+    ngx_apigw_cli_load_old(EXPIRES, expires);
+    ngx_apigw_cli_load_old(RATE, rate);
+    ngx_apigw_cli_load_old(RATE, rate_places);
+    ngx_apigw_cli_load_old(RATE, rate_period);
+    ngx_apigw_cli_load_old(BURST, burst);
+    ngx_apigw_cli_load_old(QUOTAS, quotas);
+    ngx_apigw_cli_load_old(ENABLED, enabled);
+    ngx_apigw_cli_load_old(DECOY, decoy);
+    ngx_apigw_cli_load_old(SCOPES, scopes);
+    ngx_apigw_cli_load_old(ALLOW, allow);
+    ngx_apigw_cli_load_old(LABELS, labels);
 }
 
 
@@ -776,6 +828,12 @@ ngx_apigw_cli_load_done(ngx_apigw_cli_load_t *ld, int rc)
     ngx_apigw_cli_note("%zu keys %s added, %zu changed, %zu were the same, "
                        "%zu lines are bad", ld->added, what, ld->changed,
                        ld->same, ld->bad);
+
+    if (ld->im.unmapped) {
+        ngx_apigw_cli_note("the ids of usage plans are taken for names of "
+                           "plans in %zu lines: see --map-plan",
+                           ld->im.unmapped);
+    }
 
     if (rc != 0 && conf->batch) {
         ngx_apigw_cli_note("the keys of complete batches are in the store; "

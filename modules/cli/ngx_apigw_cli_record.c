@@ -305,8 +305,8 @@ ngx_apigw_cli_field_allow(ngx_apigw_cli_record_t *r, const ngx_str_t *value,
     ngx_apigw_key_cidr_t  cidr;
 
     if (ngx_apigw_key_cidr_parse(&cidr, value) != NGX_OK) {
-        return "not an address or a network such as 192.0.2.0/24 "
-               "(host bits must be zero)";
+        return "not an address or a network such as 192.0.2.0/24, one at a "
+               "time (host bits must be zero)";
     }
 
     if (ngx_apigw_key_cidr_add(&r->rec.allow, &cidr) != NGX_OK) {
@@ -430,8 +430,8 @@ ngx_apigw_cli_field_quota(ngx_apigw_cli_record_t *r, const ngx_str_t *value,
     if (number.len == 4 && ngx_strncmp(number.data, "none", 4) == 0) {
         n = -1;
 
-    } else if (ngx_apigw_cli_number(&number, &n) != NGX_OK) {
-        return "not a quota such as 1000/day or none/day";
+    } else if (ngx_apigw_cli_number(&number, &n) != NGX_OK || n == 0) {
+        return "not a quota such as 1000/day, none/day takes one away";
     }
 
     switch (ngx_apigw_key_quota_set(&r->rec.quotas, period, n)) {
@@ -581,6 +581,62 @@ ngx_apigw_cli_is_field(const ngx_str_t *value, const char *name)
 {
     return value->len == strlen(name)
            && memcmp(value->data, name, value->len) == 0;
+}
+
+
+const char *
+ngx_apigw_cli_record_check(ngx_apigw_key_record_t *rec)
+{
+    u_char              buf[NGX_APIGW_KEY_RATE_TEXT];
+    ngx_str_t           text;
+    const char         *wrong;
+    ngx_uint_t          i;
+    ngx_apigw_rate_t    rate;
+    ngx_apigw_limit_t   limit;
+
+    static const char *const  right[][2] = {
+        { "invalid id",
+          "invalid id: it has 1 to 64 of A-Z, a-z, 0-9, \".\", \"_\" and "
+          "\"-\"" },
+        { "invalid successor",
+          "invalid successor: it has up to 64 of A-Z, a-z, 0-9, \".\", \"_\" "
+          "and \"-\"" },
+        { "invalid consumer",
+          "invalid consumer: it has 1 to 255 bytes, no blank at either end" },
+        { "invalid plan",
+          "invalid plan: it has 1 to 64 bytes, no blank at either end" },
+        { "invalid name", "invalid name: it has up to 255 bytes" },
+        { "invalid description",
+          "invalid description: it has up to 1000 bytes" },
+        { NULL, NULL }
+    };
+
+    wrong = ngx_apigw_key_record_check(rec);
+
+    for (i = 0; wrong && right[i][0]; i++) {
+        if (strcmp(wrong, right[i][0]) == 0) {
+            return right[i][1];
+        }
+    }
+
+    if (wrong || rec->rate == 0) {
+        return wrong;
+    }
+
+    text.data = buf;
+    text.len = ngx_apigw_key_rate_text(rec, buf);
+
+    if (ngx_apigw_rate_parse(&rate, &text) != NGX_OK) {
+        return "invalid rate";
+    }
+
+    if (ngx_apigw_limit_init(&limit, &rate, ngx_max(rec->burst, 0))
+        != NGX_OK)
+    {
+        return "the burst is too large for the rate";
+    }
+
+    return NULL;
 }
 
 

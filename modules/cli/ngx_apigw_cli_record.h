@@ -64,6 +64,15 @@ const char *ngx_apigw_cli_record_clear(ngx_apigw_cli_record_t *r,
 
 
 /*
+ * Returns NULL or what is wrong with a record, with what would be right.
+ * Beside what ngx_apigw_key_record_check() looks at, rate and burst have to
+ * be such as a plan may have.
+ */
+
+const char *ngx_apigw_cli_record_check(ngx_apigw_key_record_t *rec);
+
+
+/*
  * "active", "early", "expired", "disabled" or "decoy": what the key is
  * good for at that time.
  */

@@ -274,9 +274,9 @@ ngx_apigw_cli_token_open(ngx_apigw_cli_t *cli, ngx_apigw_cli_revoke_t *rv,
     }
 
     if (rc == EACCES || rc == EPERM) {
-        return ngx_apigw_cli_error("cannot open the store \"%s\": %s (it "
-                                   "takes root or the directory's owner)",
-                                   rv->directory, strerror(rc));
+        return ngx_apigw_cli_error("cannot open the store \"%s\": %s (%s)",
+                                   rv->directory, strerror(rc),
+                                   ngx_apigw_cli_denied(cli));
     }
 
     if (rc != 0) {

@@ -33,6 +33,7 @@
 
 
 typedef struct {
+    ngx_apigw_cli_t      *cli;
     const char           *dir;
     ngx_uint_t            damaged;
     char                  digest[NGX_APIGW_CLI_EXPORT_HEX];
@@ -50,6 +51,8 @@ static int ngx_apigw_cli_export_row(void *data,
     const ngx_apigw_ledger_info_t *info, const ngx_apigw_ledger_row_t *row);
 static int ngx_apigw_cli_export_day(ngx_apigw_cli_export_t *ex,
     ngx_apigw_store_t *store, uint32_t day);
+static int ngx_apigw_cli_export_denied(const ngx_apigw_cli_export_t *ex,
+    const char *name, int rc);
 static void ngx_apigw_cli_export_head(char *line,
     const ngx_apigw_cli_export_t *ex, uint32_t day);
 static int ngx_apigw_cli_export_write(const char *dir, const char *name,
@@ -88,6 +91,15 @@ ngx_apigw_cli_usage_export(ngx_apigw_cli_t *cli)
         return rc;
     }
 
+    /* asked before a day is over that could not be written */
+
+    if (access(ex.dir, W_OK|X_OK) == -1) {
+        rc = ngx_apigw_cli_export_denied(&ex, NGX_APIGW_CLI_EXPORT_CHAIN,
+                                         errno);
+        ngx_apigw_store_close(store);
+        return rc;
+    }
+
     day = today;
 
     if (ex.found) {
@@ -122,6 +134,7 @@ ngx_apigw_cli_usage_export(ngx_apigw_cli_t *cli)
 static int
 ngx_apigw_cli_export_dir(ngx_apigw_cli_t *cli, ngx_apigw_cli_export_t *ex)
 {
+    struct stat                  sb;
     ngx_apigw_cli_usage_conf_t  *conf;
 
     conf = cli->conf;
@@ -132,7 +145,12 @@ ngx_apigw_cli_export_dir(ngx_apigw_cli_t *cli, ngx_apigw_cli_export_t *ex)
         return ngx_apigw_cli_usage(cli, "--dir DIR is missing");
     }
 
-    ex->dir = (char *) conf->dir.data;
+    ex->cli = cli;
+    ex->dir = ngx_apigw_cli_path(&cli->output, (char *) conf->dir.data);
+
+    if (stat(ex->dir, &sb) == -1 || !S_ISDIR(sb.st_mode)) {
+        return ngx_apigw_cli_error("there is no directory \"%s\"", ex->dir);
+    }
 
     return ngx_apigw_cli_export_read_chain(ex);
 }
@@ -271,8 +289,7 @@ ngx_apigw_cli_export_day(ngx_apigw_cli_export_t *ex, ngx_apigw_store_t *store,
     }
 
     if (rc != 0) {
-        return ngx_apigw_cli_error("cannot write \"%s/%s\": %s", ex->dir,
-                                   name, strerror(rc));
+        return ngx_apigw_cli_export_denied(ex, name, rc);
     }
 
     ex->day = day;
@@ -287,6 +304,24 @@ ngx_apigw_cli_export_day(ngx_apigw_cli_export_t *ex, ngx_apigw_store_t *store,
     ngx_apigw_cli_buf_free(&b);
 
     return rc;
+}
+
+
+static int
+ngx_apigw_cli_export_denied(const ngx_apigw_cli_export_t *ex,
+    const char *name, int rc)
+{
+    const char  *why;
+
+    why = "";
+
+    if (rc == EACCES && ex->cli->uid == 0) {
+        why = " (root works as the owner of the store, who may not write "
+              "there)";
+    }
+
+    return ngx_apigw_cli_error("cannot write \"%s/%s\": %s%s", ex->dir, name,
+                               strerror(rc), why);
 }
 
 
