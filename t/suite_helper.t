@@ -389,4 +389,63 @@ SKIP: {
     is($whose->(), '0 0 0 0', 'what is behind it stays as it was');
 }
 
+
+# Backup while nginx runs, and putting it back, as the manual has it
+
+SKIP: {
+    my $apigw = Apigw::Scenario::built('apigw');
+    my $as = $> == 0 ? 'setpriv --reuid nobody --clear-groups' : '';
+
+    skip 'needs mdb_copy and apigw', 6
+        if !$apigw || system('command -v mdb_copy >/dev/null') != 0;
+
+    local $ENV{TEST_NGINX_WORKER_USER} = 'nobody nogroup' if $> == 0;
+
+    $gw->stop;
+    $gw->conf(
+        master => 1,
+        http => http('100ms')
+                . 'auth_api_key_zone zone=k:1m store=logs/keys;',
+        server => <<'END');
+location /k { auth_api_key zone=k; empty_gif; }
+location /u {
+    api_usage zone=usage plan=big consumer=$arg_c;
+    empty_gif;
+}
+END
+    $gw->start;
+
+    my $logs = $gw->root . '/logs';
+    my @key = map { `$apigw key create --store $logs/keys --consumer joe \\
+                     --id $_ 2>/dev/null` =~ s/\n//r } 'a', 'b';
+    my $keys = sub {
+        join ' ', map { $gw->get('/k', 'X-API-Key' => $_)->code } @key;
+    };
+
+    charge($gw, 'joe', 4);
+    sleep 0.5;
+    is($keys->(), '200 200', 'two keys');
+
+    for my $name (qw(keys usage)) {
+        is(system("$as mdb_copy $logs/$name > $logs/$name.mdb"), 0,
+           "a copy of $name");
+    }
+
+    charge($gw, 'joe', 3);
+    system("$apigw key revoke --store $logs/keys a 2>/dev/null");
+    is($keys->(), '401 200', 'one is revoked');
+
+    $gw->stop;
+
+    for my $name (qw(keys usage)) {
+        rename "$logs/$name", "$logs/$name.old" or die "rename: $!\n";
+        mkdir "$logs/$name" or die "mkdir: $!\n";
+        system('cp', "$logs/$name.mdb", "$logs/$name/data.mdb");
+    }
+
+    $gw->start;
+    is(used($gw, 'joe'), 4, 'what was counted before');
+    is($keys->(), '200 200', 'and both keys');
+}
+
 done_testing;
