@@ -271,6 +271,8 @@ ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache, const ngx_str_t *key,
         return ENOMEM;
     }
 
+    rc = NGX_APIGW_STORE_EMOVED;
+
     for (i = 0; i < NGX_APIGW_KEY_CACHE_TRIES; i++) {
 
         rc = ngx_apigw_store_read(cache->store, &txn);
