@@ -142,7 +142,8 @@ ngx_apigw_cli_export_dir(ngx_apigw_cli_t *cli, ngx_apigw_cli_export_t *ex)
     ngx_memzero(ex, sizeof(ngx_apigw_cli_export_t));
 
     if (conf->dir.data == NULL) {
-        return ngx_apigw_cli_usage(cli, "--dir DIR is missing");
+        (void) ngx_apigw_cli_usage(cli, "--dir DIR is missing");
+        return NGX_APIGW_CLI_USAGE;
     }
 
     ex->cli = cli;
