@@ -373,6 +373,46 @@ accepts('', '', http => zone('zone=z:1m store=logs/z by=$http_x flush=100ms'
     . ' retention=1d'));
 
 
+# Locations that a version in the path leads past
+
+for (
+    ['location /o/ { api_publish a; } location /o/admin/ { deny all; }',
+     '/o/admin/', '/o/'],
+    ['location /o/ { api_publish a; location = /o/in { deny all; } }',
+     '/o/in', '/o/'],
+    ['location /o { api_publish a; } location ^~ /o/p/ { api_publish a; }',
+     '/o/p/', '/o'],
+    ['api_publish a; location /x/ { }', '/x/', '/'],
+    ['api_publish a; location /v3/x/ { }', '/v3/x/', '/'],
+    ['api_publish a; location /v1/x/ { }'],
+    ['api_publish a; location /x/ { internal; }'],
+    ['api_publish a; location ~ ^/(v1/)?x/ { }'],
+    ['location /o/ { api_publish a; } location /off/ { deny all; }'],
+    ['location /o/ { api_publish a; } location /o/x { }', '/o/x', '/o/',
+     'select path=2;', ''],
+    ['location /o/ { api_publish a; } location /o/x/y { }', '/o/x/y', '/o/',
+     'select path=2;'],
+    ['location /o/ { api_publish a; } location /o/x/ { }', '', '',
+     'select header=V;'],
+    ['location /o/ { api_publish a; } location /o/x/ { }', '', '',
+     'strip off;'],
+    ['location /o/ { api_publish a; } location /o/x/ { }',
+     '/o/x/', '/o/', 'base /o;'],
+    ['location /p/x/ { api_publish a; } location /p/y/ { }',
+     '', '', 'base /p;'],
+)
+{
+    my ($server, $past, $to, $text, $silent) = @$_;
+    $text //= '';
+
+    accepts($text, defined $silent || !$past ? '' : 'a version in the path of '
+            . qq{api "a" leads past location "$past" to location "$to": what }
+            . 'is required there only is not required with a version, use '
+            . '"strip off" or a regular expression',
+            http => "$ups api a { $v1 $v2 $text }", server => $server);
+}
+
+
 # A level that says nothing inherits, a level that says something replaces
 
 my $run = Apigw::Scenario->start(

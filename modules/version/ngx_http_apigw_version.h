@@ -297,6 +297,12 @@ ngx_int_t ngx_http_apigw_version_check(ngx_conf_t *cf,
     ngx_http_apigw_version_main_conf_t *amcf);
 
 
+/* ngx_http_apigw_version_nested.c */
+
+ngx_int_t ngx_http_apigw_version_nested(ngx_conf_t *cf,
+    ngx_http_apigw_version_publish_t *publish);
+
+
 /* ngx_http_apigw_version_select.c */
 
 char *ngx_http_apigw_version_select(ngx_conf_t *cf, ngx_command_t *cmd,

@@ -903,5 +903,12 @@ ngx_http_apigw_version_check(ngx_conf_t *cf,
         }
     }
 
+    for (i = 0; i < amcf->publish.nelts; i++) {
+
+        if (ngx_http_apigw_version_nested(cf, publish[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
     return NGX_OK;
 }
