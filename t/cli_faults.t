@@ -22,7 +22,11 @@ my $r;
 sub ids {
     my $r = $apigw->run('key', 'list', '--json');
 
-    is($r->{status}, 0, 'list') or diag($r->{err});
+    # who was killed early has made no store, and a reader makes none
+
+    ok($r->{status} == 0
+       || ($r->{err} =~ /there is no store in/
+           && !-e "$apigw->{store}/data.mdb"), 'list') or diag($r->{err});
 
     return map { decode_json($_)->{id} } split /\n/, $r->{out};
 }
