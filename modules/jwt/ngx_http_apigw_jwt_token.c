@@ -492,7 +492,7 @@ done:
 
 /*
  * A token need not say by which key it was signed: a revoked key has to be
- * known by its own name then.
+ * known by its own name then.  Where a list of key ids is used it has to.
  */
 
 static ngx_int_t
@@ -505,7 +505,9 @@ ngx_http_apigw_jwt_signer(ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx,
     kid = &ctx->values[NGX_HTTP_APIGW_JWT_VALUE_KID];
     key = proof->jws.key;
 
-    if (kid->data || key == NULL || key->kid.len == 0) {
+    if (kid->data || ctx->policy->revoked_kid
+        || key == NULL || key->kid.len == 0)
+    {
         return NGX_OK;
     }
 
