@@ -29,7 +29,7 @@ my @wrong = (
      qr/zone "k:8k" is too small/],
     ['auth_api_key_zone zone=k:1m store=;', '', qr/invalid parameter "store="/],
     ['auth_api_key_zone zone=k:1m store=logs/k prefix=a;', '',
-     qr/invalid parameter "prefix=a"/],
+     qr/invalid parameter "prefix=a", a prefix has 2 to 16 of letters/],
     ['auth_api_key_zone zone=k:1m store=logs/k prefix=;', '',
      qr/invalid parameter "prefix="/],
     ['auth_api_key_zone zone=k:1m store=logs/k prefix=a-very-long-prefix_;',
@@ -62,11 +62,11 @@ my @wrong = (
      qr/"auth_api_key" directive is duplicate/],
 
     [$zone, 'auth_api_key_require scope=a;',
-     qr/"auth_api_key_require" has no effect without "auth_api_key"/],
+     qr/"auth_api_key_require" has no effect without .* in \S+:\d+$/m],
     [$zone, 'auth_api_key off; auth_api_key_require scope=a;',
-     qr/"auth_api_key_require" has no effect without "auth_api_key"/],
+     qr/"auth_api_key_require" has no effect without .* in \S+:\d+$/m],
     ["$zone auth_api_key_require scope=a;", 'auth_api_key zone=k;',
-     qr/"auth_api_key_require" has no effect without "auth_api_key"/],
+     qr/"auth_api_key_require" has no effect without .* in \S+:\d+$/m],
 
     [$zone, 'auth_api_key_source;',
      qr/invalid number of arguments in "auth_api_key_source"/],
@@ -88,13 +88,16 @@ my @wrong = (
     [$zone, 'auth_api_key_strip on; auth_api_key_strip on;',
      qr/"auth_api_key_strip" directive is duplicate/],
 
-    (map { [$zone, "auth_api_key_require $_;", qr/invalid parameter "\Q$_\E"/] }
+    (map { [$zone, "auth_api_key_require $_;",
+            qr/invalid parameter "\Q$_\E", it has to be "scope=name,..."/] }
          'a', 'scope=', 'any=', 'scope=a,,b', 'scope=,a', 'any=a,'),
     [$zone, 'auth_api_key_require "scope=a b";',
      qr/invalid parameter "scope=a b"/],
 
     [$zone, q(auth_api_key_realm 'a"b';), qr/invalid realm "a"b"/],
     [$zone, 'auth_api_key_realm "";', qr/invalid realm ""/],
+    [$zone, 'auth_api_key_realm $host;',
+     qr/invalid realm "\$host", it is a text without .* variables/],
     [$zone, 'auth_api_key_realm a; auth_api_key_realm b;',
      qr/"auth_api_key_realm" directive is duplicate/],
 

@@ -72,6 +72,8 @@ typedef struct {
 typedef struct {
     ngx_array_t                 *scopes;    /* ngx_str_t */
     ngx_uint_t                   any;       /* one of them will do */
+    u_char                      *file;      /* where it stands */
+    ngx_uint_t                   line;
 } ngx_http_apigw_key_require_t;
 
 
@@ -153,6 +155,11 @@ void ngx_http_apigw_key_count(ngx_http_request_t *r,
 
 char *ngx_http_apigw_key_require(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* refuses what is required where no key is asked for; before the merge */
+
+char *ngx_http_apigw_key_check_require(ngx_conf_t *cf,
+    ngx_http_apigw_key_loc_conf_t *prev, ngx_http_apigw_key_loc_conf_t *conf);
 
 /* the first requirement that is not met, or NULL */
 

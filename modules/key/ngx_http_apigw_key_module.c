@@ -737,22 +737,7 @@ ngx_http_apigw_key_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_apigw_key_loc_conf_t *prev = parent;
     ngx_http_apigw_key_loc_conf_t *conf = child;
 
-    /*
-     * Where scopes are demanded, keys have to be checked; "off" below such a
-     * level means what it says.
-     */
-
-    if ((conf->requires != NGX_CONF_UNSET_PTR
-         && (conf->shm_zone == NULL
-             || (conf->shm_zone == NGX_CONF_UNSET_PTR
-                 && (prev->shm_zone == NGX_CONF_UNSET_PTR
-                     || prev->shm_zone == NULL))))
-        || (prev->requires != NGX_CONF_UNSET_PTR && prev->requires
-            && prev->shm_zone == NGX_CONF_UNSET_PTR))
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"auth_api_key_require\" has no effect without "
-                           "\"auth_api_key\" on the same level or above");
+    if (ngx_http_apigw_key_check_require(cf, prev, conf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 

@@ -269,11 +269,12 @@ ngx_http_apigw_key_realm(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    /* it goes between quotes in a header */
+    /* it goes between quotes in a header, and is the same for all requests */
 
     for (i = 0; i < value[1].len; i++) {
         if (value[1].data[i] < 0x20 || value[1].data[i] == 0x7f
-            || value[1].data[i] == '"' || value[1].data[i] == '\\')
+            || value[1].data[i] == '"' || value[1].data[i] == '\\'
+            || value[1].data[i] == '$')
         {
             break;
         }
@@ -281,7 +282,8 @@ ngx_http_apigw_key_realm(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (value[1].len == 0 || i < value[1].len) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid realm \"%V\"", &value[1]);
+                           "invalid realm \"%V\", it is a text without "
+                           "quotes, backslashes and variables", &value[1]);
         return NGX_CONF_ERROR;
     }
 

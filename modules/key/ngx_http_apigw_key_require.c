@@ -198,6 +198,9 @@ ngx_http_apigw_key_require(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    require->file = cf->conf_file->file.name.data;
+    require->line = cf->conf_file->line;
+
     if (ngx_strncmp(value[1].data, "scope=", 6) == 0) {
         require->any = 0;
         p = value[1].data + 6;
@@ -245,7 +248,48 @@ ngx_http_apigw_key_require(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 invalid:
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\"", &value[1]);
+                       "invalid parameter \"%V\", it has to be "
+                       "\"scope=name,...\" or \"any=name,...\"", &value[1]);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/*
+ * Where scopes are demanded, keys have to be checked; "off" below such a
+ * level means what it says.
+ */
+
+char *
+ngx_http_apigw_key_check_require(ngx_conf_t *cf,
+    ngx_http_apigw_key_loc_conf_t *prev, ngx_http_apigw_key_loc_conf_t *conf)
+{
+    ngx_array_t                   *requires;
+    ngx_http_apigw_key_require_t  *require;
+
+    if (conf->requires != NGX_CONF_UNSET_PTR
+        && (conf->shm_zone == NULL
+            || (conf->shm_zone == NGX_CONF_UNSET_PTR
+                && (prev->shm_zone == NGX_CONF_UNSET_PTR
+                    || prev->shm_zone == NULL))))
+    {
+        requires = conf->requires;
+
+    } else if (prev->requires != NGX_CONF_UNSET_PTR && prev->requires
+               && prev->shm_zone == NGX_CONF_UNSET_PTR)
+    {
+        requires = prev->requires;
+
+    } else {
+        return NGX_CONF_OK;
+    }
+
+    require = requires->elts;
+
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "\"auth_api_key_require\" has no effect without "
+                  "\"auth_api_key\" on the same level or above in %s:%ui",
+                  require->file, require->line);
 
     return NGX_CONF_ERROR;
 }

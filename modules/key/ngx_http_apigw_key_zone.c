@@ -578,7 +578,12 @@ ngx_http_apigw_key_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                            zone->prefix.len)
                 != NGX_OK)
             {
-                goto invalid;
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "invalid parameter \"%V\", a prefix has 2 "
+                                   "to 16 of letters, digits, \"-\" and "
+                                   "\"_\", and ends in \"-\" or \"_\"",
+                                   &value[i]);
+                return NGX_CONF_ERROR;
             }
 
             continue;
