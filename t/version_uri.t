@@ -48,6 +48,13 @@ api low {
     version v2 upstream=two default;
 }
 
+api both {
+    version v1 upstream=one successor=v2 sunset=2099-01-01 default;
+    version v2 upstream=two;
+    select package path;
+    fallback default;
+}
+
 api addresses {
     version v1 upstream=127.0.0.1:$port;
     version v2 upstream=127.0.0.1:$port default;
@@ -90,6 +97,11 @@ location /keep/ {
 
 location /moved/ {
     api_publish moved;
+    proxy_pass http://$api_upstream;
+}
+
+location /both/ {
+    api_publish both;
     proxy_pass http://$api_upstream;
 }
 
@@ -231,6 +243,15 @@ sees($_, 410) for '/low/v1/x', '/low/%761/x', '/low//v1/x', '/low/./v1/x',
 sees('/keep/v1/a%2fb?c',        'one GET /keep/v1/a%2fb?c');
 sees('/keep/%761/a',            'one GET /keep/%761/a');
 sees('/keep/a',                 'one GET /keep/a', 'X-API-Version' => 1);
+
+# a first segment that is a version, with components that are some, too
+
+is($gw->get('/both/v9.0/a')->header('Link'),
+    '</both/v2/a>; rel="successor-version"', 'not a component of a version');
+is($gw->get('/both/acme.v9.Orders/Get')->header('Link'),
+    '</both/acme.v2.Orders/Get>; rel="successor-version"', 'a component');
+is($gw->get('/both/v1/v9.Orders')->header('Link'),
+    '</both/v2/v9.Orders>; rel="successor-version"', 'and none elsewhere');
 
 # uri= takes the place of base and version, however the version was named
 

@@ -312,14 +312,18 @@ ngx_http_apigw_version_link_path(ngx_http_apigw_version_ctx_t *ctx, u_char *p)
     ngx_str_t   *label;
     ngx_uint_t   i;
 
-    /* a package is the first segment, and is none of them */
+    /* a package is the first segment, the version's one behind it */
 
     ngx_str_t  *named[] = { &ctx->component, &ctx->segment };
 
     label = &ctx->version->successor->label;
     from = ctx->seen.data;
 
-    for (i = 0; i < 2; i++) {
+    /* but where both are: of "/v1.0/x" only the segment is taken */
+
+    i = (ctx->segment.len && ctx->segment.data <= ctx->component.data) ? 1 : 0;
+
+    for ( /* void */ ; i < 2; i++) {
 
         if (named[i]->len == 0) {
             continue;

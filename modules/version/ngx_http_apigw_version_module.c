@@ -581,15 +581,17 @@ ngx_http_apigw_version_add_fields(ngx_http_request_t *r,
 
     } else {
 
-        for (i = 0; i < n; i++) {
+        i = 0;
 
+        do {
             h = ngx_list_push(headers);
             if (h == NULL) {
                 return NGX_ERROR;
             }
 
             *h = version->fields[i];
-        }
+
+        } while (++i < n);
     }
 
     return version->successor ? ngx_http_apigw_version_link(r, ctx, &h->value)
