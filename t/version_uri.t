@@ -222,11 +222,13 @@ sees('/bare/v2/%2e%2e/v1/x',    'one GET /bare/x');
 sees('/bare/./v1/x',            'one GET /bare/x');
 sees('/bare%2fv1%2fx',          'one GET /bare/x');
 sees('/bare/v1%2fx',            'one GET /bare/x');
-sees('/bare/v1/..',             'two GET /bare/v1/..');
+sees('/bare/v1/..',             'two GET /bare/');
 sees('/bare/v1#x',              'one GET /bare');
 sees('/bare/v1?x=/v2/',         'one GET /bare?x=/v2/');
 sees('/bare/V1/x',              404);
-sees('/bare/v1;a=b/x',          'two GET /bare/v1;a=b/x');
+sees('/bare/v1;a=b/x',          404);
+sees('/bare/%76%31%3b/x',       404);
+sees('/bare/items;v1/x',        'two GET /bare/items;v1/x');
 sees('/bare/v01/x',             404);
 sees('/bare/v1%20/x',           'two GET /bare/v1%20/x');
 sees('/bare/v1%00/x',           400);
@@ -243,6 +245,18 @@ sees($_, 410) for '/low/v1/x', '/low/%761/x', '/low//v1/x', '/low/./v1/x',
 sees('/keep/v1/a%2fb?c',        'one GET /keep/v1/a%2fb?c');
 sees('/keep/%761/a',            'one GET /keep/%761/a');
 sees('/keep/a',                 'one GET /keep/a', 'X-API-Version' => 1);
+
+# and what was normalized before the version is not left to the upstream
+
+sees('/keep/v1/%2e%2e/v2/a%2fb', 'two GET /keep/v2/a/b');
+sees('/keep/v1/../a',           'two GET /keep/a');
+sees('/keep/v1/%2e%2e/',        'two GET /keep/');
+sees('/keep/v1z/../v1/a',       'one GET /keep/v1/a');
+sees('/keep//v1/a',             'one GET /keep/v1/a');
+sees('/x/../keep/v1/a',         'one GET /keep/v1/a');
+sees('/keep/v1%2fa/../b',       'one GET /keep/v1%2fa/../b');
+sees('/keep/v1/a/../b',         'one GET /keep/v1/a/../b');
+sees('/keep/a%20b%2fc?d',       'two GET /keep/a%20b%2fc?d');
 
 # a first segment that is a version, with components that are some, too
 

@@ -24,6 +24,8 @@ typedef enum {
 static ngx_int_t ngx_http_apigw_version_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_version_rewrite(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
+static ngx_uint_t ngx_http_apigw_version_literal(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
 static ngx_http_apigw_version_ctx_t *ngx_http_apigw_version_enter(
     ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_publish_t *publish);
@@ -347,6 +349,11 @@ ngx_http_apigw_version_rewrite(ngx_http_request_t *r,
     }
 
     if (uri.data == r->uri.data && uri.len == r->uri.len) {
+
+        if (!ngx_http_apigw_version_literal(r, ctx)) {
+            r->valid_unparsed_uri = 0;
+        }
+
         return NGX_DECLINED;
     }
 
@@ -367,6 +374,84 @@ ngx_http_apigw_version_rewrite(ngx_http_request_t *r,
     }
 
     return NGX_DECLINED;
+}
+
+
+/*
+ * Whether the path is what the client wrote, but for escapes, up to the end of
+ * the place where the version is or could have been.  If not, a back end that
+ * reads it in another way could find another version, in "/v1/%2e%2e/v2/x".
+ */
+
+static ngx_uint_t
+ngx_http_apigw_version_literal(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx)
+{
+    size_t                            n, len;
+    u_char                            ch, *p, *last;
+    ngx_str_t                         segment;
+    ngx_uint_t                        i;
+    ngx_http_apigw_version_source_t  *source;
+
+    if (!r->valid_unparsed_uri || !(r->complex_uri || r->quoted_uri)) {
+        return 1;
+    }
+
+    source = ctx->publish->api->sources.elts;
+    len = 0;
+
+    for (i = 0; i < ctx->publish->api->sources.nelts; i++) {
+
+        if (source[i].type != NGX_HTTP_APIGW_VERSION_PATH
+            && source[i].type != NGX_HTTP_APIGW_VERSION_PACKAGE)
+        {
+            continue;
+        }
+
+        /* a package is in the first segment */
+
+        n = ngx_apigw_path_segment(&r->uri, &ctx->publish->base,
+                                   ngx_max(source[i].position, 1), &segment)
+            == NGX_OK
+            ? (size_t) (segment.data + segment.len - r->uri.data)
+            : r->uri.len;
+
+        len = ngx_max(len, n);
+    }
+
+    if (len == 0) {
+        return 1;
+    }
+
+    p = r->unparsed_uri.data;
+    last = p + r->unparsed_uri.len;
+
+    for (i = 0; i < len; i++) {
+
+        if (p == last) {
+            return 0;
+        }
+
+        ch = *p++;
+
+        if (ch == '%' && last - p >= 2) {
+            ch = (u_char) ngx_hextoi(p, 2);
+            p += 2;
+        }
+
+        if (ch != r->uri.data[i]) {
+            return 0;
+        }
+    }
+
+    if (p == last || *p == '?') {
+        return 1;
+    }
+
+    /* a segment ends here; at the end of all there is none to be left out */
+
+    return r->uri.len > len
+           && (*p == '/' || ngx_strncasecmp(p, (u_char *) "%2f", 3) == 0);
 }
 
 

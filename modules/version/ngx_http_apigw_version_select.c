@@ -423,7 +423,8 @@ ngx_http_apigw_version_find_path(ngx_http_request_t *r,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find)
 {
-    ngx_str_t  segment;
+    u_char     *p;
+    ngx_str_t   segment, name;
 
     if (ngx_apigw_path_segment(&ctx->seen, &ctx->publish->base,
                                source->position, &segment)
@@ -440,6 +441,24 @@ ngx_http_apigw_version_find_path(ngx_http_request_t *r,
     } else {
         ngx_http_apigw_version_name(ctx->publish->api, &segment,
                                     NGX_HTTP_APIGW_VERSION_EXACT, find);
+    }
+
+    if (!find->found) {
+        p = memchr(segment.data, ';', segment.len);
+
+        if (p) {
+
+            /* some back ends read "v1;a=b" as "v1" (RFC 3986, 3.3) */
+
+            name.data = segment.data;
+            name.len = p - name.data;
+
+            ngx_http_apigw_version_name(ctx->publish->api, &name,
+                                        NGX_HTTP_APIGW_VERSION_EXACT, find);
+
+            find->version = NULL;
+            find->text = segment;
+        }
     }
 
     if (find->found) {
