@@ -185,6 +185,7 @@ server {
     location /return/ { return 202; }
     location /plain/ { api_publish off; empty_gif; }
     location /inner/ { api_publish other; empty_gif; }
+    location /below/ { api_publish web; empty_gif; }
 }
 
 server {
@@ -504,7 +505,11 @@ is($early->get('/legacy/a')->header('X-Api'), 'v1 /a v2//legacy/a',
    'a rewrite of the server comes before the decision');
 is($early->get('/v0/a')->status, 410, 'refused');
 is($early->get('/return/v1/a')->status, 202, 'return');
-is($early->get('/plain/')->header('X-API-Version'), 'v2', 'an early decision');
+is($early->get('/plain/')->header('X-API-Version'), undef,
+    'an early decision for a location without an API');
+is($early->get('/plain/')->header('X-Api'), 'v2//plain/', 'no longer holds');
+is($early->get('/below/v1/a')->header('X-Api'), 'v1 /below/a v2//below/v1/a',
+    'another base');
 is($early->get('/inner/')->header('X-Api'), 'x1 /inner/ v2//inner/',
     'the location decides anew');
 is($gw->get('/if/v1/')->status, 204, 'if in the location');

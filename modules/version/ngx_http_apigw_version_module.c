@@ -253,13 +253,21 @@ ngx_http_apigw_version_handler(ngx_http_request_t *r)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_apigw_version_module);
 
+    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
+
     if (lcf->publish == NULL) {
+
+        if (ctx && !ctx->applied && !ctx->sub && r == r->main) {
+
+            /* what a variable wanted to know in the server */
+
+            ngx_http_apigw_version_forget(r);
+        }
+
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
-
-    if (r != r->main && ctx && !ctx->sub) {
+    if (r != r->main && ctx && ctx->applied && !ctx->sub) {
 
         /* a subrequest follows its main request */
 
@@ -269,11 +277,15 @@ ngx_http_apigw_version_handler(ngx_http_request_t *r)
     if (ctx == NULL
         || ctx->sub
         || ctx->publish->api != lcf->publish->api
-        || (!ctx->applied && ctx->seen.data != r->uri.data))
+        || (!ctx->applied
+            && (ctx->publish != lcf->publish
+                || ctx->seen.data != r->uri.data
+                || ctx->args.data != r->args.data)))
     {
         /*
          * A decision that a variable wanted early holds if nothing has
-         * rewritten the URI since, one made for a subrequest never.
+         * rewritten the URI since and the API lies below the same base, one
+         * made for a subrequest never.
          */
 
         ctx = ngx_http_apigw_version_enter(r, ctx, lcf->publish);
@@ -536,6 +548,13 @@ ngx_http_apigw_version_header_filter(ngx_http_request_t *r)
 
     if (ctx->sub) {
         ngx_http_apigw_version_forget(r);
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (!ctx->applied) {
+
+        /* no more than a variable wanted it */
+
         return ngx_http_next_header_filter(r);
     }
 
@@ -860,6 +879,17 @@ ngx_http_apigw_version_get_variable(ngx_http_request_t *r,
 
     if (ctx && ctx->sub && main) {
         ctx = NULL;
+    }
+
+    if (ctx && !ctx->applied && !ctx->sub) {
+
+        /* a decision that was wanted early holds where an API is published */
+
+        lcf = ngx_http_get_module_loc_conf(r, ngx_http_apigw_version_module);
+
+        if (lcf->publish == NULL) {
+            ctx = NULL;
+        }
     }
 
     text = ctx ? ngx_http_apigw_version_text(ctx, data) : NULL;
