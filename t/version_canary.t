@@ -40,6 +40,12 @@ api gone {
     version v2 upstream=one default;
     version v3 upstream=one canary=100% sunset=2020-01-01;
 }
+
+api early {
+    version v2 upstream=one default;
+    version v3 upstream=one canary=100% since=2099-01-01;
+    select query=v;
+}
 END
 }
 
@@ -59,6 +65,12 @@ location /address/ {
 }
 
 location /gone/ { api_publish gone; empty_gif; }
+
+location /early/ {
+    api_publish early;
+    add_header X-Api "$api_version $api_version_status";
+    empty_gif;
+}
 END
 
 my $gw = Apigw::Scenario->start(workers => 2, http => config('10%', '5%'),
@@ -176,6 +188,9 @@ is($gw->get("/a/x?c=$out&v=2")->header('Vary'), undef,
 
 is($gw->get('/gone/')->header('X-API-Version'), 'v2',
     'a canary past its sunset takes nobody');
+is($gw->get('/early/')->header('X-Api'), 'v2 current',
+    'one before its day gets nobody');
+is($gw->get('/early/?v=v3')->header('X-Api'), 'v3 preview', 'unless named');
 
 my %from = map { $gw->get('/address/', 'X-From' =>
     "10.0.0.$_")->header('X-API-Version') => 1 }

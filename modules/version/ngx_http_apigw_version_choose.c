@@ -162,6 +162,7 @@ ngx_http_apigw_version_canary(ngx_http_request_t *r,
     for (i = 0; i < api->versions.nelts; i++) {
 
         if (!version[i]->canary
+            || version[i]->since > ngx_time()
             || (version[i]->sunset && version[i]->sunset <= ngx_time()))
         {
             continue;

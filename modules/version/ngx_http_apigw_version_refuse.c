@@ -300,11 +300,11 @@ ngx_http_apigw_version_status(ngx_http_apigw_version_t *version, time_t now)
     } else if (version->deprecated && now >= version->deprecated) {
         state = 3;
 
-    } else if (version->canary) {
-        state = 2;
-
     } else if (version->preview || now < version->since) {
         state = 1;
+
+    } else if (version->canary) {
+        state = 2;
 
     } else {
         state = 0;
