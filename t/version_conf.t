@@ -212,7 +212,8 @@ accepts('version v1 upstream=one uri=/; version v2 upstream=two'
 # canary
 
 refuses("$v2 version v3 upstream=one canary=$_;",
-    qq(invalid parameter "canary=$_"))
+    qq(invalid share "canary=$_", it must be "0%" to "100%" in steps of)
+        . ' "0.01%"')
     for '5', '101%', '-1%', '1.234%', '%', 'x%';
 refuses("$v2 version v3 upstream=one canary=60%; version v4 upstream=one"
     . " canary=40.01%;",
@@ -242,6 +243,8 @@ refuses('version v3 upstream=one canary=5% default;',
         'default version "v3" in api "a" cannot be a canary');
 refuses('version v3 upstream=one status=preview default;',
         'default version "v3" in api "a" cannot be a preview');
+refuses("$v2 version v3 upstream=one status=preview canary=5%;",
+        'canary "v3" in api "a" cannot be a preview');
 refuses('version v3 upstream=one status=beta;',
     'invalid parameter "status=beta"');
 accepts("$v2 version v3 upstream=one canary=60%; version v4 upstream=one"
@@ -274,6 +277,29 @@ accepts("$v1 select path header=A header=B accept=a/b query=q host=*.test"
     . " package \$host"
         . " on_conflict=reject;");
 
+# headers that nginx ignores, once for all servers and locations
+
+my $ignored = 'is ignored by nginx, see "underscores_in_headers" and'
+              . ' "ignore_invalid_headers",';
+
+sub ignored {
+    my ($text, $expected, $server) = @_;
+
+    my ($status, $out) = $gw->test_config(http => "$ups api a { $text }",
+        server => "$server api_publish a; location /b/ { empty_gif; }");
+
+    is($status . join(' ', '', $out =~ /(header "\S+ of "\S+ $ignored)/g),
+        join(' ', $status, $expected || ()), "$text $server");
+}
+
+ignored("$v1 select header=X_A;", qq(header "X_A" of "select" $ignored), '');
+ignored("$v1 select header=X_A;", '', $_)
+    for 'underscores_in_headers on;', 'ignore_invalid_headers off;';
+ignored("$v1 select header=X-A;", '', '');
+ignored("$v2 version v3 upstream=one canary=5% canary_optin=on;"
+    . ' version_header X_B;', qq(header "X_B" of "canary_optin" $ignored), '');
+ignored("$v2 version_header X_B;", '', '');
+
 # fallback, base, strip, version_header
 
 refuses("$v1 fallback last;", 'invalid value "last"');
@@ -297,7 +323,7 @@ refuses("$v1 strip maybe;",
 refuses("$v1 strip on; strip on;", '"strip" directive is duplicate');
 refuses("$v1 version_header a:b;", 'invalid value "a:b"');
 refuses("$v1 version_header $_;", qq(invalid value "$_"))
-    for 'Content-Length', 'connection', 'Sunset';
+    for 'Content-Length', 'connection', 'Sunset', 'Cache-Control';
 refuses("$v1 version_header on; version_header off;",
     '"version_header" directive is duplicate');
 accepts("$v1 version 2 upstream=two; fallback nearest; base /; strip off;"
@@ -306,26 +332,29 @@ accepts("$v1 version 2 upstream=two; fallback nearest; base /; strip off;"
 # brownout
 
 my $old = 'version v1 upstream=one sunset=2099-01-01;';
+my $form = '"brownout" must be "percent% from date [for=minutes/hour]"';
 
 refuses("$old brownout $_->[0];", $_->[1]) for
     ['5%', '"brownout" must have a share and "from" with a date'],
     ['from 2098-01-01', '"brownout" must have a share and "from" with a date'],
     ['5% from', '"brownout" must have a share and "from" with a date'],
     ['5% from 2098-02-30', 'invalid date "2098-02-30"'],
-    ['0% from 2098-01-01', 'invalid parameter "0%"'],
-    ['101% from 2098-01-01', 'invalid parameter "101%"'],
+    ['0% from 2098-01-01', qq(invalid parameter "0%", $form)],
+    ['10 from 2098-01-01', qq(invalid parameter "10", $form)],
+    ['5% from 2098-01-01 for=5', qq(invalid parameter "for=5", $form)],
+    ['101% from 2098-01-01', qq(invalid parameter "101%", $form)],
     ['5% 6% from 2098-01-01', 'duplicate parameter "6%"'],
     ['5% from 2098-01-01 from', 'duplicate parameter "from"'],
     (map { ["5% from 2098-01-01 $_ \"$_\"", qq(duplicate parameter "$_")] }
         'for=5/hour', 'by=$uri', 'exempt=$uri', 'version=v1'),
-    ['5% from 2098-01-01 for=61/hour', 'invalid parameter "for=61/hour"'],
-    ['5% from 2098-01-01 for=0/hour', 'invalid parameter "for=0/hour"'],
-    ['5% from 2098-01-01 for=5/day', 'invalid parameter "for=5/day"'],
+    ['5% from 2098-01-01 for=61/hour', qq(invalid parameter "for=61/hour", $form)],
+    ['5% from 2098-01-01 for=0/hour', qq(invalid parameter "for=0/hour", $form)],
+    ['5% from 2098-01-01 for=5/day', qq(invalid parameter "for=5/day", $form)],
     ['5% from 2098-01-01 exempt=x', 'invalid variable name "x"'],
     ['5% from 2098-01-01 by=x', 'invalid variable name "x"'],
     ['5% from 2098-01-01 version=v9',
         'unknown version "v9" in "brownout" of api "a"'],
-    ['5% from 2098-01-01 now', 'invalid parameter "now"'],
+    ['5% from 2098-01-01 now', qq(invalid parameter "now", $form)],
     ['5% from 2099-01-01',
         '"brownout" of version "v1" in api "a" needs a later sunset'],
     ['5% from 2098-01-01; brownout 6% from 2098-01-01',

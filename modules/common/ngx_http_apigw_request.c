@@ -414,3 +414,35 @@ ngx_http_apigw_variable_set(ngx_http_variable_value_t *v, ngx_str_t *value)
     v->no_cacheable = 0;
     v->not_found = 0;
 }
+
+
+ngx_uint_t
+ngx_http_apigw_header_warn(ngx_conf_t *cf, ngx_str_t *name,
+    const char *directive, u_char *file, ngx_uint_t line)
+{
+    u_char                    *last;
+    ngx_http_core_srv_conf_t  *cscf;
+
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+
+    if (!cscf->ignore_invalid_headers) {
+        return 0;
+    }
+
+    last = name->data + name->len;
+
+    if (ngx_strlchr(name->data, last, '.') == NULL
+        && (cscf->underscores_in_headers
+            || ngx_strlchr(name->data, last, '_') == NULL))
+    {
+        return 0;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                  "header \"%V\" of \"%s\" is ignored by nginx, see "
+                  "\"underscores_in_headers\" and "
+                  "\"ignore_invalid_headers\", in %s:%ui",
+                  name, directive, file, line);
+
+    return 1;
+}

@@ -112,6 +112,15 @@ void ngx_http_apigw_variable_set(ngx_http_variable_value_t *v,
     ngx_str_t *value);
 
 
+/*
+ * Warns, while the configuration is read, of a request header that nginx drops
+ * with the settings of this server; returns whether it has.
+ */
+
+ngx_uint_t ngx_http_apigw_header_warn(ngx_conf_t *cf, ngx_str_t *name,
+    const char *directive, u_char *file, ngx_uint_t line);
+
+
 #pragma GCC visibility pop
 
 

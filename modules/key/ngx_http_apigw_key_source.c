@@ -10,6 +10,7 @@
 #include <openssl/crypto.h>
 
 #include "ngx_apigw_key_pairs.h"
+#include "ngx_http_apigw_request.h"
 #include "ngx_http_apigw_key_source.h"
 
 
@@ -749,7 +750,7 @@ ngx_http_apigw_key_source_parse(ngx_conf_t *cf, ngx_str_t *value,
 
     ngx_memzero(source, sizeof(ngx_http_apigw_key_source_t));
 
-    source->file = cf->conf_file->file.name;
+    source->file = cf->conf_file->file.name.data;
     source->line = cf->conf_file->line;
 
     if (value->data[0] == '$') {
@@ -913,37 +914,19 @@ void
 ngx_http_apigw_key_source_warn(ngx_conf_t *cf, ngx_array_t *sources)
 {
     ngx_uint_t                    i;
-    ngx_http_core_srv_conf_t     *cscf;
     ngx_http_apigw_key_source_t  *source;
 
-    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
     source = sources->elts;
 
     for (i = 0; i < sources->nelts; i++) {
 
-        if (source[i].type != NGX_HTTP_APIGW_KEY_HEADER
-            || source[i].line == 0
-            || !cscf->ignore_invalid_headers)
+        if (source[i].type == NGX_HTTP_APIGW_KEY_HEADER
+            && source[i].line
+            && ngx_http_apigw_header_warn(cf, &source[i].name,
+                                          "auth_api_key_source",
+                                          source[i].file, source[i].line))
         {
-            continue;
+            source[i].line = 0;
         }
-
-        if (ngx_strlchr(source[i].name.data,
-                        source[i].name.data + source[i].name.len, '.') == NULL
-            && (cscf->underscores_in_headers
-                || ngx_strlchr(source[i].name.data,
-                               source[i].name.data + source[i].name.len, '_')
-                   == NULL))
-        {
-            continue;
-        }
-
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "header \"%V\" of \"auth_api_key_source\" is ignored by "
-                      "nginx, see \"underscores_in_headers\" and "
-                      "\"ignore_invalid_headers\", in %V:%ui",
-                      &source[i].name, &source[i].file, source[i].line);
-
-        source[i].line = 0;
     }
 }

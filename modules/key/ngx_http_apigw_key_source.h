@@ -40,7 +40,7 @@ typedef struct {
 
     /* where it stands, until it was warned of */
 
-    ngx_str_t                    file;
+    u_char                      *file;
     ngx_uint_t                   line;
 } ngx_http_apigw_key_source_t;
 

@@ -87,6 +87,11 @@ struct ngx_http_apigw_version_source_s {
     ngx_uint_t                       hash;      /* header */
     ngx_int_t                        index;     /* variable */
     ngx_str_t                        vary;      /* if this one decided */
+
+    /* where it stands, until it was warned of */
+
+    u_char                          *file;
+    ngx_uint_t                       line;
 };
 
 
@@ -309,6 +314,11 @@ char *ngx_http_apigw_version_select(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 ngx_int_t ngx_http_apigw_version_header_name(ngx_conf_t *cf,
     ngx_http_apigw_version_source_t *source);
+
+/* Warns of headers that nginx ignores with the settings of this server. */
+
+void ngx_http_apigw_version_warn(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api);
 
 ngx_int_t ngx_http_apigw_version_decide(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx,

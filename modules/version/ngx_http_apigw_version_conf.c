@@ -233,6 +233,13 @@ ngx_http_apigw_version_version(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (version->canary && version->preview) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "canary \"%V\" in api \"%V\" cannot be a preview",
+                           &version->label, &api->name);
+        return NGX_CONF_ERROR;
+    }
+
     version->ends = (version->deprecated || version->sunset);
 
     if (!version->canary && (version->by != NGX_ERROR || version->optin)) {
@@ -369,7 +376,11 @@ ngx_http_apigw_version_parameter(ngx_conf_t *cf,
         share = ngx_apigw_share_parse(rest.data, rest.len);
 
         if (share == NGX_ERROR) {
-            goto invalid;
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid share \"%V\", it must be "
+                               "\"0%%\" to \"100%%\" in steps of "
+                               "\"0.01%%\"", value);
+            return NGX_CONF_ERROR;
         }
 
         version->canary = 1;
@@ -587,10 +598,12 @@ ngx_http_apigw_version_field(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     /* those that have a meaning to nginx, a client or this module */
 
     static char  *taken[] = {
-        "Connection", "Content-Encoding", "Content-Length", "Content-Type",
-        "Date", "Deprecation", "ETag", "Keep-Alive", "Last-Modified", "Link",
-        "Location", "Retry-After", "Server", "Set-Cookie", "Sunset", "Trailer",
-        "Transfer-Encoding", "Upgrade", "Vary", "WWW-Authenticate", NULL
+        "Accept-Ranges", "Allow", "Cache-Control", "Connection",
+        "Content-Encoding", "Content-Length", "Content-Range", "Content-Type",
+        "Date", "Deprecation", "ETag", "Expires", "Keep-Alive",
+        "Last-Modified", "Link", "Location", "Retry-After", "Server",
+        "Set-Cookie", "Sunset", "Trailer", "Transfer-Encoding", "Upgrade",
+        "Vary", "WWW-Authenticate", NULL
     };
 
     api = amcf->api;
@@ -737,7 +750,7 @@ ngx_http_apigw_version_brownout_word(ngx_conf_t *cf,
         n = ngx_apigw_share_parse(word->data, word->len);
 
         if (n == NGX_ERROR || n == 0) {
-            goto invalid;
+            goto form;
         }
 
         if (brownout->share) {
@@ -748,14 +761,18 @@ ngx_http_apigw_version_brownout_word(ngx_conf_t *cf,
         return NGX_OK;
     }
 
-    if (ngx_http_apigw_version_is(word, "for=", &rest)
-        && rest.len > sizeof("/hour") - 1
-        && ngx_strncmp(rest.data + rest.len - 5, "/hour", 5) == 0)
-    {
+    if (ngx_http_apigw_version_is(word, "for=", &rest)) {
+
+        if (rest.len <= sizeof("/hour") - 1
+            || ngx_strncmp(rest.data + rest.len - 5, "/hour", 5) != 0)
+        {
+            goto form;
+        }
+
         n = ngx_atoi(rest.data, rest.len - 5);
 
         if (n < 1 || n > 60) {
-            goto invalid;
+            goto form;
         }
 
         if (brownout->minutes) {
@@ -794,10 +811,13 @@ ngx_http_apigw_version_brownout_word(ngx_conf_t *cf,
         return NGX_OK;
     }
 
-invalid:
+    /* what is nothing else, too: a share without "%" */
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
-                       word);
+form:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\", \"brownout\" must be "
+                       "\"percent%% from date [for=minutes/hour]\"", word);
     return NGX_ERROR;
 
 duplicate:

@@ -1063,6 +1063,8 @@ ngx_http_apigw_version_merge_loc_conf(ngx_conf_t *cf, void *parent,
     ngx_conf_merge_ptr_value(conf->publish, prev->publish, NULL);
 
     if (conf->publish) {
+        ngx_http_apigw_version_warn(cf, conf->publish->api);
+
         amcf = ngx_http_conf_get_module_main_conf(cf,
                                               ngx_http_apigw_version_module);
 

@@ -282,6 +282,9 @@ ngx_int_t
 ngx_http_apigw_version_header_name(ngx_conf_t *cf,
     ngx_http_apigw_version_source_t *source)
 {
+    source->file = cf->conf_file->file.name.data;
+    source->line = cf->conf_file->line;
+
     source->lowcase.len = source->name.len;
     source->lowcase.data = ngx_pnalloc(cf->pool, source->name.len);
     if (source->lowcase.data == NULL) {
@@ -292,6 +295,36 @@ ngx_http_apigw_version_header_name(ngx_conf_t *cf,
                                    source->name.len);
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_apigw_version_warn(ngx_conf_t *cf, ngx_http_apigw_version_api_t *api)
+{
+    ngx_uint_t                        i;
+    ngx_http_apigw_version_source_t  *source;
+
+    source = api->sources.elts;
+
+    for (i = 0; i < api->sources.nelts; i++) {
+
+        if (source[i].type == NGX_HTTP_APIGW_VERSION_HEADER
+            && source[i].line
+            && ngx_http_apigw_header_warn(cf, &source[i].name, "select",
+                                          source[i].file, source[i].line))
+        {
+            source[i].line = 0;
+        }
+    }
+
+    source = &api->optin;
+
+    if (source->line
+        && ngx_http_apigw_header_warn(cf, &source->name, "canary_optin",
+                                      source->file, source->line))
+    {
+        source->line = 0;
+    }
 }
 
 
