@@ -30,6 +30,7 @@ my %conf = (
 api_usage_zone zone=usage:256k store=logs/usage flush=100ms;
 api_plan n2 { quota 2 per=lifetime; }
 api_plan dear { quota 100000 per=lifetime; }
+api_plan open { quota 30000 per=lifetime overage=unlimited; }
 add_header X-Usage "$api_usage_status $api_quota_used" always;
 END
     server => <<'END',
@@ -49,6 +50,12 @@ location /any {
 location /file {
     api_usage zone=usage plan=n2 consumer=$arg_c;
     root html;
+}
+location /open {
+    api_usage zone=usage plan=open consumer=$arg_c cost=$bytes_sent;
+    api_usage_charge on=response;
+    limit_rate 8k;
+    alias html/dear;
 }
 location /dear {
     api_usage zone=usage plan=dear consumer=$arg_c cost=$bytes_sent;
@@ -94,8 +101,19 @@ for my $master (1, 0) {
 
     is($used, $sent + 40_000, "$what: expensive, settled");
 
+    # what is added in the end is beyond the limit if others were faster
+
+    $sent = 0;
+    $sent += length for at_once($gw, 4, '/open?c=open');
+
     $gw->stop;
     $gw->start;
+
+    my ($status, $out) = cli('usage', 'report', '--consumer', 'open', '--csv',
+                             '--store', $gw->root . '/logs/usage');
+
+    like($out, qr/,30000,@{[$sent - 30_000]},/,
+         "$what: expensive, the overage");
 
     is($gw->get('/any?c=any')->code, 429, "$what: kept over a restart");
 

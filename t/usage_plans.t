@@ -328,6 +328,16 @@ GET /cost?c=t2&n=100
 usage: threshold=100% consumer="t2" plan="money" quota=lifetime used=100 limit=100
 
 
+=== the line for what the answer has told beyond the estimate
+--- http_config eval: $::http
+--- config eval: $::config
+--- request
+GET /answer?c=t3&n=85
+--- wait: 0.2
+--- error_log
+usage: threshold=80% consumer="t3" plan="money" quota=lifetime used=85 limit=100
+
+
 === headers of the draft
 --- http_config eval: $::http
 --- config eval: $::config

@@ -20,7 +20,8 @@
 
 
 static ngx_int_t ngx_apigw_counter_change(ngx_apigw_counter_table_t *table,
-    ngx_uint_t slot, uint64_t tag, uint64_t more, uint64_t less);
+    ngx_uint_t slot, uint64_t tag, uint64_t more, uint64_t less,
+    uint64_t *before);
 static ngx_uint_t ngx_apigw_counter_make_room(ngx_apigw_counter_table_t *table,
     const ngx_apigw_counter_id_t *id, int64_t now, ngx_uint_t *evicted);
 static ngx_uint_t ngx_apigw_counter_rank(ngx_apigw_counter_table_t *table,
@@ -136,21 +137,35 @@ ngx_int_t
 ngx_apigw_counter_refund(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
     uint64_t tag, uint64_t cost)
 {
-    return ngx_apigw_counter_change(table, slot, tag, 0, cost);
+    uint64_t  own;
+
+    return ngx_apigw_counter_change(table, slot, tag, 0, cost, &own);
 }
 
 
 ngx_int_t
 ngx_apigw_counter_add(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
-    uint64_t tag, uint64_t cost)
+    uint64_t tag, uint64_t cost, uint64_t *value)
 {
-    return ngx_apigw_counter_change(table, slot, tag, cost, 0);
+    uint64_t   own, total;
+    ngx_int_t  rc;
+
+    rc = ngx_apigw_counter_change(table, slot, tag, cost, 0, &own);
+
+    /* it is dirty and stays, so "others" are its own */
+
+    if (rc == NGX_OK) {
+        (void) ngx_apigw_counter_within(&table->infos[slot], own, cost, 0,
+                                        value, &total);
+    }
+
+    return rc;
 }
 
 
 static ngx_int_t
 ngx_apigw_counter_change(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
-    uint64_t tag, uint64_t more, uint64_t less)
+    uint64_t tag, uint64_t more, uint64_t less, uint64_t *before)
 {
     uint64_t                    own;
     ngx_apigw_pair_t            pair, set;
@@ -164,7 +179,9 @@ ngx_apigw_counter_change(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
             return NGX_AGAIN;
         }
 
-        own = (pair.value & NGX_APIGW_COUNTER_VALUE) + more;
+        *before = pair.value & NGX_APIGW_COUNTER_VALUE;
+
+        own = *before + more;
         own = own > less ? own - less : 0;
 
         set.tag = tag;

@@ -132,15 +132,15 @@ ngx_int_t ngx_apigw_counter_charge(ngx_apigw_counter_table_t *table,
     uint64_t *value, uint64_t *total);
 
 /*
- * Takes back what was charged, or adds without regard to the limit.  NGX_OK
- * or NGX_AGAIN.
+ * Takes back what was charged, or adds without regard to the limit; value is
+ * what was counted before.  NGX_OK or NGX_AGAIN.
  */
 
 ngx_int_t ngx_apigw_counter_refund(ngx_apigw_counter_table_t *table,
     ngx_uint_t slot, uint64_t tag, uint64_t cost);
 
 ngx_int_t ngx_apigw_counter_add(ngx_apigw_counter_table_t *table,
-    ngx_uint_t slot, uint64_t tag, uint64_t cost);
+    ngx_uint_t slot, uint64_t tag, uint64_t cost, uint64_t *value);
 
 
 /* To be called before the counter is read from the store. */

@@ -256,6 +256,8 @@ typedef struct {
     uint64_t                      value;    /* without this request */
     uint64_t                      total;    /* most that is admitted */
     uint64_t                      units;    /* charged by this request */
+    uint64_t                      added;    /* of them, in the end */
+    uint64_t                      before;   /* value before that */
     unsigned                      charged:1;
     unsigned                      exceeded:1;
 } ngx_http_apigw_usage_quota_t;
@@ -420,7 +422,7 @@ void ngx_http_apigw_usage_observe(ngx_http_request_t *r,
 void ngx_http_apigw_usage_settle(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, uint64_t units);
 
-/* Units of the request beyond what its quotas include. */
+/* Units of the request beyond what its quotas include, once it is settled. */
 
 uint64_t ngx_http_apigw_usage_overage(ngx_http_apigw_usage_eval_t *eval,
     uint64_t units);

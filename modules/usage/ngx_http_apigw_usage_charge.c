@@ -41,8 +41,11 @@ static ngx_uint_t ngx_http_apigw_usage_take_all(ngx_http_request_t *r,
 static void ngx_http_apigw_usage_change(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
     uint64_t units);
+static ngx_inline uint64_t ngx_http_apigw_usage_beyond(uint64_t nominal,
+    uint64_t value, uint64_t units);
 static void ngx_http_apigw_usage_thresholds(ngx_http_request_t *r,
-    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q);
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
+    uint64_t value, uint64_t units);
 
 
 void
@@ -213,6 +216,8 @@ ngx_http_apigw_usage_place(ngx_http_apigw_usage_eval_t *eval,
         q->value = 0;
         q->total = 0;
         q->units = 0;
+        q->added = 0;
+        q->before = 0;
         q->charged = 0;
         q->exceeded = 0;
 
@@ -417,7 +422,9 @@ ngx_http_apigw_usage_take_all(ngx_http_request_t *r,
     }
 
     for (i = 0; i < eval->nquotas; i++) {
-        ngx_http_apigw_usage_thresholds(r, eval, &eval->quotas[i]);
+        q = &eval->quotas[i];
+
+        ngx_http_apigw_usage_thresholds(r, eval, q, q->value, q->units);
     }
 
     return result;
@@ -443,6 +450,7 @@ ngx_http_apigw_usage_change(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
     uint64_t units)
 {
+    uint64_t                   more;
     ngx_int_t                  rc;
     ngx_uint_t                 n;
     ngx_apigw_counter_info_t   info;
@@ -451,11 +459,13 @@ ngx_http_apigw_usage_change(ngx_http_request_t *r,
         return;
     }
 
+    more = units > q->units ? units - q->units : 0;
+
     for (n = 0; n < NGX_HTTP_APIGW_USAGE_RETRIES; n++) {
 
-        if (units > q->units) {
+        if (more) {
             rc = ngx_apigw_counter_add(&eval->zone->table, q->slot, q->id.tag,
-                                       units - q->units);
+                                       more, &q->before);
         } else {
             rc = ngx_apigw_counter_refund(&eval->zone->table, q->slot,
                                           q->id.tag, q->units - units);
@@ -463,6 +473,7 @@ ngx_http_apigw_usage_change(ngx_http_request_t *r,
 
         if (rc == NGX_OK) {
             q->units = units;
+            q->added = more;
             q->charged = (units != 0);
             return;
         }
@@ -491,10 +502,17 @@ void
 ngx_http_apigw_usage_settle(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, uint64_t units)
 {
-    ngx_uint_t  i;
+    ngx_uint_t                     i;
+    ngx_http_apigw_usage_quota_t  *q;
 
     for (i = 0; i < eval->nquotas; i++) {
-        ngx_http_apigw_usage_change(r, eval, &eval->quotas[i], units);
+        q = &eval->quotas[i];
+
+        ngx_http_apigw_usage_change(r, eval, q, units);
+
+        if (q->added && !eval->shadow) {
+            ngx_http_apigw_usage_thresholds(r, eval, q, q->before, q->added);
+        }
     }
 }
 
@@ -515,6 +533,11 @@ ngx_http_apigw_usage_nominal(ngx_http_apigw_usage_quota_t *q)
 }
 
 
+/*
+ * Others may have been charged between the estimate and what was added to it,
+ * so these are two pieces of what a quota has.
+ */
+
 uint64_t
 ngx_http_apigw_usage_overage(ngx_http_apigw_usage_eval_t *eval, uint64_t units)
 {
@@ -533,11 +556,8 @@ ngx_http_apigw_usage_overage(ngx_http_apigw_usage_eval_t *eval, uint64_t units)
 
         nominal = ngx_http_apigw_usage_nominal(q);
 
-        if (q->value + units <= nominal) {
-            continue;
-        }
-
-        over = q->value >= nominal ? units : q->value + units - nominal;
+        over = ngx_http_apigw_usage_beyond(nominal, q->value, units - q->added)
+               + ngx_http_apigw_usage_beyond(nominal, q->before, q->added);
 
         if (over > most) {
             most = over;
@@ -548,6 +568,17 @@ ngx_http_apigw_usage_overage(ngx_http_apigw_usage_eval_t *eval, uint64_t units)
 }
 
 
+static ngx_inline uint64_t
+ngx_http_apigw_usage_beyond(uint64_t nominal, uint64_t value, uint64_t units)
+{
+    if (value + units <= nominal) {
+        return 0;
+    }
+
+    return value >= nominal ? units : value + units - nominal;
+}
+
+
 /*
  * The charge that takes a consumer over 80 % or to 100 % of a quota; there is
  * exactly one, as charges of a counter come one after the other.
@@ -555,7 +586,8 @@ ngx_http_apigw_usage_overage(ngx_http_apigw_usage_eval_t *eval, uint64_t units)
 
 static void
 ngx_http_apigw_usage_thresholds(ngx_http_request_t *r,
-    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q)
+    ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
+    uint64_t value, uint64_t units)
 {
     uint64_t    nominal, used, at;
     ngx_str_t   consumer;
@@ -566,7 +598,7 @@ ngx_http_apigw_usage_thresholds(ngx_http_request_t *r,
     }
 
     nominal = ngx_http_apigw_usage_nominal(q);
-    used = q->value + q->units;
+    used = value + units;
 
     at = nominal - nominal / 5;
 
@@ -574,10 +606,10 @@ ngx_http_apigw_usage_thresholds(ngx_http_request_t *r,
         return;
     }
 
-    if (q->value < nominal && used >= nominal) {
+    if (value < nominal && used >= nominal) {
         percent = 100;
 
-    } else if (q->value < at) {
+    } else if (value < at) {
         percent = 80;
 
     } else {

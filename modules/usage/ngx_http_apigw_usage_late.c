@@ -264,7 +264,7 @@ static ngx_int_t
 ngx_http_apigw_usage_late_change(ngx_http_apigw_usage_zone_t *ctx,
     ngx_http_apigw_usage_late_t *late, ngx_log_t *log)
 {
-    uint64_t    more, less;
+    uint64_t    more, less, value;
     ngx_uint_t  slot;
 
     more = late->u.counter.more;
@@ -282,7 +282,7 @@ ngx_http_apigw_usage_late_change(ngx_http_apigw_usage_zone_t *ctx,
 
     if (more >= less) {
         return ngx_apigw_counter_add(&ctx->table, slot, late->id.tag,
-                                     more - less);
+                                     more - less, &value);
     }
 
     return ngx_apigw_counter_refund(&ctx->table, slot, late->id.tag,

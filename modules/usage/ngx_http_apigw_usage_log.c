@@ -205,8 +205,6 @@ ngx_http_apigw_usage_log_handler(ngx_http_request_t *r)
 
         units = ngx_http_apigw_usage_actual(r, ctx, status);
 
-        over = ngx_http_apigw_usage_overage(&ctx->eval, units);
-
         if (units != ctx->eval.cost) {
             ngx_http_apigw_usage_settle(r, &ctx->eval, units);
 
@@ -214,6 +212,8 @@ ngx_http_apigw_usage_log_handler(ngx_http_request_t *r)
                 ngx_http_apigw_usage_settle(r, ctx->shadow, units);
             }
         }
+
+        over = ngx_http_apigw_usage_overage(&ctx->eval, units);
 
         row.n[NGX_APIGW_LEDGER_INCLUDED] = units - over;
         row.n[NGX_APIGW_LEDGER_OVERAGE] = over;
