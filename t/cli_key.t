@@ -116,7 +116,7 @@ like($r->{out}, qr/\n\nid:           $id\n/, 'an empty line between two keys');
 
 for my $rate (['5r/day', '5r/d'], ['0.5r/s'], ['100/minute', '100r/m'],
               ['2.250r/h'], ['1r/hour', '1r/h'], ['0.000001r/s'],
-              ['1000000r/s'], ['100r/s'])
+              ['1000000r/s'], ['unlimited'], ['100r/s'])
 {
     done("rate $rate->[0]", 'update', 'full', '--rate', $rate->[0]);
     is(shown('full')->{rate}, $rate->[-1], "rate $rate->[0]: shown");

@@ -72,7 +72,7 @@ static void ngx_apigw_cli_key_damaged(int signo);
                          "2030-12-31T18:00:00Z, or 90d from now",             \
       ngx_apigw_cli_key_set_field, 0 },                                       \
     { "rate", "N", "instead of the plan's rate: 100r/s, 30r/m,\n"             \
-                   "0.5r/h, 1000r/d",                                         \
+                   "0.5r/h, 1000r/d, unlimited",                              \
       ngx_apigw_cli_key_set_field, 0 },                                       \
     { "burst", "N", "instead of the plan's burst",                            \
       ngx_apigw_cli_key_set_field, 0 },                                       \
@@ -291,8 +291,9 @@ static const ngx_apigw_cli_verb_t  ngx_apigw_cli_key_verbs[] = {
       "reads keys from a file or standard input",
       "NDJSON, a JSON object a line, with \"key\" (in clear, hashed at once)\n"
       "or \"sha256\", \"consumer\", and what \"export\" writes; or CSV as AWS\n"
-      "API Gateway imports it. A key that is there already is overwritten.\n"
-      "Bad lines are reported by number, and nothing is imported then.\n",
+      "API Gateway imports it. Of a key that is there already, what the file\n"
+      "says is changed, and all else stays. Bad lines are reported by number,\n"
+      "and nothing is imported then.\n",
       ngx_apigw_cli_key_import_options,
       ngx_apigw_cli_key_import },
 

@@ -13,7 +13,7 @@
 
 
 #define NGX_APIGW_CLI_NO_RATE                                                 \
-    "not a rate such as 100r/s, 30r/m, 0.5r/h or 1000r/d"
+    "not a rate such as 100r/s, 30r/m, 0.5r/h or 1000r/d, nor \"unlimited\""
 
 
 typedef const char *(*ngx_apigw_cli_field_pt)(ngx_apigw_cli_record_t *r,
@@ -317,7 +317,7 @@ ngx_apigw_cli_field_allow(ngx_apigw_cli_record_t *r, const ngx_str_t *value,
 }
 
 
-/* "100r/s", "0.5r/m", "100/minute": what a plan takes, and whole words */
+/* "100r/s", "unlimited", "100/minute": what a plan takes, and whole words */
 
 static const char *
 ngx_apigw_cli_field_rate(ngx_apigw_cli_record_t *r, const ngx_str_t *value,
@@ -330,6 +330,14 @@ ngx_apigw_cli_field_rate(ngx_apigw_cli_record_t *r, const ngx_str_t *value,
     ngx_str_t                number;
     ngx_apigw_rate_t         rate;
     ngx_apigw_key_record_t   rec;
+
+    if (ngx_apigw_cli_is_field(value, "unlimited")) {
+        r->rec.rate = 1;
+        r->rec.rate_places = 0;
+        r->rec.rate_period = NGX_APIGW_KEY_UNLIMITED;
+
+        return NULL;
+    }
 
     slash = value->len ? memchr(value->data, '/', value->len) : NULL;
 
@@ -619,7 +627,9 @@ ngx_apigw_cli_record_check(ngx_apigw_key_record_t *rec)
         }
     }
 
-    if (wrong || rec->rate == 0) {
+    if (wrong || rec->rate == 0
+        || rec->rate_period == NGX_APIGW_KEY_UNLIMITED)
+    {
         return wrong;
     }
 

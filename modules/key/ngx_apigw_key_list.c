@@ -779,6 +779,10 @@ ngx_apigw_key_rate_text(const ngx_apigw_key_record_t *rec, u_char *buf)
     uint64_t     n;
     ngx_uint_t   i;
 
+    if (rec->rate_period == NGX_APIGW_KEY_UNLIMITED) {
+        return ngx_cpymem(buf, "unlimited", sizeof("unlimited") - 1) - buf;
+    }
+
     i = 0;
     n = rec->rate;
 

@@ -476,11 +476,16 @@ ngx_apigw_key_check_limits(ngx_apigw_key_record_t *rec)
         }
     }
 
-    if (rec->rate
-        && (rec->rate > NGX_APIGW_KEY_LIMIT_MAX
-            || rec->rate_period < NGX_APIGW_KEY_PER_SECOND
-            || rec->rate_period > NGX_APIGW_KEY_PER_DAY
-            || rec->rate_places > NGX_APIGW_KEY_PLACES_MAX))
+    if (rec->rate_period == NGX_APIGW_KEY_UNLIMITED) {
+        if (rec->rate != 1 || rec->rate_places) {
+            return "invalid rate";
+        }
+
+    } else if (rec->rate
+               && (rec->rate > NGX_APIGW_KEY_LIMIT_MAX
+                   || rec->rate_period < NGX_APIGW_KEY_PER_SECOND
+                   || rec->rate_period > NGX_APIGW_KEY_PER_DAY
+                   || rec->rate_places > NGX_APIGW_KEY_PLACES_MAX))
     {
         return "invalid rate";
     }

@@ -56,7 +56,11 @@ typedef enum {
     NGX_APIGW_KEY_PER_DAY,
     NGX_APIGW_KEY_PER_WEEK,
     NGX_APIGW_KEY_PER_MONTH,
-    NGX_APIGW_KEY_PER_LIFETIME
+    NGX_APIGW_KEY_PER_LIFETIME,
+
+    /* of a rate of 1: no limit, whatever the plan says */
+
+    NGX_APIGW_KEY_UNLIMITED = 15
 } ngx_apigw_key_period_e;
 
 
@@ -194,7 +198,7 @@ ngx_uint_t ngx_apigw_key_quota_next(ngx_apigw_key_record_t *rec, size_t *pos,
 ngx_int_t ngx_apigw_key_quota_set(ngx_str_t *quotas,
     ngx_apigw_key_period_e period, int64_t limit);
 
-/* "0.5r/s" of a record that has a rate; returns the length */
+/* "0.5r/s" or "unlimited" of a record that has a rate; returns the length */
 
 size_t ngx_apigw_key_rate_text(const ngx_apigw_key_record_t *rec, u_char *buf);
 

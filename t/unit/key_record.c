@@ -379,6 +379,11 @@ test_check(void)
     rec.rate_places = 7;
     ok(ngx_apigw_key_record_check(&rec) != NULL, "seven decimal places");
     rec.rate_places = 0;
+    rec.rate_period = NGX_APIGW_KEY_UNLIMITED;
+    ok(ngx_apigw_key_record_check(&rec) == NULL, "no limit");
+    rec.rate = 2;
+    ok(ngx_apigw_key_record_check(&rec) != NULL, "two times no limit");
+    rec.rate_period = 0;
     rec.rate = 0;
 
     rec.burst = -2;
