@@ -73,6 +73,14 @@ ngx_strncasecmp(u_char *s1, u_char *s2, size_t n)
 }
 
 
+ngx_uint_t
+ngx_http_apigw_header_warn(ngx_conf_t *cf, ngx_str_t *name,
+    const char *directive, u_char *file, ngx_uint_t line)
+{
+    return 0;
+}
+
+
 void
 ngx_unescape_uri(u_char **dst, u_char **src, size_t size, ngx_uint_t type)
 {
