@@ -186,6 +186,8 @@ server {
     location /plain/ { api_publish off; empty_gif; }
     location /inner/ { api_publish other; empty_gif; }
     location /below/ { api_publish web; empty_gif; }
+    location /aside/v1 { api_publish off; auth_request /v1/a; empty_gif; }
+    location /aside/v0 { api_publish off; auth_request /v0/a; empty_gif; }
 }
 
 server {
@@ -508,6 +510,10 @@ is($early->get('/return/v1/a')->status, 202, 'return');
 is($early->get('/plain/')->header('X-API-Version'), undef,
     'an early decision for a location without an API');
 is($early->get('/plain/')->header('X-Api'), 'v2//plain/', 'no longer holds');
+is($early->get('/aside/v1')->status, 200,
+    'its subrequests are decided for themselves');
+is($gw->connect(host_header => 'early.test')->get('/aside/v0')->status, 500,
+    'and refused');
 is($early->get('/below/v1/a')->header('X-Api'), 'v1 /below/a v2//below/v1/a',
     'another base');
 is($early->get('/inner/')->header('X-Api'), 'x1 /inner/ v2//inner/',
