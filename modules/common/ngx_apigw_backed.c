@@ -197,7 +197,21 @@ ngx_apigw_backed_open(ngx_apigw_backed_t *backed, ngx_log_t *log)
     int  rc;
 
     if (backed->store && backed->store_pid == ngx_pid) {
-        return NGX_OK;
+
+        if (backed->checked == ngx_time()) {
+            return NGX_OK;
+        }
+
+        backed->checked = ngx_time();
+
+        if (ngx_apigw_store_check(backed->store) == 0) {
+            return NGX_OK;
+        }
+
+        /* its files are others now, or damaged */
+
+        ngx_apigw_store_close(backed->store);
+        backed->store = NULL;
     }
 
     rc = ngx_apigw_store_open(&backed->store,

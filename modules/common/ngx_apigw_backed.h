@@ -65,6 +65,7 @@ typedef struct {
 
     ngx_apigw_store_t            *store;     /* if opened by store_pid */
     ngx_pid_t                     store_pid;
+    time_t                        checked;   /* the store was, by time */
     time_t                        swept;
 } ngx_apigw_backed_t;
 

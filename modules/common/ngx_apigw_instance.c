@@ -122,7 +122,7 @@ ngx_apigw_instance_lock(const char *path)
     int       rc;
     ngx_fd_t  fd;
 
-    fd = open(path, O_RDONLY|O_CLOEXEC);
+    fd = open(path, O_RDONLY|O_NONBLOCK|O_CLOEXEC);
 
     if (fd == NGX_INVALID_FILE) {
         return errno;

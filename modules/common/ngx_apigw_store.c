@@ -8,7 +8,6 @@
 
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include "ngx_apigw_store.h"
 #include "ngx_apigw_store_file.h"
@@ -43,7 +42,6 @@
 #endif
 
 #define NGX_APIGW_STORE_MAP      ((size_t) 64 * 1024 * 1024)
-#define NGX_APIGW_STORE_NO_ROOM  (256 * 1024)
 
 /* in milliseconds: for others that open it, and for one that commits */
 
@@ -64,7 +62,9 @@ struct ngx_apigw_store_s {
     dev_t                          device;
     ino_t                          inode;
     ngx_apigw_store_files_t        files;
+    off_t                          size;        /* of the data file, so far */
     uint64_t                       seen[2];     /* at the last check */
+    struct timespec                modified;    /* the data file, then */
     pid_t                          pid;
     ngx_uint_t                     refs;
     ngx_uint_t                     opened;      /* how many times */
@@ -72,6 +72,7 @@ struct ngx_apigw_store_s {
     unsigned                       ready:1;
     unsigned                       reading:1;
     unsigned                       read_only:1;
+    unsigned                       touched:1;
 };
 
 
@@ -98,7 +99,6 @@ static int ngx_apigw_store_open_dbs(ngx_apigw_store_t *store, MDB_txn *txn,
 static int ngx_apigw_store_check_format(ngx_apigw_store_t *store,
     MDB_txn *txn, unsigned flags);
 static int ngx_apigw_store_grow(ngx_apigw_store_t *store);
-static int ngx_apigw_store_short_write(ngx_apigw_store_t *store);
 static int ngx_apigw_store_owner(const char *directory, uid_t *uid,
     gid_t *gid);
 
@@ -378,7 +378,7 @@ ngx_apigw_store_in_place(ngx_apigw_store_t *store)
     }
 
     return ngx_memcmp(&store->files, &files, sizeof(ngx_apigw_store_files_t))
-           == 0 ? 0 : ESTALE;
+           == 0 ? ngx_apigw_store_whole(store) : ESTALE;
 }
 
 
@@ -409,6 +409,10 @@ ngx_apigw_store_belongs(ngx_apigw_store_t *store)
     if (fstat(fd, &sb) == -1) {
         return errno;
     }
+
+    store->size = sb.st_size;
+    store->modified = sb.st_mtim;
+    store->touched = 0;
 
     if (sb.st_ino != store->files.data || sb.st_dev != store->files.device) {
         store->files.data = sb.st_ino;
@@ -770,6 +774,35 @@ ngx_apigw_store_read_holds(ngx_apigw_store_t *store)
 }
 
 
+/* LMDB never makes the file smaller: who did that took pages away. */
+
+int
+ngx_apigw_store_whole(ngx_apigw_store_t *store)
+{
+    int               rc;
+    struct stat       sb;
+    mdb_filehandle_t  fd;
+
+    rc = store->lost ? store->lost : mdb_env_get_fd(store->env, &fd);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    if (fstat(fd, &sb) == -1) {
+        return errno;
+    }
+
+    if (sb.st_size < store->size) {
+        return NGX_APIGW_STORE_ESHORT;
+    }
+
+    store->size = sb.st_size;
+
+    return 0;
+}
+
+
 void
 ngx_apigw_store_read_end(ngx_apigw_store_t *store)
 {
@@ -809,7 +842,7 @@ ngx_apigw_store_write(ngx_apigw_store_t *store, ngx_apigw_store_write_pt write,
         switch (rc) {
 
         case EIO:
-            return ngx_apigw_store_short_write(store);
+            return ngx_apigw_store_short_write(store->directory);
 
         case MDB_MAP_FULL:
             rc = ngx_apigw_store_grow(store);
@@ -880,28 +913,6 @@ ngx_apigw_store_run(ngx_apigw_store_t *store, ngx_apigw_store_write_pt write,
     }
 
     return rc;
-}
-
-
-/*
- * LMDB says EIO as well if a disk took a part of what it wrote, and had no
- * room for the rest.
- */
-
-static int
-ngx_apigw_store_short_write(ngx_apigw_store_t *store)
-{
-    const char      *path;
-    struct statvfs   fs;
-
-    if (mdb_env_get_path(store->env, &path) == 0
-        && statvfs(path, &fs) == 0
-        && (uint64_t) fs.f_bavail * fs.f_frsize < NGX_APIGW_STORE_NO_ROOM)
-    {
-        return ENOSPC;
-    }
-
-    return EIO;
 }
 
 
@@ -982,6 +993,14 @@ ngx_apigw_store_version(ngx_apigw_store_t *store)
 }
 
 
+void
+ngx_apigw_store_file(ngx_apigw_store_t *store, dev_t *device, ino_t *inode)
+{
+    *device = store->files.device;
+    *inode = store->files.data;
+}
+
+
 ngx_uint_t
 ngx_apigw_store_opened(ngx_apigw_store_t *store)
 {
@@ -1021,6 +1040,23 @@ ngx_apigw_store_check(ngx_apigw_store_t *store)
         && store->seen[0] == id && store->seen[1] == version)
     {
         return ESTALE;
+    }
+
+    /* written to, and not by a transaction */
+
+    if (store->seen[1] == version
+        && ngx_memcmp(&store->modified, &sb.st_mtim, sizeof(struct timespec))
+           != 0)
+    {
+        if (store->touched) {
+            return ESTALE;
+        }
+
+        store->touched = 1;
+
+    } else {
+        store->touched = 0;
+        store->modified = sb.st_mtim;
     }
 
     store->seen[0] = id;
@@ -1154,37 +1190,4 @@ ngx_apigw_store_owner(const char *directory, uid_t *uid, gid_t *gid)
     *gid = pwd ? pwd->pw_gid : sb.st_gid;
 
     return 0;
-}
-
-
-const char *
-ngx_apigw_store_strerror(int rc)
-{
-    switch (rc) {
-
-    case NGX_APIGW_STORE_EFORMAT:
-        return "this is a store of another kind or version";
-
-    case NGX_APIGW_STORE_EEMPTY:
-        return "the store is empty";
-
-    case NGX_APIGW_STORE_ESHORT:
-        return "its data file was cut short, put it back from a copy";
-
-    case NGX_APIGW_STORE_ELOST:
-        return "its data file is gone, put it back from a copy (to begin "
-               "anew, remove lock.mdb too)";
-
-    case NGX_APIGW_STORE_EMOVED:
-        return "it was changed again and again while it was read";
-
-    case ESTALE:
-        return "its files were replaced";
-
-    case MDB_MAP_FULL:
-        return "it has reached its largest size";
-
-    default:
-        return mdb_strerror(rc);
-    }
 }

@@ -35,6 +35,7 @@
 #define NGX_APIGW_STORE_ESHORT   (-31003)   /* the data file was cut short */
 #define NGX_APIGW_STORE_ELOST    (-31004)   /* the data file is gone */
 #define NGX_APIGW_STORE_EMOVED   (-31005)   /* changed while it was read */
+#define NGX_APIGW_STORE_EFILE    (-31006)   /* not a regular file */
 
 
 typedef struct ngx_apigw_store_s  ngx_apigw_store_t;
@@ -100,6 +101,15 @@ int ngx_apigw_store_check(ngx_apigw_store_t *store);
 ngx_uint_t ngx_apigw_store_opened(ngx_apigw_store_t *store);
 
 
+/*
+ * Which data file is open.  The two numbers are of no other file as long as
+ * any process has it open.
+ */
+
+void ngx_apigw_store_file(ngx_apigw_store_t *store, dev_t *device,
+    ino_t *inode);
+
+
 /* Whether it was opened on a read-only file system: writing gives EROFS. */
 
 ngx_uint_t ngx_apigw_store_read_only(ngx_apigw_store_t *store);
@@ -133,6 +143,15 @@ void ngx_apigw_store_read_end(ngx_apigw_store_t *store);
  */
 
 ngx_uint_t ngx_apigw_store_read_holds(ngx_apigw_store_t *store);
+
+
+/*
+ * To be asked before the transaction ends, wherever to find nothing, or less,
+ * lets somebody pass: pages behind the end of a file that was cut short read
+ * as zeros up to the end of the last one.  0 or NGX_APIGW_STORE_ESHORT.
+ */
+
+int ngx_apigw_store_whole(ngx_apigw_store_t *store);
 
 
 /* The handle of kind->dbs[n], valid within a transaction. */

@@ -7,12 +7,14 @@
 #include <ngx_core.h>
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "ngx_apigw_store.h"
 #include "ngx_apigw_store_file.h"
 
 
 #define NGX_APIGW_STORE_NEW      "/data.mdb.new"
+#define NGX_APIGW_STORE_NO_ROOM  (256 * 1024)
 
 /* of LMDB's lock file: a head and a slot of 64 bytes a reader */
 
@@ -37,7 +39,7 @@ typedef struct {
 } ngx_apigw_store_meta_t;
 
 
-static int ngx_apigw_store_whole(int fd, off_t size);
+static int ngx_apigw_store_pages(int fd, off_t size);
 static int ngx_apigw_store_create(const char *directory, const char *data,
     size_t map);
 static int ngx_apigw_store_reserve_lock(const char *lock);
@@ -86,19 +88,55 @@ ngx_apigw_store_inspect(const char *directory, struct stat *sb)
 
     rc = ngx_apigw_store_name(name, directory, NGX_APIGW_STORE_DATA);
 
+    if (rc == 0) {
+        rc = ngx_apigw_store_open_file(name, &fd, sb);
+    }
+
     if (rc != 0) {
         return rc;
     }
 
-    fd = open(name, O_RDONLY|O_CLOEXEC);
+    rc = ngx_apigw_store_pages(fd, sb->st_size);
 
-    if (fd == -1) {
+    (void) close(fd);
+
+    return rc;
+}
+
+
+/* To open a fifo may take for ever, and what a device does is not known. */
+
+int
+ngx_apigw_store_open_file(const char *name, int *fd, struct stat *sb)
+{
+    int  rc;
+
+    if (stat(name, sb) == -1) {
         return errno;
     }
 
-    rc = (fstat(fd, sb) == -1) ? errno : ngx_apigw_store_whole(fd,
-                                                               sb->st_size);
-    (void) close(fd);
+    if (!S_ISREG(sb->st_mode)) {
+        return NGX_APIGW_STORE_EFILE;
+    }
+
+    *fd = open(name, O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC);
+
+    if (*fd == -1) {
+        return errno;
+    }
+
+    /* it may be another one by now */
+
+    if (fstat(*fd, sb) == -1) {
+        rc = errno;
+
+    } else {
+        rc = S_ISREG(sb->st_mode) ? 0 : NGX_APIGW_STORE_EFILE;
+    }
+
+    if (rc != 0) {
+        (void) close(*fd);
+    }
 
     return rc;
 }
@@ -111,7 +149,7 @@ ngx_apigw_store_inspect(const char *directory, struct stat *sb)
  */
 
 static int
-ngx_apigw_store_whole(int fd, off_t size)
+ngx_apigw_store_pages(int fd, off_t size)
 {
     uint64_t                pages, page;
     ngx_uint_t              i;
@@ -220,7 +258,7 @@ ngx_apigw_store_reserve_lock(const char *lock)
     int          fd, rc;
     struct stat  sb;
 
-    fd = open(lock, O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0600);
+    fd = open(lock, O_RDWR|O_CREAT|O_NONBLOCK|O_CLOEXEC|O_NOFOLLOW, 0600);
 
     if (fd == -1) {
         return errno;
@@ -230,6 +268,9 @@ ngx_apigw_store_reserve_lock(const char *lock)
 
     if (fstat(fd, &sb) == -1) {
         rc = errno;
+
+    } else if (!S_ISREG(sb.st_mode)) {
+        rc = NGX_APIGW_STORE_EFILE;
 
     } else if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0,
                          ngx_max(sb.st_size, NGX_APIGW_STORE_LOCK_SIZE))
@@ -275,5 +316,61 @@ ngx_apigw_store_names(const char *directory, ngx_apigw_store_files_t *files)
         && stat(name, &sb) == 0)
     {
         files->lock = sb.st_ino;
+    }
+}
+
+
+/*
+ * LMDB says EIO as well if a disk took a part of what it wrote, and had no
+ * room for the rest.
+ */
+
+int
+ngx_apigw_store_short_write(const char *directory)
+{
+    struct statvfs  fs;
+
+    if (statvfs(directory, &fs) == 0
+        && (uint64_t) fs.f_bavail * fs.f_frsize < NGX_APIGW_STORE_NO_ROOM)
+    {
+        return ENOSPC;
+    }
+
+    return EIO;
+}
+
+
+const char *
+ngx_apigw_store_strerror(int rc)
+{
+    switch (rc) {
+
+    case NGX_APIGW_STORE_EFORMAT:
+        return "this is a store of another kind or version";
+
+    case NGX_APIGW_STORE_EEMPTY:
+        return "the store is empty";
+
+    case NGX_APIGW_STORE_ESHORT:
+        return "its data file was cut short, put it back from a copy";
+
+    case NGX_APIGW_STORE_ELOST:
+        return "its data file is gone, put it back from a copy (to begin "
+               "anew, remove lock.mdb too)";
+
+    case NGX_APIGW_STORE_EFILE:
+        return "data.mdb or lock.mdb there is not a regular file";
+
+    case NGX_APIGW_STORE_EMOVED:
+        return "it was changed again and again while it was read";
+
+    case ESTALE:
+        return "its files were replaced";
+
+    case MDB_MAP_FULL:
+        return "it has reached its largest size";
+
+    default:
+        return mdb_strerror(rc);
     }
 }

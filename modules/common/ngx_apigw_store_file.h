@@ -41,9 +41,19 @@ void ngx_apigw_store_names(const char *directory,
     ngx_apigw_store_files_t *files);
 
 
+/* Opens a file to read it, if it is a regular one; waits for nobody. */
+
+int ngx_apigw_store_open_file(const char *name, int *fd, struct stat *sb);
+
+
 /* Sees to it that there is a whole data file, new if there was no store. */
 
 int ngx_apigw_store_prepare(const char *directory, size_t map);
+
+
+/* What EIO of LMDB means: ENOSPC or EIO. */
+
+int ngx_apigw_store_short_write(const char *directory);
 
 
 #pragma GCC visibility pop

@@ -270,6 +270,9 @@ has_files(const char *begin)
 
 /* What was a store once must not become a new one. */
 
+static int child_looks(void);
+
+
 static void
 check_damage(void)
 {
@@ -305,6 +308,48 @@ check_damage(void)
           && has_files("data.mdb.") == 0, "without that it is");
     check(stat(lock, &sb) == 0 && sb.st_blocks * 512 >= 1024 * 64,
           "the lock file has all its blocks");
+    ngx_apigw_store_close(store);
+}
+
+
+/* What would wait for somebody, or be something else, is not opened. */
+
+static void
+check_files(void)
+{
+    unsigned            i, j;
+    ngx_apigw_store_t  *store;
+    char                name[2][sizeof(directory) + 20],
+                        saved[sizeof(directory) + 20];
+
+    snprintf(name[0], sizeof(name[0]), "%s/data.mdb", directory);
+    snprintf(name[1], sizeof(name[1]), "%s/lock.mdb", directory);
+    snprintf(saved, sizeof(saved), "%s/saved", directory);
+
+    check(ngx_apigw_store_open(&store, directory, &kind) == 0,
+          "a store of files");
+
+    (void) alarm(10);
+
+    for (i = 0; i < 2; i++) {
+        for (j = 0; j < 3; j++) {
+
+            check(rename(name[i], saved) == 0
+                  && (j == 0 ? mkfifo(name[i], 0600)
+                      : j == 1 ? symlink("/dev/zero", name[i])
+                               : mkdir(name[i], 0700)) == 0
+                  && ngx_apigw_store_check(store) != 0,
+                  "a fifo, a device, a directory: noticed");
+
+            check(in_child(child_looks) == 255
+                  && remove(name[i]) == 0 && rename(saved, name[i]) == 0
+                  && ngx_apigw_store_check(store) == 0,
+                  "and not opened");
+        }
+    }
+
+    (void) alarm(0);
+
     ngx_apigw_store_close(store);
 }
 
@@ -437,6 +482,42 @@ copy(const char *from, const char *to, int how)
 }
 
 
+/* Into the file itself: another one of the same number, or less of it. */
+
+static void
+check_in_place(const char *data, const char *saved)
+{
+    struct stat         sb;
+    ngx_apigw_store_t  *store, *one;
+
+    check(ngx_apigw_store_open(&store, directory, &kind) == 0
+          && add(store, 60, 61) == 0 && copy(data, saved, 0) == 0
+          && ngx_apigw_store_check(store) == 0
+          && ngx_apigw_store_check(store) == 0, "written by transactions");
+    check(usleep(20000) == 0 && copy(saved, data, 0) == 0
+          && ngx_apigw_store_check(store) == 0
+          && ngx_apigw_store_check(store) == ESTALE,
+          "by somebody else: not at once");
+
+    ngx_apigw_store_close(store);
+
+    check(ngx_apigw_store_open(&one, directory, &kind) == 0
+          && ngx_apigw_store_check(one) == 0
+          && ngx_apigw_store_check(one) == 0
+          && ngx_apigw_store_whole(one) == 0, "opened again");
+
+    check(stat(data, &sb) == 0 && truncate(data, sb.st_size - 1) == 0
+          && ngx_apigw_store_whole(one) == NGX_APIGW_STORE_ESHORT
+          && ngx_apigw_store_check(one) == NGX_APIGW_STORE_ESHORT
+          && add(one, 61, 62) == NGX_APIGW_STORE_ESHORT,
+          "without its last byte it is neither trusted nor written to");
+    check(copy(saved, data, 0) == 0 && ngx_apigw_store_whole(one) == 0
+          && add(one, 61, 62) == 0, "put back");
+
+    ngx_apigw_store_close(one);
+}
+
+
 static void
 check_replaced(void)
 {
@@ -536,6 +617,8 @@ check_replaced(void)
           "back again: written to");
 
     ngx_apigw_store_close(store);
+
+    check_in_place(data, saved);
 
     (void) unlink(saved);
     (void) unlink(next);
@@ -703,6 +786,7 @@ main(void)
 
     check_root();
     check_damage();
+    check_files();
 
     snprintf(name, sizeof(name), "%s/data.mdb", directory);
     (void) unlink(name);
