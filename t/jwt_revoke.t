@@ -200,6 +200,54 @@ ok($gw->wait_log(qr/the store ".*" is readable again/), 'which is logged');
 $gw->stop;
 
 
+# A file with the same number of transactions is another one all the same.
+
+sub has_put {
+    my ($name) = @_;
+
+    rename "$store/$name", "$store/data.mdb" or die "rename: $!\n";
+
+    return wait_for(sub { revoked() ne 'joe' }, 4);
+}
+
+sub copied {
+    my ($name) = @_;
+
+    system('cp', '-p', "$store/data.mdb", "$store/$name") == 0
+        or die "cp: $?\n";
+}
+
+$gw->start;
+copied('gold');
+apigw('revoke', '--sub', 'ann');
+copied('ann');
+copied('cut');
+$gw->stop;
+rename "$store/gold", "$store/data.mdb" or die "rename: $!\n";
+apigw('revoke', '--kid', 'none');
+copied('gold');
+$gw->start;
+is(revoked(), 'joe', 'a store');
+ok(has_put('ann'), 'another one in its place');
+is(revoked(), 'ann joe', 'is heard in all workers');
+
+# cut short while it is open: nothing is found there any more, by nobody
+
+my $size = -s "$store/data.mdb";
+truncate "$store/data.mdb", $size / 2 or die "truncate: $!\n";
+my %said = map { $_ => 1 } map { asked($_, '/cached'), asked($_, '/plain') }
+           ('ann', 'joe') x 3;
+delete @said{'401 revoked', '503 unavailable'};
+is(join('; ', %said), '', 'half a file lets nobody in');
+ok(wait_for(sub { asked('nobody', '/cached') eq '503 unavailable' }, 4),
+   'nor others');
+rename "$store/cut", "$store/data.mdb" or die "rename: $!\n";
+ok(wait_for(sub { revoked() eq 'ann joe' }, 4), 'put back');
+rename "$store/gold", "$store/data.mdb" or die "rename: $!\n";
+ok(wait_for(sub { revoked() eq 'joe' }, 4), 'and the first one');
+$gw->stop;
+
+
 # What is empty but had data was lost, and stays so until there is data again.
 
 sub lose {

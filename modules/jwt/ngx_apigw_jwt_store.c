@@ -152,17 +152,45 @@ ngx_apigw_jwt_store_delete(ngx_apigw_store_t *store, MDB_txn *txn,
 }
 
 
+/* mdb_stat() says 0, too, if it cannot read the page with the number. */
+
 int
 ngx_apigw_jwt_store_count(ngx_apigw_store_t *store, MDB_txn *txn, uint64_t *n)
 {
-    int       rc;
-    MDB_stat  stat;
+    int          rc;
+    MDB_dbi      db;
+    MDB_val      key, val;
+    MDB_stat     stat;
+    MDB_cursor  *cursor;
 
-    rc = mdb_stat(txn, ngx_apigw_store_db(store, NGX_APIGW_JWT_DB_REVOKED),
-                  &stat);
+    db = ngx_apigw_store_db(store, NGX_APIGW_JWT_DB_REVOKED);
+
+    rc = mdb_cursor_open(txn, db, &cursor);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    rc = mdb_cursor_get(cursor, &key, &val, MDB_FIRST);
+
+    mdb_cursor_close(cursor);
+
+    if (rc == MDB_NOTFOUND) {
+        *n = 0;
+        return mdb_stat(txn, db, &stat) == 0 && stat.ms_entries == 0
+               ? 0 : NGX_APIGW_JWT_STORE_EBROKEN;
+    }
+
+    if (rc == 0) {
+        rc = mdb_stat(txn, db, &stat);
+    }
 
     if (rc == 0) {
         *n = stat.ms_entries;
+
+        if (*n == 0) {
+            rc = NGX_APIGW_JWT_STORE_EBROKEN;
+        }
     }
 
     return rc;

@@ -43,12 +43,15 @@
 
 
 static uint64_t ngx_http_apigw_jwt_now(void);
-static ngx_int_t ngx_http_apigw_jwt_look_up(ngx_http_apigw_jwt_zone_t *zone,
-    ngx_apigw_store_t *store, MDB_txn *txn, const ngx_str_t *values);
+static ngx_int_t ngx_http_apigw_jwt_look_up(ngx_apigw_store_t *store,
+    MDB_txn *txn, const ngx_str_t *values);
+static uint64_t ngx_http_apigw_jwt_revision(ngx_http_apigw_jwt_zone_t *zone,
+    uint64_t version);
 static int ngx_http_apigw_jwt_zone_open(ngx_http_apigw_jwt_zone_t *zone,
     char *directory);
 static int ngx_http_apigw_jwt_zone_read(ngx_http_apigw_jwt_zone_t *zone,
     MDB_txn **txn);
+static void ngx_http_apigw_jwt_zone_file(ngx_http_apigw_jwt_zone_t *zone);
 static void ngx_http_apigw_jwt_zone_close(ngx_http_apigw_jwt_zone_t *zone);
 static ngx_int_t ngx_http_apigw_jwt_zone_collect(ngx_apigw_zone_t *zone,
     ngx_apigw_emit_pt emit, void *data);
@@ -201,7 +204,9 @@ ngx_http_apigw_jwt_cache_get(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log,
 
     if (zone->checked == ngx_time()
         && zone->store
-        && entry->revision == ngx_apigw_store_version(zone->store))
+        && entry->revision
+           == ngx_http_apigw_jwt_revision(zone,
+                                       ngx_apigw_store_version(zone->store)))
     {
         return NGX_OK;
     }
@@ -275,6 +280,7 @@ ngx_http_apigw_jwt_revoked(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log,
 {
     int                 rc;
     MDB_txn            *txn;
+    uint64_t            n;
     ngx_int_t           found;
     ngx_apigw_store_t  *store;
 
@@ -293,7 +299,7 @@ ngx_http_apigw_jwt_revoked(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log,
     if (zone->revocations == 0
         && zone->version == ngx_apigw_store_version(store))
     {
-        *revision = zone->version;
+        *revision = ngx_http_apigw_jwt_revision(zone, zone->version);
         return NGX_OK;
     }
 
@@ -311,38 +317,45 @@ ngx_http_apigw_jwt_revoked(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log,
         return NGX_ERROR;
     }
 
-    *revision = mdb_txn_id(txn);
+    *revision = ngx_http_apigw_jwt_revision(zone, mdb_txn_id(txn));
 
-    rc = ngx_apigw_jwt_store_count(store, txn, &zone->revocations);
+    rc = ngx_apigw_jwt_store_count(store, txn, &n);
 
-    if (rc == 0) {
-        zone->version = *revision;
+    found = NGX_OK;
 
-        found = zone->revocations == 0
-                ? NGX_OK
-                : ngx_http_apigw_jwt_look_up(zone, store, txn, values);
-
-        ngx_apigw_store_read_end(store);
+    if (rc == 0 && n) {
+        found = ngx_http_apigw_jwt_look_up(store, txn, values);
 
         if (found == NGX_ERROR) {
-            ngx_http_apigw_jwt_zone_store_error(zone, log, "read",
-                                                NGX_APIGW_JWT_STORE_EBROKEN);
+            rc = NGX_APIGW_JWT_STORE_EBROKEN;
         }
+    }
 
-        return found;
+    /* in a file that was cut short there may seem to be nothing */
+
+    if (found != NGX_DECLINED && ngx_apigw_store_whole(store) != 0) {
+        rc = NGX_APIGW_STORE_ESHORT;
+    }
+
+    if (rc == 0) {
+        zone->version = mdb_txn_id(txn);
+        zone->revocations = n;
     }
 
     ngx_apigw_store_read_end(store);
 
-    ngx_http_apigw_jwt_zone_store_error(zone, log, "read", rc);
+    if (rc != 0) {
+        ngx_http_apigw_jwt_zone_store_error(zone, log, "read", rc);
+        return NGX_ERROR;
+    }
 
-    return NGX_ERROR;
+    return found;
 }
 
 
 static ngx_int_t
-ngx_http_apigw_jwt_look_up(ngx_http_apigw_jwt_zone_t *zone,
-    ngx_apigw_store_t *store, MDB_txn *txn, const ngx_str_t *values)
+ngx_http_apigw_jwt_look_up(ngx_apigw_store_t *store, MDB_txn *txn,
+    const ngx_str_t *values)
 {
     int                          rc;
     ngx_uint_t                   i;
@@ -382,36 +395,69 @@ ngx_http_apigw_jwt_look_up(ngx_http_apigw_jwt_zone_t *zone,
 }
 
 
+/*
+ * What one process has found in a file says nothing of another file, nor of
+ * one that had to be opened again, by whichever process.
+ */
+
+static uint64_t
+ngx_http_apigw_jwt_revision(ngx_http_apigw_jwt_zone_t *zone, uint64_t version)
+{
+    uint64_t                     opened;
+    ngx_apigw_hash_t             hash;
+    ngx_http_apigw_jwt_state_t  *state;
+
+    ngx_http_apigw_jwt_zone_file(zone);
+
+    state = &zone->state;
+    opened = zone->sh->opened;
+
+    if (state->revision && state->opened == opened
+        && state->version == version)
+    {
+        return state->revision;
+    }
+
+    state->opened = opened;
+    state->version = version;
+
+    ngx_apigw_hash(&hash, &zone->sh->secret, (u_char *) state,
+                   offsetof(ngx_http_apigw_jwt_state_t, revision));
+
+    state->revision = hash.h[0] ? hash.h[0] : 1;
+
+    return state->revision;
+}
+
+
 ngx_apigw_store_t *
 ngx_http_apigw_jwt_zone_store(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log)
 {
-    int          rc;
-    char        *directory;
-    MDB_txn     *txn;
-    struct stat  sb;
+    int       rc;
+    char     *directory;
+    MDB_txn  *txn;
 
     if (zone->helper.directory.len == 0) {
         return NULL;
     }
 
     if (zone->checked == ngx_time()) {
+
+        if (zone->store) {
+            ngx_http_apigw_jwt_zone_file(zone);
+        }
+
         return zone->store;
     }
 
     zone->checked = ngx_time();
     directory = (char *) zone->helper.directory.data;
 
-    if (zone->store) {
-        rc = ngx_apigw_store_inspect(directory, &sb);
+    if (zone->store && ngx_apigw_store_check(zone->store) != 0) {
 
-        if (rc != 0
-            || sb.st_dev != zone->device
-            || sb.st_ino != zone->inode)
-        {
-            /* it was replaced: what is open now is nobody's any more */
+        /* it was replaced: what is open now is nobody's any more */
 
-            ngx_http_apigw_jwt_zone_close(zone);
-        }
+        ngx_http_apigw_jwt_zone_close(zone);
     }
 
     if (zone->store == NULL) {
@@ -448,8 +494,7 @@ ngx_http_apigw_jwt_zone_store(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log)
 static int
 ngx_http_apigw_jwt_zone_open(ngx_http_apigw_jwt_zone_t *zone, char *directory)
 {
-    int          rc;
-    struct stat  sb;
+    int  rc;
 
     rc = ngx_apigw_store_open(&zone->store, directory,
                               &ngx_apigw_jwt_store_kind);
@@ -459,20 +504,36 @@ ngx_http_apigw_jwt_zone_open(ngx_http_apigw_jwt_zone_t *zone, char *directory)
         return rc;
     }
 
-    rc = ngx_apigw_store_inspect(directory, &sb);
-
-    if (rc != 0) {
-        return rc;
-    }
-
-    zone->device = sb.st_dev;
-    zone->inode = sb.st_ino;
-
-    /* nothing is known of this one */
-
-    zone->revocations = 1;
+    ngx_http_apigw_jwt_zone_file(zone);
 
     return 0;
+}
+
+
+/* Nothing is known of a file that was opened since. */
+
+static void
+ngx_http_apigw_jwt_zone_file(ngx_http_apigw_jwt_zone_t *zone)
+{
+    dev_t       device;
+    ino_t       inode;
+    ngx_uint_t  opened;
+
+    opened = ngx_apigw_store_opened(zone->store);
+
+    if (opened == zone->opened) {
+        return;
+    }
+
+    ngx_apigw_store_file(zone->store, &device, &inode);
+
+    zone->opened = opened;
+    zone->revocations = 1;
+    zone->state.device = device;
+    zone->state.inode = inode;
+    zone->state.revision = 0;
+
+    (void) ngx_atomic_fetch_add(&zone->sh->opened, 1);
 }
 
 
@@ -484,6 +545,8 @@ ngx_http_apigw_jwt_zone_read(ngx_http_apigw_jwt_zone_t *zone, MDB_txn **txn)
     int  rc;
 
     rc = ngx_apigw_store_read(zone->store, txn);
+
+    ngx_http_apigw_jwt_zone_file(zone);
 
     if (rc == 0 && !zone->sh->known) {
         zone->sh->known = 1;
@@ -522,6 +585,7 @@ ngx_http_apigw_jwt_zone_close(ngx_http_apigw_jwt_zone_t *zone)
     if (zone->store) {
         ngx_apigw_store_close(zone->store);
         zone->store = NULL;
+        zone->opened = 0;
     }
 }
 

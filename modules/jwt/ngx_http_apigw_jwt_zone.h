@@ -97,6 +97,7 @@ typedef struct {
     ngx_atomic_t                 unknown_kids; /* that asked for a fetch */
     ngx_atomic_t                 store_failed; /* when it was logged */
     ngx_atomic_t                 known;        /* the store had data */
+    ngx_atomic_t                 opened;       /* times, by any process */
     ngx_atomic_t                 no_room;
     ngx_atomic_t                 generation;   /* the last one given out */
     ngx_apigw_helper_guard_t     guard;
@@ -104,6 +105,20 @@ typedef struct {
     ngx_apigw_token_cache_t     *cache;
     ngx_http_apigw_jwt_keyset_t  keysets[NGX_HTTP_APIGW_JWT_ISSUERS_MAX];
 } ngx_http_apigw_jwt_shared_t;
+
+
+/*
+ * Which state of which file was looked at, as one number: the version alone
+ * may be that of another file as well.
+ */
+
+typedef struct {
+    uint64_t                     device;       /* of the data file */
+    uint64_t                     inode;
+    uint64_t                     opened;       /* by any process of the zone */
+    uint64_t                     version;
+    uint64_t                     revision;     /* of all these, not 0 */
+} ngx_http_apigw_jwt_state_t;
 
 
 typedef struct {
@@ -118,12 +133,13 @@ typedef struct {
     /* private to a process */
 
     ngx_apigw_store_t           *store;
-    dev_t                        device;       /* of its data file */
-    ino_t                        inode;
+    ngx_uint_t                   opened;       /* as ngx_apigw_store_opened(),
+                                                  0: not seen */
     time_t                       checked;      /* when the store was */
     time_t                       tidied;       /* when it was */
     uint64_t                     version;      /* of the store, when it had */
     uint64_t                     revocations;  /* so many revocations */
+    ngx_http_apigw_jwt_state_t   state;
     ngx_apigw_fetcher_t         *fetcher;      /* while something is fetched */
     unsigned                     failed:1;
 } ngx_http_apigw_jwt_zone_t;
