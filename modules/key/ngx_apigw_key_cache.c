@@ -102,7 +102,7 @@ ngx_apigw_key_cache_probe(const char *directory)
         return ENAMETOOLONG;
     }
 
-    fd = open(name, O_RDONLY|O_CLOEXEC);
+    fd = open(name, O_RDONLY|O_NONBLOCK|O_CLOEXEC);
 
     if (fd == -1) {
 
@@ -284,6 +284,10 @@ ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache, const ngx_str_t *key,
         *version = mdb_txn_id(txn);
 
         rc = ngx_apigw_key_cache_read(cache, txn, digest, entry);
+
+        if (rc == MDB_NOTFOUND && ngx_apigw_store_whole(cache->store) != 0) {
+            rc = NGX_APIGW_STORE_ESHORT;
+        }
 
         holds = ngx_apigw_store_read_holds(cache->store);
 
