@@ -393,9 +393,9 @@ ngx_apigw_counter_evict(ngx_apigw_counter_table_t *table, ngx_uint_t slot)
 void
 ngx_apigw_counter_refreshed(ngx_apigw_counter_table_t *table, uint64_t version)
 {
-    if (version > *table->refreshed) {
-        *table->refreshed = (ngx_atomic_uint_t) version;
-    }
+    /* it goes back if an older file was put in place of the store's */
+
+    *table->refreshed = (ngx_atomic_uint_t) version;
 }
 
 

@@ -193,6 +193,10 @@ ngx_apigw_ledger_load(ngx_apigw_store_t *store, uint64_t instance,
                        ngx_apigw_store_db(store, NGX_APIGW_USAGE_LEDGER),
                        info, &record);
 
+    if (rc == 0) {
+        rc = ngx_apigw_store_whole(store);
+    }
+
     ngx_apigw_store_read_end(store);
 
     if (rc != 0) {

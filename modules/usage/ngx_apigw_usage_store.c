@@ -286,6 +286,10 @@ ngx_apigw_usage_load(ngx_apigw_store_t *store, uint64_t instance,
                      ngx_apigw_store_db(store, NGX_APIGW_USAGE_COUNTERS),
                      info, &record, &key);
 
+    if (rc == 0) {
+        rc = ngx_apigw_store_whole(store);
+    }
+
     ngx_apigw_store_read_end(store);
 
     if (rc == 0) {
@@ -599,6 +603,12 @@ ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
         if ((int64_t) info.others != load.others
             || (int64_t) info.grant != load.grant)
         {
+            rc = ngx_apigw_store_whole(flush->store);
+
+            if (rc != 0) {
+                break;
+            }
+
             refresh(data, i, pair.tag, load.others, load.grant);
         }
     }

@@ -58,11 +58,12 @@ refresh_all(ngx_apigw_store_t *store)
 static void
 test_stale(void)
 {
-    char                       text[32];
+    char                       text[32], data[sizeof(directory) + 20];
     void                      *mine;
     ngx_int_t                  rc;
     ngx_str_t                  name;
     ngx_uint_t                 slot, evicted;
+    struct stat                sb;
     ngx_apigw_hash_t           hash;
     ngx_apigw_store_t         *store;
     ngx_apigw_ledger_row_t     row;
@@ -114,6 +115,31 @@ test_stale(void)
           && (int64_t) table.infos[slot].others == 1,
           "what is read again is");
     check(stored(store, 1, &row) == 1, "and the store has it once");
+
+    /* as if there had been a store that was further */
+
+    ngx_apigw_counter_refreshed(&table, load.version + 1000);
+
+    name_of(3, text, &name, &hash);
+    ngx_apigw_plan_counter(&plan, &plan.quotas[0], &span, &name, 0, &info);
+    ngx_apigw_counter_place(&table, &hash, plan.quotas[0].salt, &id);
+    ngx_apigw_counter_load_begin(&table, &id, &load);
+    (void) ngx_apigw_usage_load(store, shared->instance, &info, &load);
+
+    check(ngx_apigw_counter_insert(&table, &id, &load, &info, 1, &slot,
+                                   &evicted) == NGX_AGAIN
+          && refresh_all(store) == 0
+          && ngx_apigw_counter_insert(&table, &id, &load, &info, 1, &slot,
+                                      &evicted) == NGX_OK,
+          "nor is it refused because of another file");
+
+    /* what was used is not to be looked for in a part of a file */
+
+    snprintf(data, sizeof(data), "%s/data.mdb", directory);
+
+    check(stat(data, &sb) == 0 && truncate(data, sb.st_size - 1) == 0
+          && ngx_apigw_usage_load(store, shared->instance, &info, &load)
+             == NGX_APIGW_STORE_ESHORT, "a store cut short is none");
 
     ngx_apigw_store_close(store);
 }
