@@ -15,7 +15,7 @@ my $ZONE = 'api_usage_zone zone=u:1m store=logs/usage;';
 my $PLAN = 'api_plan p { quota 1 per=day; }';
 my $USE = 'api_usage zone=u plan=p consumer=c;';
 
-# [name, http, server, what nginx -t says; undef: it is right]
+# [name, http, server, what nginx -t says, or warns of; undef: it is right]
 
 my @cases = (
 
@@ -50,7 +50,7 @@ my @cases = (
      "$USE api_usage_charge on=response estimate=x;",
      'invalid value in parameter "estimate=x"'],
     ['self without usage', "$ZONE $PLAN", 'location /s { api_usage_self; }',
-     '"api_usage_self" without "api_usage" has nobody to tell about'],
+     '"api_usage_self" without "api_usage" has nobody to tell about in '],
     ['self, and usage above it', "$ZONE $PLAN",
      "$USE location /s { api_usage_self; }"],
 
@@ -171,7 +171,7 @@ my @cases = (
      'invalid name of a plan "a/b"'],
     ['family: name of another plan',
      'api_plan p { } api_plan q { family p; }', '',
-     'family "p" of plan "q" is the name of another plan'],
+     qr/family "p" of plan "q" is the name of another plan,.* in \S+:\d+$/m],
 
     ['quota: all of it', "$ZONE api_plan p { quota 5 per=month anchor=31"
      . ' tz=Europe/Berlin overage=10% mode=enforce; quota 1 per=week'
@@ -179,13 +179,14 @@ my @cases = (
      . ' quota 1 per=hour overage=unlimited; }', $USE],
     ['quota: anchor before per', 'api_plan p { quota 1 anchor=31 per=month; }'],
     ['quota: anchor of a day', 'api_plan p { quota 1 per=day anchor=1; }', '',
-     'invalid parameter "anchor=1"'],
+     'invalid parameter "anchor=1", only months and weeks have one'],
     ['quota: anchor 32', 'api_plan p { quota 1 per=month anchor=32; }', '',
-     'invalid parameter "anchor=32"'],
+     'invalid parameter "anchor=32", that of a month must be 1 to 31'],
     ['quota: anchor 0', 'api_plan p { quota 1 per=month anchor=0; }', '',
      'invalid parameter "anchor=0"'],
     ['quota: weekday', 'api_plan p { quota 1 per=week anchor=noday; }', '',
-     'invalid parameter "anchor=noday"'],
+     'invalid parameter "anchor=noday", that of a week must be monday to'
+     . ' sunday'],
     ['quota: duplicate anchor',
      'api_plan p { quota 1 per=month anchor=1 anchor=1; }', '',
      'duplicate parameter "anchor=1"'],
@@ -202,13 +203,13 @@ my @cases = (
      '', 'right/UTC"'],
     ['quota: zone of a lifetime',
      'api_plan p { quota 1 per=lifetime tz=UTC; }', '',
-     'invalid parameter "tz=UTC"'],
+     'invalid parameter "tz=UTC", a lifetime has no time zone'],
     ['quota: overage', 'api_plan p { quota 1 per=day overage=10; }', '',
-     'invalid parameter "overage=10"'],
+     'invalid parameter "overage=10", it must be 1% to 1000% or unlimited'],
     ['quota: overage of nothing', 'api_plan p { quota 1 per=day overage=0%; }',
      '', 'invalid parameter "overage=0%"'],
     ['quota: mode', 'api_plan p { quota 1 per=day mode=x; }', '',
-     'invalid parameter "mode=x"'],
+     'invalid parameter "mode=x", it must be enforce, soft or shadow'],
     ['quota: unlimited with overage',
      'api_plan p { quota unlimited per=day overage=1%; }', '',
      'an unlimited quota takes neither'],
@@ -224,6 +225,42 @@ my @cases = (
      '"family" directive is not allowed here'],
     ['api: long names', 'api_plan ' . 'p' x 20 . ' { api ' . 'a' x 16
      . ' { } }', '', 'have more than 35 bytes together'],
+
+    # what cannot do what it says, and what can
+
+    ['warn: an API that no plan knows', "$ZONE api_plan p { api orders { } }"
+     . ' api_plan q { }', "\n$USE" =~ s/;/ api=ordres;/r,
+     undef, 'no plan has an "api ordres", so "api_usage" applies none of their'
+     . ' limits for APIs in '],
+    ['warn: not of one that a plan knows', "$ZONE api_plan p { api orders { } }"
+     . ' api_plan q { }', "$USE" =~ s/;/ api=orders;/r],
+    ['warn: not of a variable', "$ZONE api_plan p { api orders { } }",
+     "$USE" =~ s/;/ api=\$arg_x;/r],
+    ['warn: not without limits for APIs', "$ZONE $PLAN",
+     "$USE" =~ s/;/ api=ordres;/r],
+    (map { ["warn: a cost of the answer, $_", "$ZONE $PLAN",
+            "$USE" =~ s/;/ cost=$_;/r, undef,
+            '"cost" is known with the answer, and without "api_usage_charge'
+            . ' on=response" looked up before: it is 1 in '] }
+     '$upstream_http_x_cost', '1${bytes_sent}', '$body_bytes_sent',
+     '$arg_a$sent_http_x', '$status'),
+    ['warn: not if it is charged then', "$ZONE $PLAN "
+     . ($USE =~ s/;/ cost=\$bytes_sent;/r),
+     'location /x { api_usage_charge on=response; }'],
+    ['warn: not of a cost of the request', "$ZONE $PLAN",
+     "$USE" =~ s/;/ cost=\$arg_bytes_sent;/r],
+    (map { my ($name) = /^(\w+)/;
+           (["warn: $name alone", "$ZONE $PLAN", "$_;"
+             . ' location /x { api_usage off; }', undef,
+             qq("$name" has no effect without "api_usage" in )],
+            ["warn: not of $name above it", "$ZONE $PLAN $_;",
+             "location /x { $USE }"],
+            ["warn: not of $name below it", "$ZONE $PLAN $USE",
+             "location /x { $_; }"]) }
+     'api_usage_shadow plan=p', 'api_usage_charge on=response',
+     'api_usage_refund 5xx'),
+    ['warn: not of what is switched off', "$ZONE $PLAN", 'api_usage_shadow off;'
+     . ' api_usage_refund off; api_usage_charge on=request;'],
 
     ['inherit', 'api_plan a { quota 1 per=day; api x { } }'
      . ' api_plan b inherit=a { quota 2 per=day; api x { } }'],
@@ -306,7 +343,7 @@ my @cases = (
 my $gw = Apigw::Scenario->new;
 
 for my $case (@cases) {
-    my ($name, $http, $server, $message) = @$case;
+    my ($name, $http, $server, $message, $warning) = @$case;
 
     $gw->conf(http => $http, server => $server // '');
 
@@ -314,10 +351,14 @@ for my $case (@cases) {
 
     if (defined $message) {
         isnt($status, 0, "$name: refused");
-        like($text, qr/\[emerg\].*\Q$message\E/, "$name: message");
+        $message = qr/\Q$message\E/ if !ref $message;
+        like($text, qr/\[emerg\].*$message/, "$name: message");
 
     } else {
         is($status, 0, "$name: accepted") or diag($text);
+        like($text, qr/\[warn\].*\Q$warning\E\S+\.conf:\d+$/m, "$name: told")
+            if $warning;
+        unlike($text, qr/\[warn\]/, $name) if $name =~ /^warn: not/;
     }
 }
 

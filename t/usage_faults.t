@@ -156,6 +156,10 @@ location /late {
     api_usage_charge on=response estimate=2;
     proxy_pass http://127.0.0.1:$server_port/ok;
 }
+location /self {
+    api_usage zone=usage plan=n5 consumer=$arg_c;
+    api_usage_self;
+}
 location /ok {
     return 200;
 }
@@ -193,6 +197,21 @@ is_deeply([sort keys %codes], [200, 503], 'and there was no other answer');
 
 my $works = wait_for(sub { $gw->get('/u?c=works')->code == 200 }, 3);
 ok($works, 'without faults all is as before');
+
+# a caller's own usage: what is in memory, and no empty list for what is not
+
+control(1);
+like($gw->get('/self?c=works')->body, qr/"per":"lifetime","used":1,/,
+     'own usage, in memory');
+my $unknown = $gw->get('/self?c=unknown');
+control(0);
+
+is($unknown->code . $unknown->header('Content-Type'),
+   '503application/problem+json', 'own usage that cannot be read');
+is($unknown->header('Retry-After'), 1, 'own usage: when to ask again');
+like($gw->get('/self?c=unknown')->body, qr/"per":"lifetime","used":0,/,
+     'own usage, read');
+
 
 # some are looked at in memory, the others in the store
 

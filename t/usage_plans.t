@@ -156,6 +156,8 @@ __DATA__
 [200, (200) x 12, 429]
 --- response_headers eval
 ["", (map { "X-Quota: 10 $_ " . (10 - $_) } 1 .. 10), "X-Quota: 10 11 0", "X-Quota: 10 12 0", ""]
+--- response_body_like eval
+[(map { "" } 1 .. 13), qr!"Plan \\"over\\" allows 10 per \w+ and an overage of 2\."!]
 
 
 === overage without end and soft quotas refuse nothing
@@ -238,7 +240,7 @@ GET /own?p=money&c=bad&quota=1/year
 --- response_headers
 X-Quota: 100 1 99
 --- error_log
-quota "1/year" of consumer "bad", those of the plan apply
+invalid quota "1/year" of consumer "bad", that of the plan applies
 
 
 === a cost in units

@@ -17,6 +17,8 @@
 #define NGX_APIGW_PLAN_SMALL   8
 
 
+static ngx_int_t ngx_apigw_plan_override_one(ngx_apigw_plan_t *plan,
+    const ngx_str_t *item);
 static ngx_uint_t ngx_apigw_plan_slot(const ngx_apigw_plans_t *plans,
     const ngx_str_t *name);
 
@@ -90,7 +92,48 @@ ngx_apigw_plan_api(const ngx_apigw_plan_t *plan, const ngx_str_t *api)
 
 
 ngx_int_t
-ngx_apigw_plan_override(ngx_apigw_plan_t *plan, const ngx_str_t *text)
+ngx_apigw_plan_override(ngx_apigw_plan_t *plan, const ngx_str_t *text,
+    ngx_str_t *bad)
+{
+    u_char     *p, *last;
+    ngx_str_t   item;
+
+    ngx_str_null(bad);
+
+    if (text->len == 0) {
+        return NGX_OK;
+    }
+
+    last = text->data + text->len;
+
+    for (p = text->data; /* void */ ; p++) {
+        item.data = p;
+
+        while (p != last && *p != ',') {
+            p++;
+        }
+
+        item.len = p - item.data;
+
+        if (ngx_apigw_plan_override_one(plan, &item) != NGX_OK
+            && bad->data == NULL)
+        {
+            *bad = item;
+        }
+
+        if (p == last) {
+            break;
+        }
+    }
+
+    return bad->data ? NGX_ERROR : NGX_OK;
+}
+
+
+/* "1000/day" */
+
+static ngx_int_t
+ngx_apigw_plan_override_one(ngx_apigw_plan_t *plan, const ngx_str_t *item)
 {
     u_char             *p, *last;
     uint64_t            limit;
@@ -99,68 +142,56 @@ ngx_apigw_plan_override(ngx_apigw_plan_t *plan, const ngx_str_t *text)
     ngx_uint_t          i;
     ngx_apigw_quota_t  *quota;
 
-    if (text->len == 0) {
-        return NGX_OK;
+    p = item->data;
+    last = p + item->len;
+
+    if (p == last || *p < '1' || *p > '9') {
+        return NGX_ERROR;
     }
 
-    p = text->data;
-    last = p + text->len;
+    for (limit = 0; p != last && *p >= '0' && *p <= '9'; p++) {
+        limit = limit * 10 + (*p - '0');
 
-    while (p != last) {
-
-        if (*p < '1' || *p > '9') {
+        if (limit > NGX_APIGW_PLAN_OPEN / 2) {
             return NGX_ERROR;
         }
-
-        for (limit = 0; p != last && *p >= '0' && *p <= '9'; p++) {
-            limit = limit * 10 + (*p - '0');
-
-            if (limit > NGX_APIGW_PLAN_OPEN / 2) {
-                return NGX_ERROR;
-            }
-        }
-
-        if (p == last || *p++ != '/') {
-            return NGX_ERROR;
-        }
-
-        for (name.data = p; p != last && *p != ','; p++) { /* void */ }
-
-        name.len = p - name.data;
-
-        if (p != last && ++p == last) {
-            return NGX_ERROR;
-        }
-
-        kind = ngx_apigw_window_kind(&name);
-
-        if (kind == NGX_ERROR) {
-            return NGX_ERROR;
-        }
-
-        for (i = 0; i < plan->nquotas; i++) {
-            if (plan->quotas[i].window.kind == (ngx_uint_t) kind) {
-                break;
-            }
-        }
-
-        quota = &plan->quotas[i];
-
-        if (i == plan->nquotas) {
-            plan->nquotas++;
-
-            ngx_memzero(quota, sizeof(ngx_apigw_quota_t));
-
-            quota->name.data = (u_char *) ngx_apigw_window_name(kind);
-            quota->name.len = name.len;
-            quota->window.kind = kind;
-            quota->window.anchor = kind == NGX_APIGW_WINDOW_MONTH;
-            quota->salt = ngx_apigw_plan_salt(&plan->family, kind);
-        }
-
-        ngx_apigw_plan_limit(quota, limit);
-        quota->own = 1;
     }
+
+    if (p == last || *p++ != '/') {
+        return NGX_ERROR;
+    }
+
+    name.data = p;
+    name.len = last - p;
+
+    kind = ngx_apigw_window_kind(&name);
+
+    if (kind == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < plan->nquotas; i++) {
+        if (plan->quotas[i].window.kind == (ngx_uint_t) kind) {
+            break;
+        }
+    }
+
+    quota = &plan->quotas[i];
+
+    if (i == plan->nquotas) {
+        plan->nquotas++;
+
+        ngx_memzero(quota, sizeof(ngx_apigw_quota_t));
+
+        quota->name.data = (u_char *) ngx_apigw_window_name(kind);
+        quota->name.len = name.len;
+        quota->window.kind = kind;
+        quota->window.anchor = kind == NGX_APIGW_WINDOW_MONTH;
+        quota->salt = ngx_apigw_plan_salt(&plan->family, kind);
+    }
+
+    ngx_apigw_plan_limit(quota, limit);
+    quota->own = 1;
 
     return NGX_OK;
 }

@@ -66,6 +66,8 @@ typedef struct ngx_apigw_plan_s  ngx_apigw_plan_t;
 struct ngx_apigw_plan_s {
     ngx_str_t                    name;
     ngx_str_t                    family;
+    u_char                      *file;      /* where that is set */
+    ngx_uint_t                   line;
 
     ngx_str_t                    rate;      /* as written; empty: none */
     unsigned                     own:1;     /* rate of the consumer */
@@ -130,11 +132,12 @@ void ngx_apigw_plan_salts(ngx_apigw_plan_t *plan);
 
 /*
  * Replaces the limits of quotas by those of "1000/day,50000/month", and adds
- * quotas that the plan lacks.  NGX_ERROR if the text is of another form.
+ * quotas that the plan lacks.  What is of another form is left out: NGX_ERROR,
+ * and *bad is the first such part of the text.
  */
 
 ngx_int_t ngx_apigw_plan_override(ngx_apigw_plan_t *plan,
-    const ngx_str_t *text);
+    const ngx_str_t *text, ngx_str_t *bad);
 
 
 /*

@@ -164,6 +164,12 @@ typedef struct {
     ngx_http_apigw_usage_value_t  values[NGX_HTTP_APIGW_USAGE_VALUES];
     unsigned                      names:1;  /* key, API or version is given */
     unsigned                      own:1;    /* rate, burst or quota */
+
+    /* while the configuration is read */
+
+    unsigned                      settled:1;    /* on=response somewhere */
+    u_char                       *file;
+    ngx_uint_t                    line;
 } ngx_http_apigw_usage_t;
 
 
@@ -181,6 +187,21 @@ typedef struct {
 } ngx_http_apigw_usage_when_t;
 
 
+/* Directives that do nothing without api_usage. */
+
+#define NGX_HTTP_APIGW_USAGE_SHADOW   0
+#define NGX_HTTP_APIGW_USAGE_CHARGE   1
+#define NGX_HTTP_APIGW_USAGE_REFUND   2
+#define NGX_HTTP_APIGW_USAGE_RIDERS   3
+
+typedef struct {
+    ngx_str_t                     directive;
+    u_char                       *file;
+    ngx_uint_t                    line;
+    unsigned                      used:1;
+} ngx_http_apigw_usage_rider_t;
+
+
 typedef struct {
     ngx_http_apigw_usage_t       *usage;
     ngx_http_apigw_usage_value_t *shadow;
@@ -189,6 +210,9 @@ typedef struct {
     ngx_uint_t                    headers;
     ngx_int_t                     status;
     ngx_uint_t                    self;     /* not inherited */
+    u_char                       *self_file;
+    ngx_uint_t                    self_line;
+    ngx_http_apigw_usage_rider_t *riders[NGX_HTTP_APIGW_USAGE_RIDERS];
 } ngx_http_apigw_usage_loc_conf_t;
 
 
@@ -211,6 +235,9 @@ typedef struct {
     ngx_array_t                  tzs;       /* ngx_http_apigw_usage_tz_t * */
     ngx_array_t                  values;    /* ngx_http_apigw_text_t * */
     ngx_array_t                  named;     /* .._named_t, plans by name */
+    ngx_array_t                  apis;      /* .._named_t, APIs by name */
+    ngx_array_t                  costs;     /* .._usage_t *, of the answer */
+    ngx_array_t                  riders;    /* .._rider_t * */
     ngx_apigw_plans_t            plans;
     ngx_uint_t                   nquotas;
     ngx_uint_t                   nplans;    /* with those of APIs */
@@ -332,6 +359,8 @@ char *ngx_http_apigw_usage_plan_api(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_apigw_usage_default_plan(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+void ngx_http_apigw_usage_check_apis(ngx_conf_t *cf,
+    ngx_http_apigw_usage_main_conf_t *mcf);
 char *ngx_http_apigw_usage_init_plans(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf);
 
@@ -488,6 +517,7 @@ ngx_int_t ngx_http_apigw_usage_value(ngx_http_request_t *r,
 ngx_int_t ngx_http_apigw_usage_literal(ngx_conf_t *cf, ngx_uint_t n,
     ngx_str_t *text, ngx_apigw_plan_t **plan);
 
+ngx_uint_t ngx_http_apigw_usage_late(ngx_str_t *text);
 char *ngx_http_apigw_usage_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_apigw_usage_value_t *value);
 ngx_int_t ngx_http_apigw_usage_init_values(ngx_conf_t *cf);

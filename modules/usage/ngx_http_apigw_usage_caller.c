@@ -18,8 +18,12 @@ static ngx_apigw_plan_t *ngx_http_apigw_usage_plan_named(
 static ngx_apigw_plan_t *ngx_http_apigw_usage_overridden(
     ngx_http_request_t *r, ngx_http_apigw_usage_ctx_t *ctx,
     ngx_apigw_plan_t *plan);
-static ngx_int_t ngx_http_apigw_usage_override_rate(ngx_apigw_plan_t *plan,
-    ngx_str_t *rate, ngx_str_t *burst);
+static void ngx_http_apigw_usage_override_rate(ngx_apigw_plan_t *plan,
+    ngx_str_t *text, ngx_str_t *bad);
+static ngx_int_t ngx_http_apigw_usage_override_burst(ngx_apigw_limit_t *limit,
+    const ngx_apigw_rate_t *rate, ngx_str_t *text);
+static void ngx_http_apigw_usage_invalid(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, ngx_str_t *bad);
 
 
 /*
@@ -156,7 +160,7 @@ static ngx_apigw_plan_t *
 ngx_http_apigw_usage_overridden(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx, ngx_apigw_plan_t *plan)
 {
-    ngx_str_t                      text[3];
+    ngx_str_t                      text[3], bad[3];
     ngx_uint_t                     i, given;
     ngx_apigw_plan_t              *own;
     ngx_http_apigw_usage_value_t  *value;
@@ -165,7 +169,8 @@ ngx_http_apigw_usage_overridden(ngx_http_request_t *r,
     value = &ctx->conf->usage->values[NGX_HTTP_APIGW_USAGE_V_RATE];
 
     for (i = 0; i < 3; i++) {
-        text[i].len = 0;
+        ngx_str_null(&text[i]);
+        ngx_str_null(&bad[i]);
 
         if (!value[i].given) {
             continue;
@@ -190,65 +195,108 @@ ngx_http_apigw_usage_overridden(ngx_http_request_t *r,
     *own = *plan;
     own->index = 0;
 
-    if (ngx_http_apigw_usage_override_rate(own, &text[0], &text[1]) == NGX_OK
-        && ngx_apigw_plan_override(own, &text[2]) == NGX_OK)
+    if (text[0].len || text[1].len) {
+        ngx_http_apigw_usage_override_rate(own, text, bad);
+    }
+
+    (void) ngx_apigw_plan_override(own, &text[2], &bad[2]);
+
+    if (bad[0].data || bad[1].data || bad[2].data) {
+        ngx_http_apigw_usage_invalid(r, ctx, bad);
+    }
+
+    return own;
+}
+
+
+/* Rate and burst; what is invalid goes to "bad" and is as in the plan. */
+
+static void
+ngx_http_apigw_usage_override_rate(ngx_apigw_plan_t *plan, ngx_str_t *text,
+    ngx_str_t *bad)
+{
+    uint64_t           burst;
+    ngx_apigw_rate_t   rate;
+    ngx_apigw_limit_t  limit;
+
+    rate = plan->limit.rate;
+    burst = plan->limit.interval ? plan->limit.burst : 0;
+
+    if (text[0].len) {
+        if (ngx_apigw_rate_parse(&rate, &text[0]) == NGX_OK) {
+            plan->rate = text[0];
+            plan->own = 1;
+
+        } else {
+            rate = plan->limit.rate;
+            bad[0] = text[0];
+        }
+    }
+
+    ngx_memzero(&limit, sizeof(ngx_apigw_limit_t));
+
+    limit.rate = rate;
+
+    if (ngx_apigw_rate_unlimited(&rate)) {
+        plan->limit = limit;
+        return;
+    }
+
+    if (text[1].len) {
+        if (ngx_http_apigw_usage_override_burst(&limit, &rate, &text[1])
+            == NGX_OK)
+        {
+            plan->limit = limit;
+            return;
+        }
+
+        bad[1] = text[1];
+    }
+
+    /* the plan's burst, unless that is not enough for the rate or too much */
+
+    if (burst * rate.msec < rate.tokens
+        || ngx_apigw_limit_init(&limit, &rate, burst) != NGX_OK)
     {
-        return own;
+        (void) ngx_apigw_limit_init(&limit, &rate, 0);
     }
 
-    if (ngx_apigw_log_due(&ctx->zone->sh->log_value)) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "usage: invalid rate \"%V\", burst \"%V\" or quota "
-                      "\"%V\" of consumer \"%V\", those of the plan apply",
-                      &text[0], &text[1], &text[2], &ctx->consumer);
-    }
-
-    return plan;
+    plan->limit = limit;
 }
 
 
 static ngx_int_t
-ngx_http_apigw_usage_override_rate(ngx_apigw_plan_t *plan, ngx_str_t *rate,
-    ngx_str_t *burst)
+ngx_http_apigw_usage_override_burst(ngx_apigw_limit_t *limit,
+    const ngx_apigw_rate_t *rate, ngx_str_t *text)
 {
-    uint64_t          tokens;
-    ngx_int_t         n;
-    ngx_apigw_rate_t  parsed;
+    ngx_int_t  n;
 
-    if (rate->len == 0 && burst->len == 0) {
-        return NGX_OK;
+    n = ngx_atoi(text->data, text->len);
+
+    return n > 0 ? ngx_apigw_limit_init(limit, rate, n) : NGX_ERROR;
+}
+
+
+static void
+ngx_http_apigw_usage_invalid(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, ngx_str_t *bad)
+{
+    ngx_uint_t  i;
+
+    static const char  *names[] = { "rate", "burst", "quota" };
+
+    if (!ngx_apigw_log_due(&ctx->zone->sh->log_value)) {
+        return;
     }
 
-    tokens = plan->limit.interval ? plan->limit.burst : 0;
-    parsed = plan->limit.rate;
-
-    if (rate->len) {
-        if (ngx_apigw_rate_parse(&parsed, rate) != NGX_OK) {
-            return NGX_ERROR;
+    for (i = 0; i < 3; i++) {
+        if (bad[i].data) {
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "usage: invalid %s \"%V\" of consumer \"%V\", "
+                          "that of the plan applies",
+                          names[i], &bad[i], &ctx->consumer);
         }
-
-        tokens = 0;
-        plan->rate = *rate;
-        plan->own = 1;
     }
-
-    if (burst->len) {
-        n = ngx_atoi(burst->data, burst->len);
-
-        if (n == NGX_ERROR) {
-            return NGX_ERROR;
-        }
-
-        tokens = n;
-    }
-
-    if (ngx_apigw_rate_unlimited(&parsed)) {
-        ngx_memzero(&plan->limit, sizeof(ngx_apigw_limit_t));
-        plan->limit.rate = parsed;
-        return NGX_OK;
-    }
-
-    return ngx_apigw_limit_init(&plan->limit, &parsed, tokens);
 }
 
 
@@ -289,6 +337,44 @@ ngx_http_apigw_usage_value(ngx_http_request_t *r,
     ngx_http_apigw_usage_value_t *value, ngx_str_t *s)
 {
     return ngx_http_apigw_text(r, &value->text, s);
+}
+
+
+/* Whether a variable of it is known when the answer is, and not before. */
+
+ngx_uint_t
+ngx_http_apigw_usage_late(ngx_str_t *text)
+{
+    u_char      *p, *last;
+    ngx_uint_t   i;
+
+    static ngx_str_t  names[] = {
+        ngx_string("upstream_"), ngx_string("sent_http_"),
+        ngx_string("sent_trailer_"), ngx_string("bytes_sent"),
+        ngx_string("body_bytes_sent"), ngx_string("status"),
+        ngx_string("request_time"), ngx_null_string
+    };
+
+    last = text->data + text->len;
+
+    for (p = text->data; p < last; p++) {
+
+        if (*p != '$') {
+            continue;
+        }
+
+        p += (p + 1 < last && p[1] == '{') ? 2 : 1;
+
+        for (i = 0; names[i].len; i++) {
+            if ((size_t) (last - p) >= names[i].len
+                && ngx_strncasecmp(p, names[i].data, names[i].len) == 0)
+            {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
 }
 
 
@@ -339,7 +425,7 @@ ngx_int_t
 ngx_http_apigw_usage_literal(ngx_conf_t *cf, ngx_uint_t n, ngx_str_t *text,
     ngx_apigw_plan_t **plan)
 {
-    ngx_str_t                         *args;
+    ngx_str_t                         *args, bad;
     ngx_apigw_plan_t                  *own;
     ngx_apigw_rate_t                   rate;
     ngx_http_apigw_usage_named_t      *named;
@@ -352,10 +438,12 @@ ngx_http_apigw_usage_literal(ngx_conf_t *cf, ngx_uint_t n, ngx_str_t *text,
     switch (n) {
 
     case NGX_HTTP_APIGW_USAGE_V_PLAN:
+    case NGX_HTTP_APIGW_USAGE_V_API:
         mcf = ngx_http_conf_get_module_main_conf(cf,
                                                  ngx_http_apigw_usage_module);
 
-        named = ngx_array_push(&mcf->named);
+        named = ngx_array_push(n == NGX_HTTP_APIGW_USAGE_V_PLAN ? &mcf->named
+                                                                : &mcf->apis);
         if (named == NULL) {
             return NGX_ERROR;
         }
@@ -384,7 +472,7 @@ ngx_http_apigw_usage_literal(ngx_conf_t *cf, ngx_uint_t n, ngx_str_t *text,
 
         own->family = *text;
 
-        return ngx_apigw_plan_override(own, text);
+        return ngx_apigw_plan_override(own, text, &bad);
 
     case NGX_HTTP_APIGW_USAGE_V_COST:
         return ngx_atofp(text->data, text->len, 6) == NGX_ERROR ? NGX_ERROR

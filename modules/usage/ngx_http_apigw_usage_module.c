@@ -24,12 +24,18 @@ static char *ngx_http_apigw_usage_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static char *ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_apigw_usage_note_cost(ngx_conf_t *cf,
+    ngx_http_apigw_usage_t *usage, ngx_str_t *text);
+static char *ngx_http_apigw_usage_ride(ngx_conf_t *cf,
+    ngx_http_apigw_usage_loc_conf_t *lcf, ngx_uint_t n);
 static char *ngx_http_apigw_usage_shadow_plan(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static char *ngx_http_apigw_usage_when(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_apigw_usage_refund(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static void ngx_http_apigw_usage_check(ngx_conf_t *cf,
+    ngx_http_apigw_usage_main_conf_t *mcf);
 static ngx_int_t ngx_http_apigw_usage_init(ngx_conf_t *cf);
 
 static ngx_int_t ngx_http_apigw_usage_begin(ngx_http_request_t *r);
@@ -551,6 +557,15 @@ ngx_http_apigw_usage_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&mcf->named, cf->pool, 4,
                           sizeof(ngx_http_apigw_usage_named_t))
            != NGX_OK
+        || ngx_array_init(&mcf->apis, cf->pool, 4,
+                          sizeof(ngx_http_apigw_usage_named_t))
+           != NGX_OK
+        || ngx_array_init(&mcf->costs, cf->pool, 4,
+                          sizeof(ngx_http_apigw_usage_t *))
+           != NGX_OK
+        || ngx_array_init(&mcf->riders, cf->pool, 4,
+                          sizeof(ngx_http_apigw_usage_rider_t *))
+           != NGX_OK
         || ngx_array_init(&mcf->values, cf->pool, 8,
                           sizeof(ngx_http_apigw_text_t *))
            != NGX_OK)
@@ -572,11 +587,16 @@ ngx_http_apigw_usage_init_main_conf(ngx_conf_t *cf, void *conf)
 static void *
 ngx_http_apigw_usage_create_loc_conf(ngx_conf_t *cf)
 {
+    ngx_uint_t                        i;
     ngx_http_apigw_usage_loc_conf_t  *lcf;
 
     lcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_usage_loc_conf_t));
     if (lcf == NULL) {
         return NULL;
+    }
+
+    for (i = 0; i < NGX_HTTP_APIGW_USAGE_RIDERS; i++) {
+        lcf->riders[i] = NGX_CONF_UNSET_PTR;
     }
 
     lcf->usage = NGX_CONF_UNSET_PTR;
@@ -596,6 +616,8 @@ ngx_http_apigw_usage_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_apigw_usage_loc_conf_t *prev = parent;
     ngx_http_apigw_usage_loc_conf_t *conf = child;
 
+    ngx_uint_t  i;
+
     ngx_conf_merge_ptr_value(conf->usage, prev->usage, NULL);
     ngx_conf_merge_ptr_value(conf->shadow, prev->shadow, NULL);
     ngx_conf_merge_ptr_value(conf->when, prev->when, NULL);
@@ -610,8 +632,23 @@ ngx_http_apigw_usage_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (conf->self && conf->usage == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"api_usage_self\" without \"api_usage\" has nobody "
-                      "to tell about");
+                      "to tell about in %s:%ui", conf->self_file,
+                      conf->self_line);
         return NGX_CONF_ERROR;
+    }
+
+    for (i = 0; i < NGX_HTTP_APIGW_USAGE_RIDERS; i++) {
+        ngx_conf_merge_ptr_value(conf->riders[i], prev->riders[i], NULL);
+
+        if (conf->riders[i] && conf->usage) {
+            conf->riders[i]->used = 1;
+        }
+    }
+
+    if (conf->usage && conf->when
+        && conf->when->on == NGX_HTTP_APIGW_USAGE_ON_RESPONSE)
+    {
+        conf->usage->settled = 1;
     }
 
     return NGX_CONF_OK;
@@ -694,6 +731,10 @@ ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         rv = ngx_http_apigw_usage_compile(cf, &s, &usage->values[n]);
 
+        if (rv == NGX_CONF_OK && n == NGX_HTTP_APIGW_USAGE_V_COST) {
+            rv = ngx_http_apigw_usage_note_cost(cf, usage, &s);
+        }
+
         if (rv != NGX_CONF_OK) {
             return rv;
         }
@@ -741,6 +782,67 @@ duplicate:
 }
 
 
+/* A cost of the answer needs to be looked up when that is known. */
+
+static char *
+ngx_http_apigw_usage_note_cost(ngx_conf_t *cf, ngx_http_apigw_usage_t *usage,
+    ngx_str_t *text)
+{
+    ngx_http_apigw_usage_t            **up;
+    ngx_http_apigw_usage_main_conf_t   *mcf;
+
+    if (!ngx_http_apigw_usage_late(text)) {
+        return NGX_CONF_OK;
+    }
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_usage_module);
+
+    up = ngx_array_push(&mcf->costs);
+    if (up == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    usage->file = cf->conf_file->file.name.data;
+    usage->line = cf->conf_file->line;
+
+    *up = usage;
+
+    return NGX_CONF_OK;
+}
+
+
+/* Keeps where it stands, to tell if it has no effect. */
+
+static char *
+ngx_http_apigw_usage_ride(ngx_conf_t *cf,
+    ngx_http_apigw_usage_loc_conf_t *lcf, ngx_uint_t n)
+{
+    ngx_str_t                          *value;
+    ngx_http_apigw_usage_rider_t       *rider, **rp;
+    ngx_http_apigw_usage_main_conf_t   *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_usage_module);
+
+    rp = ngx_array_push(&mcf->riders);
+    rider = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_usage_rider_t));
+
+    if (rp == NULL || rider == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    rider->directive = value[0];
+    rider->file = cf->conf_file->file.name.data;
+    rider->line = cf->conf_file->line;
+
+    *rp = rider;
+    lcf->riders[n] = rider;
+
+    return NGX_CONF_OK;
+}
+
+
 static char *
 ngx_http_apigw_usage_shadow_plan(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
@@ -757,6 +859,7 @@ ngx_http_apigw_usage_shadow_plan(ngx_conf_t *cf, ngx_command_t *cmd,
 
     if (ngx_strcmp(value[1].data, "off") == 0) {
         lcf->shadow = NULL;
+        lcf->riders[NGX_HTTP_APIGW_USAGE_SHADOW] = NULL;
         return NGX_CONF_OK;
     }
 
@@ -779,7 +882,11 @@ ngx_http_apigw_usage_shadow_plan(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_ERROR;
     }
 
-    return ngx_http_apigw_usage_compile(cf, &s, lcf->shadow);
+    if (ngx_http_apigw_usage_compile(cf, &s, lcf->shadow) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_apigw_usage_ride(cf, lcf, NGX_HTTP_APIGW_USAGE_SHADOW);
 }
 
 
@@ -865,7 +972,12 @@ ngx_http_apigw_usage_when(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     lcf->when = when;
 
-    return NGX_CONF_OK;
+    if (when->on == NGX_HTTP_APIGW_USAGE_ON_REQUEST) {
+        lcf->riders[NGX_HTTP_APIGW_USAGE_CHARGE] = NULL;
+        return NGX_CONF_OK;
+    }
+
+    return ngx_http_apigw_usage_ride(cf, lcf, NGX_HTTP_APIGW_USAGE_CHARGE);
 }
 
 
@@ -886,6 +998,7 @@ ngx_http_apigw_usage_refund(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
         lcf->refund = NULL;
+        lcf->riders[NGX_HTTP_APIGW_USAGE_REFUND] = NULL;
         return NGX_CONF_OK;
     }
 
@@ -922,7 +1035,44 @@ ngx_http_apigw_usage_refund(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         *code = n;
     }
 
-    return NGX_CONF_OK;
+    return ngx_http_apigw_usage_ride(cf, lcf, NGX_HTTP_APIGW_USAGE_REFUND);
+}
+
+
+/* What may be written and cannot do what it says. */
+
+static void
+ngx_http_apigw_usage_check(ngx_conf_t *cf,
+    ngx_http_apigw_usage_main_conf_t *mcf)
+{
+    ngx_uint_t                      i;
+    ngx_http_apigw_usage_t        **usage;
+    ngx_http_apigw_usage_rider_t  **rider;
+
+    ngx_http_apigw_usage_check_apis(cf, mcf);
+
+    usage = mcf->costs.elts;
+
+    for (i = 0; i < mcf->costs.nelts; i++) {
+        if (!usage[i]->settled) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "\"cost\" is known with the answer, and without "
+                          "\"api_usage_charge on=response\" looked up "
+                          "before: it is 1 in %s:%ui", usage[i]->file,
+                          usage[i]->line);
+        }
+    }
+
+    rider = mcf->riders.elts;
+
+    for (i = 0; i < mcf->riders.nelts; i++) {
+        if (!rider[i]->used) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "\"%V\" has no effect without \"api_usage\" "
+                          "in %s:%ui", &rider[i]->directive, rider[i]->file,
+                          rider[i]->line);
+        }
+    }
 }
 
 
@@ -942,6 +1092,8 @@ ngx_http_apigw_usage_init(ngx_conf_t *cf)
     {
         return NGX_ERROR;
     }
+
+    ngx_http_apigw_usage_check(cf, mcf);
 
     if (mcf->zones.nelts == 0) {
         return NGX_OK;

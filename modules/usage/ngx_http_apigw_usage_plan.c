@@ -39,6 +39,8 @@ static char *ngx_http_apigw_usage_quota_per(ngx_conf_t *cf,
 static char *ngx_http_apigw_usage_quota_parameter(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf, ngx_apigw_quota_t *quota,
     ngx_str_t *value, ngx_uint_t *given);
+static const char *ngx_http_apigw_usage_quota_form(ngx_uint_t kind,
+    ngx_uint_t n);
 static ngx_int_t ngx_http_apigw_usage_anchor(ngx_uint_t kind, ngx_str_t *s);
 static ngx_apigw_window_tz_t *ngx_http_apigw_usage_tz(ngx_conf_t *cf,
     ngx_http_apigw_usage_main_conf_t *mcf, ngx_str_t *name);
@@ -652,9 +654,39 @@ ngx_http_apigw_usage_quota_parameter(ngx_conf_t *cf,
 
 invalid:
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\"", value);
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"%s",
+                       value,
+                       ngx_http_apigw_usage_quota_form(quota->window.kind, i));
     return NGX_CONF_ERROR;
+}
+
+
+/* What the parameter must be. */
+
+static const char *
+ngx_http_apigw_usage_quota_form(ngx_uint_t kind, ngx_uint_t n)
+{
+    switch (n) {
+
+    case 0: /* tz= */
+        return ", a lifetime has no time zone";
+
+    case 1: /* anchor= */
+        return kind == NGX_APIGW_WINDOW_MONTH
+                   ? ", that of a month must be 1 to 31"
+               : kind == NGX_APIGW_WINDOW_WEEK
+                   ? ", that of a week must be monday to sunday"
+               : ", only months and weeks have one";
+
+    case 2: /* overage= */
+        return ", it must be 1% to 1000% or unlimited";
+
+    case 3: /* mode= */
+        return ", it must be enforce, soft or shadow";
+
+    default:
+        return "";
+    }
 }
 
 
@@ -780,6 +812,8 @@ ngx_http_apigw_usage_plan_family(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     mcf->plan->family = value[1];
+    mcf->plan->file = cf->conf_file->file.name.data;
+    mcf->plan->line = cf->conf_file->line;
 
     return NGX_CONF_OK;
 }
@@ -916,6 +950,39 @@ ngx_http_apigw_usage_named_plans(ngx_conf_t *cf,
 }
 
 
+/* An API that no plan knows, where some know others, is a slip of the pen. */
+
+void
+ngx_http_apigw_usage_check_apis(ngx_conf_t *cf,
+    ngx_http_apigw_usage_main_conf_t *mcf)
+{
+    ngx_uint_t                     i, k, any, known;
+    ngx_apigw_plan_t             **pp;
+    ngx_http_apigw_usage_named_t  *named;
+
+    pp = mcf->list.elts;
+    named = mcf->apis.elts;
+
+    for (i = 0; i < mcf->apis.nelts; i++) {
+        any = 0;
+        known = 0;
+
+        for (k = 0; k < mcf->list.nelts; k++) {
+            any |= (pp[k]->apis != NULL);
+            known |= (ngx_apigw_plan_api(pp[k], &named[i].name) != NULL);
+        }
+
+        if (any && !known) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "no plan has an \"api %V\", so \"%V\" applies "
+                          "none of their limits for APIs in %s:%ui",
+                          &named[i].name, &named[i].directive, named[i].file,
+                          named[i].line);
+        }
+    }
+}
+
+
 /* Numbers a plan and its quotas, and names its policies. */
 
 static ngx_int_t
@@ -1015,8 +1082,9 @@ ngx_http_apigw_usage_plan_family_used(ngx_conf_t *cf,
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "family \"%V\" of plan \"%V\" is the name of another "
                       "plan, which must have \"family %V\" itself to share "
-                      "its counters",
-                      &plan->family, &plan->name, &plan->family);
+                      "its counters in %s:%ui",
+                      &plan->family, &plan->name, &plan->family, plan->file,
+                      plan->line);
         return NGX_CONF_ERROR;
     }
 

@@ -29,6 +29,9 @@ static ngx_int_t ngx_http_apigw_usage_refuse_rate(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
 static ngx_int_t ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx);
+static void ngx_http_apigw_usage_log_refusal(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, const ngx_apigw_plan_t *plan,
+    const ngx_str_t *per);
 static ngx_int_t ngx_http_apigw_usage_detail(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx, const ngx_apigw_plan_t *plan,
     ngx_uint_t own, const char *what, const ngx_str_t *limit);
@@ -151,11 +154,9 @@ static ngx_int_t
 ngx_http_apigw_usage_refuse_rate(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx)
 {
-    const ngx_apigw_plan_t       *plan;
-    ngx_http_apigw_problem_t     *pr;
-    ngx_http_apigw_usage_eval_t  *eval;
+    const ngx_apigw_plan_t    *plan;
+    ngx_http_apigw_problem_t  *pr;
 
-    eval = &ctx->eval;
     pr = &ctx->problem;
 
     pr->status = ctx->conf->status;
@@ -173,9 +174,7 @@ ngx_http_apigw_usage_refuse_rate(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  "usage: rate of plan \"%V\" exceeded by \"%V\"",
-                  &eval->plan->name, &ctx->consumer);
+    ngx_http_apigw_usage_log_refusal(r, ctx, plan, NULL);
 
     return NGX_OK;
 }
@@ -185,7 +184,8 @@ static ngx_int_t
 ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx)
 {
-    u_char                         text[NGX_INT64_LEN + 16];
+    u_char                         text[2 * NGX_INT64_LEN + 48], *p;
+    uint64_t                       nominal;
     ngx_str_t                      limit;
     const ngx_str_t               *name;
     const ngx_apigw_plan_t        *plan;
@@ -206,9 +206,16 @@ ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    nominal = ngx_http_apigw_usage_nominal(q);
+
     limit.data = text;
-    limit.len = ngx_snprintf(text, sizeof(text), "%uL per %V", q->total, name)
-                - text;
+    p = ngx_sprintf(text, "%uL per %V", nominal, name);
+
+    if (q->total > nominal) {
+        p = ngx_sprintf(p, " and an overage of %uL", q->total - nominal);
+    }
+
+    limit.len = p - text;
 
     if (ngx_http_apigw_usage_detail(r, ctx, q->plan, q->quota->own, "quota",
                                     &limit)
@@ -217,11 +224,35 @@ ngx_http_apigw_usage_refuse_quota(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  "usage: quota per %V of plan \"%V\" exceeded by \"%V\"",
-                  name, &eval->plan->name, &ctx->consumer);
+    ngx_http_apigw_usage_log_refusal(r, ctx, q->plan, name);
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_apigw_usage_log_refusal(ngx_http_request_t *r,
+    ngx_http_apigw_usage_ctx_t *ctx, const ngx_apigw_plan_t *plan,
+    const ngx_str_t *per)
+{
+    ngx_str_t                     none;
+    ngx_http_apigw_usage_eval_t  *eval;
+
+    if (r->connection->log->log_level < NGX_LOG_INFO) {
+        return;
+    }
+
+    eval = &ctx->eval;
+
+    ngx_str_null(&none);
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "usage: %s%V of plan \"%V\"%s%V%s exceeded by \"%V\"",
+                  per ? "quota per " : "rate", per ? per : &none,
+                  &eval->plan->name,
+                  plan == eval->api ? " for the API \"" : "",
+                  plan == eval->api ? &plan->name : &none,
+                  plan == eval->api ? "\"" : "", &ctx->consumer);
 }
 
 
@@ -525,6 +556,8 @@ ngx_http_apigw_usage_self(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     clcf->handler = ngx_http_apigw_usage_self_handler;
     lcf->self = 1;
+    lcf->self_file = cf->conf_file->file.name.data;
+    lcf->self_line = cf->conf_file->line;
 
     return NGX_CONF_OK;
 }
@@ -563,6 +596,11 @@ ngx_http_apigw_usage_self_handler(ngx_http_request_t *r)
     eval = &ctx->eval;
 
     ngx_http_apigw_usage_observe(r, eval);
+
+    if (eval->looked < eval->nquotas) {
+        return ngx_http_apigw_usage_refuse(r, ctx,
+                                        NGX_HTTP_APIGW_USAGE_REJECTED_STORE);
+    }
 
     len = sizeof("{\"consumer\":\"\",\"plan\":\"\",\"quotas\":[]}\n")
           + ctx->consumer.len + eval->plan->name.len
