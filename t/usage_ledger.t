@@ -159,6 +159,36 @@ like($out, qr/^\Q$month\E,limited,,n3,,,3,/m, 'CSV by month');
 
 ($status, $out) = cli('usage', 'report', '--store', $store);
 like($out, qr/^PERIOD .*OVERAGE.*\n.*acme +p /, 'table');
+unlike($out, qr/KEY/, 'table: no keys');
+
+my $reports = (cli('usage', 'report', '--store', $store, '--detail'))[1];
+like($reports, qr/^PERIOD .* API +KEY +VERSION +REQUESTS/, 'table of details');
+like($reports, qr/^\S+ +acme +p +orders +k2 +v2 +2 /m,
+     'table of details: key and version');
+
+
+# Months: whole ones, or the one so far
+
+my $today = strftime('%Y-%m-%d', gmtime);
+
+for my $case (
+    [['--from', '2026-01-02', '--to', '2026-01-31'],
+     '"2026-01-02" is not the first day'],
+    [['--from', '2026-01-01', '--to', '2026-01-30'],
+     '"2026-01-30" is not the last day'],
+    [['--to', '2024-02-28'], '"2024-02-28" is not the last day'],
+    [['--to', '2024-02-29']],
+    [['--from', '2026-01-01', '--to', '2026-02-28']],
+    [['--from', "$month-01"]],
+    [['--from', "$month-01", '--to', $today]],
+) {
+    my ($args, $message) = @$case;
+    my ($failed, undef, $err) = cli('usage', 'report', '--store', $store,
+                                    '--by', 'month', @$args);
+
+    is($failed, $message ? 2 : 0, "by month: @$args");
+    like($err, qr/\Q$message\E/, "by month: @$args: message") if $message;
+}
 
 
 # Quotas
@@ -311,6 +341,12 @@ SKIP: {
     my @export = ('usage', 'export', '--store', $past, '--dir', $dir);
     my @verify = ('usage', 'verify', '--dir', $dir);
 
+    my ($days, $whole) = map { requests('--store', $past, @$_) }
+        ['--from', "$month-01"], ['--by', 'month'];
+    is_deeply($whole, $days, 'by month: all of its days, unasked');
+    cmp_ok($whole->{$month}, '>', 5, 'by month: more than one')
+        if strftime('%d', gmtime) > 5;
+
     my ($status, $out) = cli(@export);
     is($status, 0, 'export');
     my @files = sort glob "$dir/usage-*.ndjson";
@@ -335,7 +371,23 @@ SKIP: {
 
     unlink $files[-1];
     isnt((cli(@verify))[0], 0, 'verify: a missing last file');
+
+    for my $what ('is missing', 'was altered') {
+        write_file($files[-1], "$last ") if $what ne 'is missing';
+        my ($failed, $written, $err) = cli(@export);
+
+        is("$failed|$written", '1|', "export: the last file $what");
+        like($err, qr/^apigw: "\Q$files[-1]\E" $what: nothing is exported/,
+             "export: the last file $what: message");
+    }
+
     write_file($files[-1], $last);
+    is((cli(@export))[0], 0, 'export: the last file was put back');
+
+    make_path("$dir/new");
+    is((cli(@export[0 .. 4], "$dir/new"))[0], 0,
+       'export: the days anew, elsewhere');
+    is((cli(@verify[0 .. 2], "$dir/new"))[0], 0, 'verify: a chain of its own');
 
     unlink $files[0];
     isnt((cli(@verify))[0], 0, 'verify: a missing first file');
@@ -355,13 +407,25 @@ SKIP: {
     is((cli('usage', 'report', '--store', $past))[0], 0,
        'report: not of other days');
 
-    unlink glob "$dir/*";
+    unlink glob "$dir/*.ndjson $dir/chain";
     ($failed, undef, $err) = cli(@export);
     is($failed, 1, 'export: the status tells');
     like($err, qr/^apigw: 2 records are damaged/m, 'export: and the message');
     like(join('', map { Apigw::Nginx::slurp($_) } glob "$dir/usage-*"),
          qr/^\{"consumer":"broken",.*"damaged":1\}\n/m, 'export: and the file');
     is((cli(@verify))[0], 0, 'verify: that file too');
+}
+
+# by month, of a report that may be by day
+
+sub requests {
+    my %sum;
+
+    $sum{substr $_->{period}, 0, 7} += $_->{requests}
+        for map { decode_json($_) } split /\n/,
+            (cli('usage', 'report', '--json', @_))[1];
+
+    return \%sum;
 }
 
 sub write_file {

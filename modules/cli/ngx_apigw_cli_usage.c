@@ -37,6 +37,9 @@ typedef struct {
 
 
 static uint32_t ngx_apigw_cli_usage_key_day(const MDB_val *key);
+static int ngx_apigw_cli_usage_days(ngx_apigw_cli_t *cli,
+    ngx_apigw_cli_usage_report_t *report, uint32_t *from, uint32_t *to);
+static uint32_t ngx_apigw_cli_usage_month(uint32_t day);
 static int ngx_apigw_cli_usage_collect(void *data,
     const ngx_apigw_ledger_info_t *info, const ngx_apigw_ledger_row_t *row);
 static ngx_uint_t ngx_apigw_cli_usage_wanted(const ngx_str_t *wanted,
@@ -51,9 +54,10 @@ static void ngx_apigw_cli_usage_line_csv(ngx_apigw_cli_buf_t *b,
     const ngx_apigw_cli_usage_line_t *line);
 static void ngx_apigw_cli_usage_line_json(ngx_apigw_cli_buf_t *b,
     const ngx_apigw_cli_usage_line_t *line);
-static void ngx_apigw_cli_usage_head_table(ngx_apigw_cli_buf_t *b);
+static void ngx_apigw_cli_usage_head_table(ngx_apigw_cli_buf_t *b,
+    ngx_uint_t detail);
 static void ngx_apigw_cli_usage_line_table(ngx_apigw_cli_buf_t *b,
-    const ngx_apigw_cli_usage_line_t *line);
+    const ngx_apigw_cli_usage_line_t *line, ngx_uint_t detail);
 static void ngx_apigw_cli_usage_csv(ngx_apigw_cli_buf_t *b,
     const ngx_str_t *text);
 static void ngx_apigw_cli_usage_cell(ngx_apigw_cli_buf_t *b,
@@ -99,11 +103,13 @@ static const ngx_apigw_cli_usage_column_t  ngx_apigw_cli_usage_columns[] = {
 
 static const ngx_apigw_cli_option_t  ngx_apigw_cli_usage_report_options[] = {
     ngx_apigw_cli_usage_option_store,
-    { "from", "DATE", "the first day, 2026-01-31; default: today",
+    { "from", "DATE", "the first day, 2026-01-31; default: today,\n"
+                      "by month the first day of the month",
       ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(from) },
     { "to", "DATE", "the last day; default: today",
       ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(to) },
-    { "by", "PERIOD", "day or month; default: day",
+    { "by", "PERIOD", "day or month; default: day.  A month is a whole\n"
+                      "one, or the one so far",
       ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(by) },
     { "consumer", "NAME", "only this consumer",
       ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(consumer) },
@@ -403,30 +409,18 @@ ngx_apigw_cli_usage_report(ngx_apigw_cli_t *cli)
 
     report.conf = conf;
 
-    from = to = (uint32_t) (cli->now / NGX_APIGW_CLI_DAY);
-
-    if (conf->from.data
-        && ngx_apigw_cli_usage_date(&conf->from, &from) != NGX_OK)
-    {
-        return ngx_apigw_cli_usage(cli, "\"%s\" is not a date",
-                                   conf->from.data);
-    }
-
-    if (conf->to.data && ngx_apigw_cli_usage_date(&conf->to, &to) != NGX_OK) {
-        return ngx_apigw_cli_usage(cli, "\"%s\" is not a date",
-                                   conf->to.data);
-    }
-
-    if (from > to) {
-        return ngx_apigw_cli_usage(cli, "--from is after --to");
-    }
-
     if (conf->by.data) {
         report.month = strcmp((char *) conf->by.data, "month") == 0;
 
         if (!report.month && strcmp((char *) conf->by.data, "day") != 0) {
             return ngx_apigw_cli_usage(cli, "--by is \"day\" or \"month\"");
         }
+    }
+
+    rc = ngx_apigw_cli_usage_days(cli, &report, &from, &to);
+
+    if (rc != NGX_APIGW_CLI_DONE) {
+        return rc;
     }
 
     if (conf->csv && conf->json) {
@@ -461,6 +455,76 @@ ngx_apigw_cli_usage_report(ngx_apigw_cli_t *cli)
     }
 
     return ngx_apigw_cli_usage_damaged(report.damaged);
+}
+
+
+/* Today, or what was asked for; by month whole months, or the one so far. */
+
+static int
+ngx_apigw_cli_usage_days(ngx_apigw_cli_t *cli,
+    ngx_apigw_cli_usage_report_t *report, uint32_t *from, uint32_t *to)
+{
+    uint32_t                     today;
+    ngx_apigw_cli_usage_conf_t  *conf;
+
+    conf = cli->conf;
+
+    today = (uint32_t) (cli->now / NGX_APIGW_CLI_DAY);
+    *from = today;
+    *to = today;
+
+    if (conf->to.data && ngx_apigw_cli_usage_date(&conf->to, to) != NGX_OK) {
+        return ngx_apigw_cli_usage(cli, "\"%s\" is not a date",
+                                   conf->to.data);
+    }
+
+    if (conf->from.data) {
+        if (ngx_apigw_cli_usage_date(&conf->from, from) != NGX_OK) {
+            return ngx_apigw_cli_usage(cli, "\"%s\" is not a date",
+                                       conf->from.data);
+        }
+
+    } else if (report->month) {
+        *from = ngx_apigw_cli_usage_month(*to);
+    }
+
+    if (*from > *to) {
+        return ngx_apigw_cli_usage(cli, "--from is after --to");
+    }
+
+    if (!report->month) {
+        return NGX_APIGW_CLI_DONE;
+    }
+
+    if (*from != ngx_apigw_cli_usage_month(*from)) {
+        return ngx_apigw_cli_usage(cli, "--by month takes whole months, and "
+                                   "\"%s\" is not the first day of one",
+                                   conf->from.data);
+    }
+
+    if (*to < today && *to + 1 != ngx_apigw_cli_usage_month(*to + 1)) {
+        return ngx_apigw_cli_usage(cli, "--by month takes whole months, and "
+                                   "\"%s\" is not the last day of one",
+                                   conf->to.data);
+    }
+
+    return NGX_APIGW_CLI_DONE;
+}
+
+
+/* The first day of the month. */
+
+static uint32_t
+ngx_apigw_cli_usage_month(uint32_t day)
+{
+    char      text[NGX_APIGW_CLI_DAY_TEXT];
+    uint32_t  n;
+
+    (void) ngx_apigw_cli_usage_day(day, text);
+
+    n = (text[8] - '0') * 10 + (text[9] - '0');
+
+    return day + 1 - n;
 }
 
 
@@ -624,7 +688,7 @@ ngx_apigw_cli_usage_print(ngx_apigw_cli_usage_report_t *report)
         ngx_apigw_cli_usage_head_csv(&b);
 
     } else if (!report->conf->json) {
-        ngx_apigw_cli_usage_head_table(&b);
+        ngx_apigw_cli_usage_head_table(&b, report->conf->detail);
     }
 
     for (i = 0; i < report->n; i++) {
@@ -636,7 +700,8 @@ ngx_apigw_cli_usage_print(ngx_apigw_cli_usage_report_t *report)
             ngx_apigw_cli_usage_line_csv(&b, &report->lines[i]);
 
         } else {
-            ngx_apigw_cli_usage_line_table(&b, &report->lines[i]);
+            ngx_apigw_cli_usage_line_table(&b, &report->lines[i],
+                                           report->conf->detail);
         }
     }
 
@@ -723,7 +788,7 @@ ngx_apigw_cli_usage_line_json(ngx_apigw_cli_buf_t *b,
 
 
 static void
-ngx_apigw_cli_usage_head_table(ngx_apigw_cli_buf_t *b)
+ngx_apigw_cli_usage_head_table(ngx_apigw_cli_buf_t *b, ngx_uint_t detail)
 {
     const ngx_apigw_cli_usage_column_t  *column;
 
@@ -731,6 +796,11 @@ ngx_apigw_cli_usage_head_table(ngx_apigw_cli_buf_t *b)
     ngx_apigw_cli_usage_cell(b, "CONSUMER", 8, 25);
     ngx_apigw_cli_usage_cell(b, "PLAN", 4, 13);
     ngx_apigw_cli_usage_cell(b, "API", 3, 13);
+
+    if (detail) {
+        ngx_apigw_cli_usage_cell(b, "KEY", 3, 25);
+        ngx_apigw_cli_usage_cell(b, "VERSION", 7, 9);
+    }
 
     for (column = ngx_apigw_cli_usage_columns; column->title; column++) {
         ngx_apigw_cli_usage_cell(b, column->title, strlen(column->title),
@@ -743,7 +813,7 @@ ngx_apigw_cli_usage_head_table(ngx_apigw_cli_buf_t *b)
 
 static void
 ngx_apigw_cli_usage_line_table(ngx_apigw_cli_buf_t *b,
-    const ngx_apigw_cli_usage_line_t *line)
+    const ngx_apigw_cli_usage_line_t *line, ngx_uint_t detail)
 {
     char                                 text[32];
     uint64_t                             n;
@@ -760,6 +830,14 @@ ngx_apigw_cli_usage_line_table(ngx_apigw_cli_buf_t *b,
 
     name = ngx_apigw_cli_usage_name(&line->info, NGX_APIGW_LEDGER_API);
     ngx_apigw_cli_usage_cell(b, (char *) name.data, name.len, 13);
+
+    if (detail) {
+        name = ngx_apigw_cli_usage_name(&line->info, NGX_APIGW_LEDGER_KEY);
+        ngx_apigw_cli_usage_cell(b, (char *) name.data, name.len, 25);
+
+        name = ngx_apigw_cli_usage_name(&line->info, NGX_APIGW_LEDGER_VER);
+        ngx_apigw_cli_usage_cell(b, (char *) name.data, name.len, 9);
+    }
 
     for (column = ngx_apigw_cli_usage_columns; column->title; column++) {
 

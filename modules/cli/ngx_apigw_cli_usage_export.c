@@ -45,6 +45,7 @@ typedef struct {
 static int ngx_apigw_cli_export_dir(ngx_apigw_cli_t *cli,
     ngx_apigw_cli_export_t *ex);
 static int ngx_apigw_cli_export_read_chain(ngx_apigw_cli_export_t *ex);
+static int ngx_apigw_cli_export_check_last(ngx_apigw_cli_export_t *ex);
 static int ngx_apigw_cli_export_first(void *data,
     const ngx_apigw_ledger_info_t *info, const ngx_apigw_ledger_row_t *row);
 static int ngx_apigw_cli_export_row(void *data,
@@ -103,6 +104,13 @@ ngx_apigw_cli_usage_export(ngx_apigw_cli_t *cli)
     day = today;
 
     if (ex.found) {
+        rc = ngx_apigw_cli_export_check_last(&ex);
+
+        if (rc != NGX_APIGW_CLI_DONE) {
+            ngx_apigw_store_close(store);
+            return rc;
+        }
+
         day = ex.day + 1;
 
     } else {
@@ -196,6 +204,52 @@ ngx_apigw_cli_export_read_chain(ngx_apigw_cli_export_t *ex)
     ngx_apigw_cli_buf_free(&b);
 
     return NGX_APIGW_CLI_DONE;
+}
+
+
+/* A chain that goes on from a lost or altered file could never be verified. */
+
+static int
+ngx_apigw_cli_export_check_last(ngx_apigw_cli_export_t *ex)
+{
+    int                   rc;
+    char                  text[NGX_APIGW_CLI_DAY_TEXT];
+    char                  name[NGX_APIGW_CLI_EXPORT_LINE];
+    char                  digest[NGX_APIGW_CLI_EXPORT_HEX];
+    const char           *what;
+    ngx_apigw_cli_buf_t   b;
+
+    ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));
+
+    snprintf(name, sizeof(name), NGX_APIGW_CLI_EXPORT_NAME,
+             ngx_apigw_cli_usage_day(ex->day, text));
+
+    what = NULL;
+    rc = ngx_apigw_cli_export_load(ex->dir, name, &b);
+
+    if (rc == ENOENT) {
+        what = "is missing";
+
+    } else if (rc != 0) {
+        what = strerror(rc);
+
+    } else if (ngx_apigw_cli_export_digest(digest, b.data, b.len) != 0
+               || memcmp(digest, ex->digest, NGX_APIGW_CLI_EXPORT_HEX - 1)
+                  != 0)
+    {
+        what = "was altered";
+    }
+
+    ngx_apigw_cli_buf_free(&b);
+
+    if (what == NULL) {
+        return NGX_APIGW_CLI_DONE;
+    }
+
+    return ngx_apigw_cli_error("\"%s/%s\" %s: nothing is exported until it "
+                               "is put back from a copy; to write all days "
+                               "that the store has, export to an empty "
+                               "directory", ex->dir, name, what);
 }
 
 
