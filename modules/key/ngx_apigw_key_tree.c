@@ -65,21 +65,40 @@ typedef struct {
 } ngx_apigw_key_meta_t;
 
 
+/*
+ * A page, and one of its nodes.  What is checked is read once: on a read-only
+ * file system a writer elsewhere may use the page again meanwhile.
+ */
+
+typedef struct {
+    const ngx_apigw_key_page_t  *page;
+    ngx_uint_t           leaf;
+    size_t               lower;
+    size_t               n;         /* nodes */
+    const ngx_apigw_key_node_t  *node;
+    size_t               len;       /* of its key */
+} ngx_apigw_key_view_t;
+
+
+#define ngx_apigw_key_tree_load(p)  __atomic_load_n(p, __ATOMIC_RELAXED)
+
+
 static uint64_t ngx_apigw_key_tree_txnid(const ngx_apigw_key_tree_t *tree);
 static int ngx_apigw_key_tree_leaf(const ngx_apigw_key_tree_t *tree,
     uint64_t number, const u_char *key, size_t len,
-    const ngx_apigw_key_page_t **page, const ngx_apigw_key_node_t **node);
-static const ngx_apigw_key_page_t *ngx_apigw_key_tree_page(
-    const ngx_apigw_key_tree_t *tree, uint64_t number);
-static ngx_inline const ngx_apigw_key_node_t *ngx_apigw_key_tree_node(
-    const ngx_apigw_key_tree_t *tree, const ngx_apigw_key_page_t *page,
-    ngx_uint_t i);
+    ngx_apigw_key_view_t *view);
+static ngx_inline int ngx_apigw_key_tree_search(
+    const ngx_apigw_key_tree_t *tree, ngx_apigw_key_view_t *view,
+    const u_char *key, size_t len, uint64_t head);
+static ngx_inline int ngx_apigw_key_tree_page(const ngx_apigw_key_tree_t *tree,
+    uint64_t number, ngx_apigw_key_view_t *view);
+static ngx_inline int ngx_apigw_key_tree_node(const ngx_apigw_key_tree_t *tree,
+    ngx_apigw_key_view_t *view, ngx_uint_t i);
 static ngx_inline uint64_t ngx_apigw_key_tree_head(const u_char *key);
 static int ngx_apigw_key_tree_compare(const u_char *one, size_t one_len,
     const u_char *two, size_t two_len);
 static int ngx_apigw_key_tree_value(const ngx_apigw_key_tree_t *tree,
-    const ngx_apigw_key_page_t *page, const ngx_apigw_key_node_t *node,
-    ngx_str_t *value);
+    const ngx_apigw_key_view_t *view, ngx_str_t *value);
 
 
 int
@@ -103,9 +122,10 @@ ngx_apigw_key_tree_init(ngx_apigw_key_tree_t *tree, const void *map,
         return MDB_CORRUPTED;
     }
 
-    tree->size = size - size % tree->page;
+    tree->pages = size >> __builtin_ctzl(tree->page);
+    tree->size = tree->pages * tree->page;
 
-    return tree->size < 2 * tree->page ? MDB_CORRUPTED : 0;
+    return tree->pages < 2 ? MDB_CORRUPTED : 0;
 }
 
 
@@ -117,8 +137,7 @@ ngx_apigw_key_tree_open(const ngx_apigw_key_tree_t *tree, uint64_t txnid,
     uint64_t                     top;
     ngx_str_t                    value;
     ngx_apigw_key_db_t           db;
-    const ngx_apigw_key_page_t  *page;
-    const ngx_apigw_key_node_t  *node;
+    ngx_apigw_key_view_t         view;
     const ngx_apigw_key_meta_t  *meta;
 
     /* a writer uses them by turns */
@@ -139,13 +158,13 @@ ngx_apigw_key_tree_open(const ngx_apigw_key_tree_t *tree, uint64_t txnid,
     }
 
     rc = ngx_apigw_key_tree_leaf(tree, top, (const u_char *) name,
-                                 strlen(name), &page, &node);
+                                 strlen(name), &view);
     if (rc != 0) {
         return rc;
     }
 
-    if (!(node->flags & NGX_APIGW_KEY_NODE_TREE)
-        || ngx_apigw_key_tree_value(tree, page, node, &value) != 0
+    if (!(view.node->flags & NGX_APIGW_KEY_NODE_TREE)
+        || ngx_apigw_key_tree_value(tree, &view, &value) != 0
         || value.len != sizeof(ngx_apigw_key_db_t))
     {
         return MDB_CORRUPTED;
@@ -210,70 +229,94 @@ int
 ngx_apigw_key_tree_get(const ngx_apigw_key_tree_t *tree, uint64_t root,
     const u_char *key, size_t len, ngx_str_t *value)
 {
-    int                          rc;
-    const ngx_apigw_key_page_t  *page;
-    const ngx_apigw_key_node_t  *node;
+    int                   rc;
+    ngx_apigw_key_view_t  view;
 
-    rc = ngx_apigw_key_tree_leaf(tree, root, key, len, &page, &node);
+    rc = ngx_apigw_key_tree_leaf(tree, root, key, len, &view);
 
     if (rc != 0) {
         return rc;
     }
 
-    if (node->flags & (NGX_APIGW_KEY_NODE_TREE|NGX_APIGW_KEY_NODE_MANY)) {
+    if (view.node->flags & (NGX_APIGW_KEY_NODE_TREE|NGX_APIGW_KEY_NODE_MANY)) {
         return MDB_CORRUPTED;
     }
 
-    return ngx_apigw_key_tree_value(tree, page, node, value);
+    return ngx_apigw_key_tree_value(tree, &view, value);
 }
 
 
-/* The node with the key, and the page it is in. */
+/* The node with the key, in its page. */
 
 static int
 ngx_apigw_key_tree_leaf(const ngx_apigw_key_tree_t *tree, uint64_t number,
-    const u_char *key, size_t len, const ngx_apigw_key_page_t **pp,
-    const ngx_apigw_key_node_t **np)
+    const u_char *key, size_t len, ngx_apigw_key_view_t *view)
 {
     int                          rc;
-    uint64_t                     head, other;
-    ngx_uint_t                   low, high, i, n, depth, leaf;
-    const ngx_apigw_key_page_t  *page;
+    uint64_t                     head;
+    ngx_uint_t                   depth;
     const ngx_apigw_key_node_t  *node;
 
     if (number == NGX_APIGW_KEY_TREE_NONE) {
         return MDB_NOTFOUND;
     }
 
-    /* nearly always the first bytes are enough */
-
     head = (len < sizeof(uint64_t)) ? 0 : ngx_apigw_key_tree_head(key);
 
     for (depth = 0; depth < NGX_APIGW_KEY_TREE_DEPTH; depth++) {
 
-        page = ngx_apigw_key_tree_page(tree, number);
+        rc = ngx_apigw_key_tree_page(tree, number, view);
 
-        if (page == NULL) {
-            return MDB_CORRUPTED;
+        if (rc == 0) {
+            rc = ngx_apigw_key_tree_search(tree, view, key, len, head);
         }
 
-        leaf = (page->flags & NGX_APIGW_KEY_PAGE_LEAF);
-        n = (page->lower - sizeof(ngx_apigw_key_page_t)) / 2;
+        if (rc != 0 || view->leaf) {
+            return rc;
+        }
 
-        /* of a branch the first key is that before all others */
+        node = view->node;
 
-        low = leaf ? 0 : 1;
-        high = n;
+        number = (uint64_t) node->flags << 32 | (uint64_t) node->high << 16
+                 | node->low;
+    }
 
-        while (low < high) {
-            i = (low + high) / 2;
-            node = ngx_apigw_key_tree_node(tree, page, i);
+    return MDB_CORRUPTED;
+}
 
-            if (node == NULL) {
-                return MDB_CORRUPTED;
-            }
 
-            if (len >= sizeof(uint64_t) && node->len >= sizeof(uint64_t)) {
+/* The node with the key in a leaf, that on the way to it in a branch. */
+
+static ngx_inline int
+ngx_apigw_key_tree_search(const ngx_apigw_key_tree_t *tree,
+    ngx_apigw_key_view_t *view, const u_char *key, size_t len, uint64_t head)
+{
+    int                          rc;
+    size_t                       offset, last, least;
+    uint64_t                     other;
+    ngx_uint_t                   low, high, i;
+    const ngx_apigw_key_node_t  *node;
+
+    /* of a branch the first key is that before all others */
+
+    low = view->leaf ? 0 : 1;
+    high = view->n;
+
+    /* nearly always the first bytes are enough, and are in the page */
+
+    least = (len < sizeof(uint64_t)) ? NGX_MAX_UINT32_VALUE
+                                     : sizeof(uint64_t);
+    last = tree->page - sizeof(ngx_apigw_key_node_t) - sizeof(uint64_t);
+
+    while (low < high) {
+        i = (low + high) / 2;
+        offset = ngx_apigw_key_tree_load(&view->page->nodes[i]);
+
+        if (offset >= view->lower && offset <= last && (offset & 1) == 0) {
+            node = (const ngx_apigw_key_node_t *) ((const u_char *) view->page
+                                                   + offset);
+
+            if (ngx_apigw_key_tree_load(&node->len) >= least) {
                 other = ngx_apigw_key_tree_head(node->key);
 
                 if (head < other) {
@@ -286,86 +329,90 @@ ngx_apigw_key_tree_leaf(const ngx_apigw_key_tree_t *tree, uint64_t number,
                     continue;
                 }
             }
-
-            rc = ngx_apigw_key_tree_compare(key, len, node->key, node->len);
-
-            if (rc == 0 && leaf) {
-                *pp = page;
-                *np = node;
-                return 0;
-            }
-
-            if (rc < 0) {
-                high = i;
-
-            } else {
-                low = i + 1;
-            }
         }
 
-        if (leaf) {
-            return MDB_NOTFOUND;
-        }
-
-        node = (low <= n) ? ngx_apigw_key_tree_node(tree, page, low - 1)
-                          : NULL;
-        if (node == NULL) {
+        if (ngx_apigw_key_tree_node(tree, view, i) != 0) {
             return MDB_CORRUPTED;
         }
 
-        number = (uint64_t) node->flags << 32 | (uint64_t) node->high << 16
-                 | node->low;
+        rc = ngx_apigw_key_tree_compare(key, len, view->node->key, view->len);
+
+        if (rc == 0 && view->leaf) {
+            return 0;
+        }
+
+        if (rc < 0) {
+            high = i;
+
+        } else {
+            low = i + 1;
+        }
     }
 
-    return MDB_CORRUPTED;
+    if (view->leaf) {
+        return MDB_NOTFOUND;
+    }
+
+    return (low > view->n) ? MDB_CORRUPTED
+                           : ngx_apigw_key_tree_node(tree, view, low - 1);
 }
 
 
-static const ngx_apigw_key_page_t *
-ngx_apigw_key_tree_page(const ngx_apigw_key_tree_t *tree, uint64_t number)
+static ngx_inline int
+ngx_apigw_key_tree_page(const ngx_apigw_key_tree_t *tree, uint64_t number,
+    ngx_apigw_key_view_t *view)
 {
     ngx_uint_t                   kind;
     const ngx_apigw_key_page_t  *page;
 
-    if (number < 2 || number >= tree->size / tree->page) {
-        return NULL;
+    if (number < 2 || number >= tree->pages) {
+        return MDB_CORRUPTED;
     }
 
     page = (const ngx_apigw_key_page_t *) (tree->map + number * tree->page);
-    kind = page->flags & NGX_APIGW_KEY_PAGE_KINDS;
+
+    view->page = page;
+    view->lower = ngx_apigw_key_tree_load(&page->lower);
+
+    kind = ngx_apigw_key_tree_load(&page->flags) & NGX_APIGW_KEY_PAGE_KINDS;
 
     if (page->number != number
         || (kind != NGX_APIGW_KEY_PAGE_BRANCH
             && kind != NGX_APIGW_KEY_PAGE_LEAF)
-        || page->lower < sizeof(ngx_apigw_key_page_t)
-        || page->lower > tree->page)
+        || view->lower < sizeof(ngx_apigw_key_page_t)
+        || view->lower > tree->page)
     {
-        return NULL;
+        return MDB_CORRUPTED;
     }
 
-    return page;
+    view->leaf = (kind == NGX_APIGW_KEY_PAGE_LEAF);
+    view->n = (view->lower - sizeof(ngx_apigw_key_page_t)) / 2;
+
+    return 0;
 }
 
 
-static ngx_inline const ngx_apigw_key_node_t *
+static ngx_inline int
 ngx_apigw_key_tree_node(const ngx_apigw_key_tree_t *tree,
-    const ngx_apigw_key_page_t *page, ngx_uint_t i)
+    ngx_apigw_key_view_t *view, ngx_uint_t i)
 {
-    size_t                       offset;
-    const ngx_apigw_key_node_t  *node;
+    size_t  offset;
 
-    offset = page->nodes[i];
+    offset = ngx_apigw_key_tree_load(&view->page->nodes[i]);
 
-    if (offset < page->lower || (offset & 1)
+    if (offset < view->lower || (offset & 1)
         || offset + sizeof(ngx_apigw_key_node_t) > tree->page)
     {
-        return NULL;
+        return MDB_CORRUPTED;
     }
 
-    node = (const ngx_apigw_key_node_t *) ((const u_char *) page + offset);
+    view->node = (const ngx_apigw_key_node_t *) ((const u_char *) view->page
+                                                 + offset);
 
-    return (offset + sizeof(ngx_apigw_key_node_t) + node->len > tree->page)
-           ? NULL : node;
+    view->len = ngx_apigw_key_tree_load(&view->node->len);
+
+    return (offset + sizeof(ngx_apigw_key_node_t) + view->len > tree->page)
+           ? MDB_CORRUPTED : 0;
 }
 
 
@@ -400,21 +447,21 @@ ngx_apigw_key_tree_compare(const u_char *one, size_t one_len,
 
 static int
 ngx_apigw_key_tree_value(const ngx_apigw_key_tree_t *tree,
-    const ngx_apigw_key_page_t *page, const ngx_apigw_key_node_t *node,
-    ngx_str_t *value)
+    const ngx_apigw_key_view_t *view, ngx_str_t *value)
 {
     size_t                       left;
     uint64_t                     number;
     const u_char                *p;
     const ngx_apigw_key_page_t  *over;
 
-    p = node->key + node->len;
-    left = tree->page - (p - (const u_char *) page);
+    p = view->node->key + view->len;
+    left = tree->page - (p - (const u_char *) view->page);
 
-    value->len = (size_t) node->high << 16 | node->low;
+    value->len = (size_t) ngx_apigw_key_tree_load(&view->node->high) << 16
+                 | ngx_apigw_key_tree_load(&view->node->low);
     value->data = (u_char *) p;
 
-    if (!(node->flags & NGX_APIGW_KEY_NODE_BIG)) {
+    if (!(view->node->flags & NGX_APIGW_KEY_NODE_BIG)) {
         return value->len > left ? MDB_CORRUPTED : 0;
     }
 
@@ -424,7 +471,7 @@ ngx_apigw_key_tree_value(const ngx_apigw_key_tree_t *tree,
 
     ngx_memcpy(&number, p, sizeof(uint64_t));
 
-    if (number < 2 || number >= tree->size / tree->page) {
+    if (number < 2 || number >= tree->pages) {
         return MDB_CORRUPTED;
     }
 

@@ -28,6 +28,7 @@ typedef struct {
     const u_char        *map;
     size_t               size;      /* what may be touched of it */
     size_t               page;      /* the size of one */
+    uint64_t             pages;     /* how many */
 } ngx_apigw_key_tree_t;
 
 

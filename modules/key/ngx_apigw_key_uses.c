@@ -12,6 +12,9 @@
 #define ngx_apigw_key_uses_count(value)  ((uint32_t) (value))
 #define ngx_apigw_key_uses_last(value)   ((uint32_t) ((value) >> 32))
 
+#define ngx_apigw_key_uses_tag(use)                                           \
+    __atomic_load_n(&(use)->pair.tag, __ATOMIC_RELAXED)
+
 #define ngx_apigw_key_uses_flushed(use)                                       \
     __atomic_load_n(&(use)->flushed, __ATOMIC_RELAXED)
 
@@ -56,7 +59,7 @@ void
 ngx_apigw_key_uses_hash(ngx_apigw_key_uses_t *uses, ngx_apigw_hash_t *hash,
     ngx_str_t *id)
 {
-    ngx_apigw_hash(hash, &uses->secret, id->data, id->len);
+    ngx_apigw_hash_half(hash, &uses->secret, id->data, id->len);
 
     /* a tag is never zero */
 
@@ -79,8 +82,9 @@ ngx_apigw_key_uses_add(ngx_apigw_key_uses_t *uses, ngx_apigw_hash_t *hash,
     n = (hash->h[1] & (uses->sets - 1)) * NGX_APIGW_KEY_USES_WAYS;
 
     for (i = n; i < n + NGX_APIGW_KEY_USES_WAYS; i++) {
-        if (ngx_apigw_key_uses_count_in(&uses->slots[i], hash->h[0], now)
-            == NGX_OK)
+        if (ngx_apigw_key_uses_tag(&uses->slots[i]) == hash->h[0]
+            && ngx_apigw_key_uses_count_in(&uses->slots[i], hash->h[0], now)
+               == NGX_OK)
         {
             *slot = i;
             return NGX_OK;
@@ -97,7 +101,7 @@ ngx_apigw_key_uses_count_in(ngx_apigw_key_use_t *use, uint64_t tag, time_t now)
     uint32_t          count;
     ngx_apigw_pair_t  expect, set;
 
-    if (__atomic_load_n(&use->pair.tag, __ATOMIC_RELAXED) != tag) {
+    if (ngx_apigw_key_uses_tag(use) != tag) {
         return NGX_DECLINED;
     }
 

@@ -134,6 +134,58 @@ test_check(void)
 }
 
 
+/* The table of the checksum against its definition, bit by bit. */
+
+static void
+test_crc(void)
+{
+    uint32_t    crc;
+    ngx_uint_t  i, n, k, bad;
+
+    bad = 0;
+
+    for (i = 0; i < 256; i++) {
+        crc = (uint32_t) i;
+
+        for (k = 0; k < 4; k++) {
+            for (n = 0; n < 8; n++) {
+                crc = (crc & 1) ? crc >> 1 ^ 0xedb88320 : crc >> 1;
+            }
+
+            bad += (crc != ngx_apigw_key_crc[k][i]);
+        }
+    }
+
+    ok(bad == 0, "CRC-32");
+}
+
+
+/* Of every length, with OpenSSL's own padding. */
+
+static void
+test_digest_lengths(ngx_apigw_key_hasher_t *hasher)
+{
+    u_char      text[NGX_APIGW_KEY_MAX], one[NGX_APIGW_KEY_DIGEST],
+                two[sizeof(one)];
+    ngx_uint_t  i, bad;
+
+    for (i = 0; i < sizeof(text); i++) {
+        text[i] = (u_char) (i * 7 + (i >> 8) + 1);
+    }
+
+    bad = 0;
+
+    for (i = 0; i <= sizeof(text); i++) {
+        (void) SHA256(text, i, two);
+
+        bad += (ngx_apigw_key_digest(hasher, one, text, i) != NGX_OK
+                || ngx_memcmp(one, two, sizeof(one)) != 0);
+    }
+
+    ok(bad == 0, "digests of all lengths");
+}
+
+
 static void
 test_digest(void)
 {
@@ -156,6 +208,8 @@ test_digest(void)
        && ngx_memcmp(one, two, sizeof(one)) == 0, "the same again");
     ok(ngx_apigw_key_digest(&hasher, two, (u_char *) "abd", 3) == NGX_OK
        && ngx_memcmp(one, two, sizeof(one)) != 0, "another");
+
+    test_digest_lengths(&hasher);
 
     ngx_apigw_key_hasher_free(&hasher);
 }
@@ -246,6 +300,7 @@ main(void)
 {
     test_make();
     test_check();
+    test_crc();
     test_digest();
     test_pairs();
 
