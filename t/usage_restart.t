@@ -46,6 +46,21 @@ sub charge {
 sub flushed { sleep 0.4 }
 
 
+# The helper leaves the processors to the workers
+
+sub nice_of {
+    open my $in, '<', "/proc/$_[0]/stat" or return 'none';
+    return (split ' ', <$in> =~ s/.*\) //r)[16];
+}
+
+my $nice = nice_of($$);
+my $nicer = $nice < 10 ? $nice + 10 : 19;
+ok(wait_for(sub { nice_of($gw->helper) == $nicer }, 3),
+   'the helper has the lower priority');
+is(join(' ', map { nice_of($_) } $gw->workers), "$nice $nice",
+   'the workers have not');
+
+
 # Restart
 
 charge('quit', 20);

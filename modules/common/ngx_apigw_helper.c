@@ -32,6 +32,7 @@
 #define NGX_APIGW_HELPER_SLICE    500
 #define NGX_APIGW_HELPER_LAST     2000
 #define NGX_APIGW_HELPER_BACKOFF  60000
+#define NGX_APIGW_HELPER_PRIORITY 10
 
 
 typedef struct {
@@ -46,6 +47,7 @@ static ngx_msec_t ngx_apigw_helper_turn(ngx_apigw_helper_t *helper,
     ngx_log_t *log, ngx_uint_t last);
 static ngx_msec_t ngx_apigw_helper_work(ngx_apigw_helper_t *helper,
     ngx_log_t *log, ngx_uint_t last);
+static void ngx_apigw_helper_step_back(ngx_log_t *log);
 static ngx_msec_t ngx_apigw_helper_start(ngx_apigw_helper_t *helper,
     ngx_log_t *log);
 static ngx_int_t ngx_apigw_helper_take_lock(ngx_apigw_helper_t *helper,
@@ -195,6 +197,8 @@ ngx_apigw_helper_turn(ngx_apigw_helper_t *helper, ngx_log_t *log,
         helper->lock = NGX_INVALID_FILE;
         helper->due = ngx_current_msec;
 
+        ngx_apigw_helper_step_back(log);
+
         wait = last ? 0 : ngx_apigw_helper_start(helper, log);
 
         if (wait) {
@@ -215,6 +219,41 @@ ngx_apigw_helper_turn(ngx_apigw_helper_t *helper, ngx_log_t *log,
     helper->due = ngx_current_msec + wait;
 
     return wait;
+}
+
+
+/*
+ * What is to be written can wait for a processor, a request cannot: workers
+ * that want one get it first.  A share is left however busy they are.
+ */
+
+static void
+ngx_apigw_helper_step_back(ngx_log_t *log)
+{
+    int               now, priority;
+    ngx_core_conf_t  *ccf;
+
+    if (ngx_process != NGX_PROCESS_HELPER) {
+        return;
+    }
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(ngx_cycle->conf_ctx,
+                                           ngx_core_module);
+
+    /* that of the workers is the master's, unless it is configured */
+
+    priority = ccf->priority ? (int) ccf->priority
+                             : getpriority(PRIO_PROCESS, ngx_parent);
+
+    priority = ngx_min(priority + NGX_APIGW_HELPER_PRIORITY, 19);
+    now = getpriority(PRIO_PROCESS, 0);
+
+    /* nobody may take what he has given away */
+
+    if (now < priority && setpriority(PRIO_PROCESS, 0, priority) == -1) {
+        ngx_log_error(NGX_LOG_WARN, log, ngx_errno,
+                      "setpriority(%d) failed", priority);
+    }
 }
 
 
