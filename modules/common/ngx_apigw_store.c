@@ -33,7 +33,9 @@
  * stand beside it, that state is any: one before a key was revoked.  So whoever
  * finds that the two do not belong together opens the store anew, and gives
  * the data file a lock file of its own; processes open it one after another.
- * A writer looks at the names of its files before it commits.
+ * A writer looks at the names of its files before it commits.  It holds a
+ * shared flock on the data file meanwhile: how long a disk takes to commit
+ * nobody knows, and the lock file of one that does must not be made anew.
  */
 
 
@@ -94,6 +96,8 @@ static int ngx_apigw_store_settle(ngx_apigw_store_t *store);
 static int ngx_apigw_store_handles(ngx_apigw_store_t *store);
 static int ngx_apigw_store_run(ngx_apigw_store_t *store,
     ngx_apigw_store_write_pt write, void *data);
+static void ngx_apigw_store_announce(ngx_apigw_store_t *store, int how);
+static ngx_uint_t ngx_apigw_store_announced(ngx_apigw_store_t *store);
 static int ngx_apigw_store_open_dbs(ngx_apigw_store_t *store, MDB_txn *txn,
     unsigned flags);
 static int ngx_apigw_store_check_format(ngx_apigw_store_t *store,
@@ -420,6 +424,9 @@ ngx_apigw_store_belongs(ngx_apigw_store_t *store)
         return ESTALE;
     }
 
+    id = 0;
+    version = 0;
+
     for (i = 0; i < NGX_APIGW_STORE_COMMIT; i++) {
         rc = ngx_apigw_store_begin(store, MDB_RDONLY, &txn);
 
@@ -439,7 +446,8 @@ ngx_apigw_store_belongs(ngx_apigw_store_t *store)
         (void) usleep(1000);
     }
 
-    return ESTALE;
+    return (id + 1 == version && ngx_apigw_store_announced(store)) ? 0
+                                                                   : ESTALE;
 }
 
 
@@ -769,8 +777,15 @@ ngx_apigw_store_handles(ngx_apigw_store_t *store)
 ngx_uint_t
 ngx_apigw_store_read_holds(ngx_apigw_store_t *store)
 {
-    return !store->read_only
-           || ngx_apigw_store_version(store) - mdb_txn_id(store->txn) <= 1;
+    if (!store->read_only) {
+        return 1;
+    }
+
+    /* the version is to be read after what was read before */
+
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+
+    return ngx_apigw_store_version(store) - mdb_txn_id(store->txn) <= 1;
 }
 
 
@@ -875,10 +890,16 @@ ngx_apigw_store_run(ngx_apigw_store_t *store, ngx_apigw_store_write_pt write,
     MDB_txn    *txn;
     ngx_uint_t  opened;
 
+    if (store->lost) {
+        return store->lost;
+    }
+
+    ngx_apigw_store_announce(store, LOCK_SH);
+
     rc = ngx_apigw_store_begin(store, 0, &txn);
 
     if (rc != 0) {
-        return rc;
+        goto done;
     }
 
     /* nobody else commits now */
@@ -912,7 +933,45 @@ ngx_apigw_store_run(ngx_apigw_store_t *store, ngx_apigw_store_write_pt write,
         store->ready |= opened;
     }
 
+done:
+
+    ngx_apigw_store_announce(store, LOCK_UN);
+
     return rc;
+}
+
+
+/* Where there are no such locks, a disk has to be as fast as is usual. */
+
+static void
+ngx_apigw_store_announce(ngx_apigw_store_t *store, int how)
+{
+    mdb_filehandle_t  fd;
+
+    if (mdb_env_get_fd(store->env, &fd) != 0) {
+        return;
+    }
+
+    while (flock(fd, how) == -1 && errno == EINTR) { /* void */ }
+}
+
+
+static ngx_uint_t
+ngx_apigw_store_announced(ngx_apigw_store_t *store)
+{
+    mdb_filehandle_t  fd;
+
+    if (mdb_env_get_fd(store->env, &fd) != 0) {
+        return 0;
+    }
+
+    if (flock(fd, LOCK_EX|LOCK_NB) == -1) {
+        return errno == EWOULDBLOCK;
+    }
+
+    (void) flock(fd, LOCK_UN);
+
+    return 0;
 }
 
 
@@ -1034,10 +1093,9 @@ ngx_apigw_store_check(ngx_apigw_store_t *store)
 
     mdb_txn_reset(store->txn);
 
-    /* no writer takes so long to commit */
-
     if (id + 1 == version
-        && store->seen[0] == id && store->seen[1] == version)
+        && store->seen[0] == id && store->seen[1] == version
+        && !ngx_apigw_store_announced(store))
     {
         return ESTALE;
     }
@@ -1048,7 +1106,7 @@ ngx_apigw_store_check(ngx_apigw_store_t *store)
         && ngx_memcmp(&store->modified, &sb.st_mtim, sizeof(struct timespec))
            != 0)
     {
-        if (store->touched) {
+        if (store->touched && !ngx_apigw_store_announced(store)) {
             return ESTALE;
         }
 

@@ -97,6 +97,24 @@ put_and_fail(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
 }
 
 
+/* What another process finds that wants to know whether somebody writes. */
+
+static int
+put_and_look(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
+{
+    int   fd, rc;
+    char  name[sizeof(directory) + 20];
+
+    snprintf(name, sizeof(name), "%s/data.mdb", directory);
+
+    fd = open(name, O_RDONLY);
+    rc = (flock(fd, LOCK_EX|LOCK_NB) == -1) ? errno : 0;
+    (void) close(fd);
+
+    return (rc == EWOULDBLOCK) ? put(store, txn, data) : EINVAL;
+}
+
+
 static int
 put_and_die(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
 {
@@ -521,6 +539,7 @@ check_in_place(const char *data, const char *saved)
 static void
 check_replaced(void)
 {
+    int                 fd = -1;
     long                n;
     unsigned            i, bad;
     struct stat         one, two;
@@ -592,9 +611,18 @@ check_replaced(void)
           && in_child(child_looks) == 10 && seen(store) == 10,
           "one behind, put back");
     check(copy(next, data, 0) == 0
+          && (fd = open(data, O_RDONLY)) != -1 && flock(fd, LOCK_SH) == 0
+          && stat(lock, &one) == 0
           && ngx_apigw_store_check(store) == 0
+          && ngx_apigw_store_check(store) == 0
+          && in_child(child_looks) == 10
+          && stat(lock, &two) == 0 && one.st_ino == two.st_ino,
+          "one ahead: somebody takes long to commit");
+    check(close(fd) == 0
           && ngx_apigw_store_check(store) == ESTALE
-          && in_child(child_looks) == 11, "one ahead: not at once");
+          && in_child(child_looks) == 11
+          && stat(lock, &two) == 0 && one.st_ino != two.st_ino,
+          "and was killed in between");
 
     ngx_apigw_store_close(store);
 
@@ -738,8 +766,8 @@ main(void)
     check(ngx_apigw_store_write(store, put_and_fail, range) == ECANCELED
           && ngx_apigw_store_read(store, &txn) == NGX_APIGW_STORE_EEMPTY,
           "a failed first write leaves it empty");
-    check(ngx_apigw_store_write(store, put, range) == 0 && seen(store) == 10,
-          "ten keys written and read");
+    check(ngx_apigw_store_write(store, put_and_look, range) == 0
+          && seen(store) == 10, "ten keys written and read");
 
     range[1] = 20;
     version = ngx_apigw_store_version(store);
