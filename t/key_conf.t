@@ -70,10 +70,13 @@ my @wrong = (
 
     [$zone, 'auth_api_key_source;',
      qr/invalid number of arguments in "auth_api_key_source"/],
-    (map { [$zone, "auth_api_key_source $_;", qr/invalid source "$_"/] }
+    (map { [$zone, "auth_api_key_source $_;",
+            qr/invalid source "$_", it has to be "header=name", "bearer"/] }
          qw(header query= header= cookie= X-API-Key body=x header=a:b
-            header=Host header=Cookie header=Connection header=Content-Length
-            header=Transfer-Encoding query=a&b)),
+            query=a&b)),
+    (map { [$zone, "auth_api_key_source header=$_;",
+            qr/invalid source "header=$_", nginx needs this header itself/] }
+         qw(Host Cookie Connection Content-Length Transfer-Encoding)),
     [$zone, 'auth_api_key_source bearer bearer;',
      qr/duplicate source "bearer"/],
     [$zone, 'auth_api_key_source header=X-Key header=x-key;',

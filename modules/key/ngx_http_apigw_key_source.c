@@ -821,7 +821,10 @@ ngx_http_apigw_key_source_parse(ngx_conf_t *cf, ngx_str_t *value,
         if (reserved[i].len == name.len
             && ngx_memcmp(reserved[i].data, source->name.data, name.len) == 0)
         {
-            goto invalid;
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid source \"%V\", nginx needs this header "
+                               "itself", value);
+            return NGX_ERROR;
         }
     }
 
@@ -829,7 +832,10 @@ ngx_http_apigw_key_source_parse(ngx_conf_t *cf, ngx_str_t *value,
 
 invalid:
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid source \"%V\"", value);
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid source \"%V\", it has to be "
+                       "\"header=name\", \"bearer\", \"query=name\", "
+                       "\"cookie=name\" or a variable", value);
 
     return NGX_ERROR;
 }
