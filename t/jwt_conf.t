@@ -20,6 +20,7 @@ my $gw = Apigw::Scenario->new(
         'conf/list.json'  => '{"joe":1}',
         'conf/array.json' => '["joe"]',
         'conf/empty'      => '',
+        'conf/garbage'    => "key: abc\n",
         'conf/none.json'  => '{"keys":[]}',
         'conf/short.json' => jwks(Apigw::Token->new('HS256',
                                                     secret => 'short')),
@@ -90,6 +91,8 @@ my @wrong = (
      qr/JWT keys of "\S+conf\/gone\.json": cannot be read \(2: No such file/],
     ['', 'auth_jwt_key_file .;', qr/JWT keys of "\S+": is not a file/],
     ['', 'auth_jwt_key_file empty;', qr/JWT keys of "\S+empty": /],
+    ['', 'auth_jwt_key_file garbage;',
+     qr/"\S+garbage": neither a JSON object nor PEM: no public key or/],
     ['', 'auth_jwt_key_file none.json;', qr/JWT keys of "\S+none\.json": /],
     ['', 'auth_jwt_key_file short.json;', qr/JWT keys of "\S+short\.json": /],
     ['', 'auth_jwt_key_file bad.json;', qr/JWT keys of "\S+bad\.json": /],
@@ -195,12 +198,21 @@ my @wrong = (
     (map { ['', "$on auth_jwt_require_claim '$_' eq a;",
             qr/invalid name "\Q$_\E" of a JWT claim/] }
          '.a[', '.a[x]', '.', '.a..b', '."a', '.a[-1]'),
+    (map { ['', "$on auth_jwt_require_claim aud $_;",
+            qr/ is of no type that the operator compares with/] }
+         'in a', '!in json=1', 'any a', q(!any 'json={}'), 'gt json=true',
+         'le json=[1]'),
+    (map { ['', "$on auth_jwt_require_claim aud $_;", undef] }
+         q(in 'json={}'), 'any json=[]', 'gt a', 'eq json=null', 'in $uri'),
     ['', "$on auth_jwt_require_header '.a[' eq a;", qr/invalid name "\.a\["/],
     ['', "$on auth_jwt_require_claim a eq \$none;",
      qr/unknown "none" variable/],
     ['', "$on auth_jwt_scope;", qr/invalid number of arguments/],
     (map { ['', "$on auth_jwt_scope $_;", qr/invalid scope/] }
-         'any=', 'any=a,', 'any=,a', "''", "'a b'", "'a\"b'", 'a,,b'),
+         'any=', 'any=a,', 'any=,a', "''", "'a b'", "'a\"b'", 'a,,b', 'a,b',
+         'scope=a', 'a any=b,c'),
+    (map { ['', "$on auth_jwt_scope $_;", undef] }
+         'any=role=a', 'urn:a=b', '=a'),
     ['', "$on auth_jwt_scope any=a b;", qr/invalid parameter "b"/],
 
     # the rest
@@ -252,6 +264,38 @@ for my $case (@wrong) {
 
     isnt($status, 0, "wrong: $name");
     like($text, $like, "message: $name");
+}
+
+
+# What is found when all is read names the line that is wrong.
+
+for my $case (
+    [$issuer, 'auth_jwt shop issuer=j;', 'auth_jwt shop'],
+    ["$issuer auth_jwt shop issuer=j;", '', 'auth_jwt shop'],
+    ['', 'auth_jwt shop;', 'auth_jwt shop'],
+    ['', "$file\nauth_jwt shop;\nauth_jwt_cache zone=j;", 'auth_jwt_cache'],
+    ["$file $stores", 'auth_jwt shop;', 'auth_jwt shop'],
+    ['', "$on\nauth_jwt_require_claim '.a[' eq a;", 'auth_jwt_require_claim'],
+    ["auth_jwt_allow_nested;\nauth_jwt_claim_set \$a a..b;", '',
+     'auth_jwt_claim_set'],
+    ['', 'auth_jwt_key_file gone.json;', 'auth_jwt_key_file'],
+    ['', "$on\nauth_jwt_revocation_list_sub array.json;",
+     'auth_jwt_revocation_list_sub'],
+)
+{
+    my ($http, $location, $directive) = @$case;
+
+    my ($status, $text) = $gw->test_config(
+        http => $http, server => "location / {\n$location\nempty_gif; }\n");
+
+    open my $conf, '<', $gw->root . '/conf/test.conf' or die "test.conf: $!\n";
+    my @lines = <$conf>;
+    my ($number) = $text =~ /in \S+\/conf\/test\.conf:(\d+)$/m;
+
+    like($lines[($number // 0) - 1], qr/^\s*.*\b\Q$directive\E/,
+         "its line: $location") or diag($text);
+    like($text, qr/"\Q$directive\E"/, '... and name')
+        if $directive ne 'auth_jwt shop';
 }
 
 

@@ -31,7 +31,9 @@ my $elsewhere_url = "https://127.0.0.1:$elsewhere->{port}/jwks";
 # What is wrong with a provider, and what the log says of it.
 
 my %bad = (
-    liar      => [ qr/the discovery document is of another issuer/, sub {
+    liar      => [ qr/the\ discovery\ document\ is\ of\ another\ issuer:
+                      \ "https:\/\/[\w.:]+\/good",
+                      \ not\ "https:\/\/[\w.:]+\/liar"/x, sub {
         $provider->discovery('/liar', issuer => $provider->url('/good'));
         $provider->set('/liar/jwks', $set);
     } ],

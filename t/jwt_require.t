@@ -30,7 +30,7 @@ my @rules = (
     ['in json=["a","b"]', ['a', 'b'], ['c', ['a'], 1]],
     ['nin json=["a","b"]', ['c'], ['a']],
     ['!in json=["a","b"]', ['c', 1], ['a']],
-    ['in json="a"', [], ['a', ['a']]],
+    ['in $arg_string', [], ['a', ['a']]],
     ['in $arg_object', ['a', 'b'], ['c', 1, ['a']]],
     ['!in $arg_object', ['c'], ['a', 1, ['c']]],
     ['any json=["a","b"]', ['a', ['x', 'b']], ['x', ['x'], []]],
@@ -206,7 +206,7 @@ sub said {
 for my $i (0 .. $#rules) {
     my ($rule, $met, $unmet) = @{$rules[$i]};
     my $uri = "/rule$i?json=1&text=yz&bad=\"(\"&re=\"^a+\$\""
-              . '&slow="^(a+)+$|b"&object={"a":0,"b":null}';
+              . '&slow="^(a+)+$|b"&object={"a":0,"b":null}&string="a"';
 
     is(said(ask($uri, { c => $_ })), '200 ok', "$rule: " . json($_))
         for @$met;
@@ -392,6 +392,35 @@ is(JSON::PP::decode_json(ask('/vars', { role => 'admin', sub => 'x' })->body)
    ->{status}, 418, '418: document');
 is(JSON::PP::decode_json($gw->get('/general')->body)->{title}, 'Forbidden',
    'auth_require: document');
+
+
+# What the log says, whatever it was, and nothing of the token with it.
+
+for my $case (
+    ['/scope', { scope => 'read' }, 'scope (it has not all of "read write")'],
+    ['/scope_any', { scp => 'x' }, 'scope (it has none of "read write")'],
+    ['/both', { c => '1', d => '1' }, 'claim (not met by the claim "d")'],
+    ['/header', {}, 'claim (not met by the header "typ")'],
+    ['/var', { role => 'user' },
+     'claim (a value of "auth_jwt_require" is empty or 0)'],
+    ['/listed', { sub => 'evil' }, 'revoked (by a list)'],
+    ['/both', { sub => 'gone', c => '1', d => '2' }, 'revoked'],
+    ['/var', { nbf => time + 100, sub => 'evil' }, 'early'],
+)
+{
+    my ($uri, $claims, $line) = @$case;
+    my $token = $key->sign($claims);
+
+    $gw->get($uri, [Authorization => "Bearer $token"]);
+
+    my ($said) = $gw->error_log =~ /.*JWT was refused: ([^\n]*)/s;
+
+    like($said, qr/^\Q$line\E,/, "log: $line");
+    unlike($said, qr/\Q$token\E|evil|user/, '... no more');
+}
+
+$gw->get('/scope');
+like($gw->error_log, qr/.*JWT was refused: (?=missing,)/s, 'log: no token');
 
 
 # A list is read again; a broken one leaves the old one.

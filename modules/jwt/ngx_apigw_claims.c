@@ -898,6 +898,30 @@ ngx_apigw_claims_test(const ngx_apigw_claims_test_t *test,
 }
 
 
+ngx_uint_t
+ngx_apigw_claims_test_fits(const ngx_apigw_claims_test_t *test,
+    const json_t *expected)
+{
+    switch (test->op) {
+
+    case NGX_APIGW_CLAIMS_EQ:
+        return 1;
+
+    case NGX_APIGW_CLAIMS_IN:
+        return json_is_array(expected) || json_is_object(expected);
+
+    case NGX_APIGW_CLAIMS_ANY:
+        return json_is_array(expected);
+
+    case NGX_APIGW_CLAIMS_MATCH:
+        return json_is_string(expected);
+
+    default: /* GT, GE, LT, LE */
+        return json_is_number(expected) || json_is_string(expected);
+    }
+}
+
+
 /* NGX_OK, NGX_DECLINED, or NGX_ERROR if these cannot be compared. */
 
 static ngx_int_t

@@ -233,6 +233,12 @@ json_t *ngx_apigw_claims_expected_json(const u_char *data, size_t len);
 json_t *ngx_apigw_claims_expected_string(const u_char *data, size_t len);
 
 
+/* Whether there are values that can be compared to this one. */
+
+ngx_uint_t ngx_apigw_claims_test_fits(const ngx_apigw_claims_test_t *test,
+    const json_t *expected);
+
+
 /*
  * NGX_OK if the requirement is met, NGX_DECLINED if not.  For "match" expected
  * is not used, and match() is called instead.

@@ -736,8 +736,13 @@ ngx_apigw_fetch_discover(const u_char *data, size_t len, const char *issuer,
     text = json_string_value(json_object_get(root, "issuer"));
     member = json_object_get(root, "jwks_uri");
 
-    if (text == NULL || strcmp(text, issuer) != 0) {
-        (void) strcpy(error, "the discovery document is of another issuer");
+    if (text == NULL) {
+        (void) strcpy(error, "the discovery document names no issuer");
+
+    } else if (strcmp(text, issuer) != 0) {
+        (void) snprintf(error, CURL_ERROR_SIZE, "the discovery document is of "
+                        "another issuer: \"%.80s\", not \"%.80s\"", text,
+                        issuer);
 
     } else if (!json_is_string(member)
                || !ngx_apigw_fetch_url(

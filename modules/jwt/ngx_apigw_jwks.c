@@ -48,8 +48,9 @@ ngx_apigw_jwks_t *
 ngx_apigw_jwks_parse(const u_char *data, size_t len,
     ngx_apigw_jwks_format_e format, ngx_uint_t flags, char *error)
 {
-    size_t                  i;
-    ngx_int_t               rc;
+    size_t                   i;
+    ngx_int_t                rc;
+    ngx_uint_t               any;
     ngx_apigw_jwks_parser_t  ps;
 
     error[0] = '\0';
@@ -74,7 +75,9 @@ ngx_apigw_jwks_parse(const u_char *data, size_t len,
 
     ps.jwks->references = 1;
 
-    if (format == NGX_APIGW_JWKS_ANY) {
+    any = (format == NGX_APIGW_JWKS_ANY);
+
+    if (any) {
         for (i = 0; i < len && data[i] <= ' '; i++) { /* void */ }
 
         format = (i < len && data[i] == '{') ? NGX_APIGW_JWKS_JSON
@@ -83,6 +86,13 @@ ngx_apigw_jwks_parse(const u_char *data, size_t len,
 
     if (format == NGX_APIGW_JWKS_PEM) {
         rc = ngx_apigw_jwks_parse_pem(&ps, data, len);
+
+        if (rc == NGX_OK && ps.number == 0) {
+            ngx_apigw_jwks_error(error, "%sno public key or certificate as "
+                                 "PEM", any ? "neither a JSON object nor PEM: "
+                                            : "");
+            rc = NGX_ABORT;
+        }
 
     } else {
         rc = ngx_apigw_jwks_parse_json(&ps, data, len, format);

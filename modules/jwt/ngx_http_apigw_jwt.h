@@ -116,6 +116,14 @@ typedef struct {
 } ngx_http_apigw_jwt_slot_t;
 
 
+/* Of a directive that is looked at when all is read. */
+
+typedef struct {
+    u_char                      *file;
+    ngx_uint_t                   number;
+} ngx_http_apigw_jwt_line_t;
+
+
 /* auth_jwt_require, auth_require */
 
 typedef struct {
@@ -129,6 +137,7 @@ typedef struct {
 typedef struct {
     ngx_uint_t                   header;
     ngx_str_t                    name;
+    ngx_http_apigw_jwt_line_t    line;
     ngx_apigw_claims_test_t      test;
     json_t                      *expected;   /* if it is constant */
     ngx_http_complex_value_t    *value;      /* else */
@@ -144,6 +153,7 @@ typedef struct {
 
 typedef struct {
     ngx_array_t                  scopes;     /* ngx_str_t */
+    ngx_str_t                    text;       /* with spaces between them */
     ngx_uint_t                   any;
     ngx_uint_t                   slot;
 } ngx_http_apigw_jwt_scope_t;
@@ -163,6 +173,7 @@ typedef struct {
     unsigned                     header:1;
     unsigned                     foretold:1; /* $jwt_claim_NAME, .._header_.. */
     ngx_array_t                  names;      /* ngx_str_t */
+    ngx_http_apigw_jwt_line_t    line;
     ngx_uint_t                  *slots;      /* by lcf->nested */
 } ngx_http_apigw_jwt_set_t;
 
@@ -192,6 +203,7 @@ typedef struct {
 
 typedef struct {
     ngx_http_complex_value_t    *realm;      /* NULL: off */
+    ngx_http_apigw_jwt_line_t    line;       /* of auth_jwt */
     ngx_int_t                    token;      /* index of a variable */
     ngx_uint_t                   place;      /* what kind of variable it is */
     ngx_str_t                    place_name;
@@ -208,6 +220,7 @@ typedef struct {
     ngx_http_apigw_jwt_policy_t  *policy;    /* NULL: off, or no keys */
 
     ngx_str_t                    cache_name;
+    ngx_http_apigw_jwt_line_t    cache_line;
     ngx_flag_t                   cache;
     time_t                       cache_max;  /* 0: as long as the token */
     ngx_http_apigw_jwt_zone_t   *zone;       /* of cache, counters and
@@ -270,6 +283,7 @@ typedef struct {
     ngx_str_t                    token;
     ngx_http_apigw_jwt_verdict_e  verdict;   /* on the token */
     ngx_http_apigw_jwt_verdict_e  outcome;   /* on the request */
+    const char                  *why;        /* for the log, or NULL */
     ngx_str_t                   *values;     /* of a valid token only, of
                                                 the slots */
     json_t                      *claims;     /* parsed for unforeseen names */
@@ -295,6 +309,14 @@ ngx_http_apigw_jwt_mix(uint64_t sum, uint64_t n)
     sum = (sum ^ n) * 0x9e3779b97f4a7c15ULL;
 
     return sum ^ (sum >> 32);
+}
+
+
+static ngx_inline void
+ngx_http_apigw_jwt_line(ngx_conf_t *cf, ngx_http_apigw_jwt_line_t *line)
+{
+    line->file = cf->conf_file->file.name.data;
+    line->number = cf->conf_file->line;
 }
 
 
@@ -409,10 +431,11 @@ ngx_uint_t ngx_http_apigw_jwt_rule_met(ngx_http_request_t *r,
 ngx_int_t ngx_http_apigw_jwt_required(ngx_http_request_t *r,
     ngx_array_t *requires);
 
-/* NGX_OK, NGX_DECLINED if a rule is not met, NGX_ERROR */
+/* NGX_OK, NGX_DECLINED with the rule that is not met, NGX_ERROR */
 
 ngx_int_t ngx_http_apigw_jwt_rules(ngx_http_request_t *r,
-    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx);
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_http_apigw_jwt_rule_t **failed);
 
 /* the first of the scopes that is not given, or NULL */
 
@@ -421,13 +444,14 @@ ngx_http_apigw_jwt_scope_t *ngx_http_apigw_jwt_lacks(
 
 
 /*
- * What a request is told that is refused for ctx->outcome: the status is that
- * of the outcome, or of a requirement that is not met.
+ * What a request is told that is refused for ctx->outcome, and the log with
+ * it: the status is that of the outcome, or of a requirement that is not met;
+ * "name" is that of what it lacks, or NULL.
  */
 
 ngx_int_t ngx_http_apigw_jwt_refuse(ngx_http_request_t *r,
     ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
-    ngx_uint_t status, ngx_http_apigw_jwt_scope_t *scope);
+    ngx_uint_t status, ngx_http_apigw_jwt_scope_t *scope, ngx_str_t *name);
 
 /* the same for auth_require, with a token or without */
 

@@ -20,13 +20,13 @@ static ngx_int_t ngx_http_apigw_jwt_add_text(ngx_conf_t *cf,
 static void ngx_http_apigw_jwt_source_volatile(ngx_conf_t *cf,
     ngx_uint_t index);
 static ngx_int_t ngx_http_apigw_jwt_find_issuers(ngx_conf_t *cf,
-    ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_array_t *names,
+    ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_http_apigw_jwt_loc_conf_t *conf,
     ngx_array_t **issuers);
 static ngx_int_t ngx_http_apigw_jwt_find_zone(ngx_conf_t *cf,
     ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_http_apigw_jwt_loc_conf_t *conf,
     ngx_array_t *issuers);
 static ngx_int_t ngx_http_apigw_jwt_only_zone(ngx_conf_t *cf,
-    ngx_array_t *zones, ngx_http_apigw_jwt_zone_t **only);
+    ngx_array_t *zones, ngx_http_apigw_jwt_loc_conf_t *conf);
 static ngx_uint_t ngx_http_apigw_jwt_same_policy(
     ngx_http_apigw_jwt_policy_t *one, ngx_http_apigw_jwt_policy_t *two);
 static ngx_uint_t ngx_http_apigw_jwt_same_sources(ngx_array_t *one,
@@ -51,6 +51,8 @@ ngx_http_apigw_jwt(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (lcf->realm != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
+
+    ngx_http_apigw_jwt_line(cf, &lcf->line);
 
     value = cf->args->elts;
 
@@ -429,6 +431,8 @@ ngx_http_apigw_jwt_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             lcf->cache_name.data = value[i].data + 5;
             lcf->cache_name.len = value[i].len - 5;
             lcf->cache = 1;
+
+            ngx_http_apigw_jwt_line(cf, &lcf->cache_line);
             continue;
         }
 
@@ -687,8 +691,7 @@ ngx_http_apigw_jwt_merge_policy(ngx_conf_t *cf,
     ngx_memzero(&wanted, sizeof(ngx_http_apigw_jwt_policy_t));
 
     if (conf->issuers) {
-        if (ngx_http_apigw_jwt_find_issuers(cf, jmcf, conf->issuers,
-                                            &wanted.issuers)
+        if (ngx_http_apigw_jwt_find_issuers(cf, jmcf, conf, &wanted.issuers)
             != NGX_OK)
         {
             return NGX_ERROR;
@@ -740,16 +743,20 @@ ngx_http_apigw_jwt_merge_policy(ngx_conf_t *cf,
 
 static ngx_int_t
 ngx_http_apigw_jwt_find_issuers(ngx_conf_t *cf,
-    ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_array_t *names,
+    ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_http_apigw_jwt_loc_conf_t *conf,
     ngx_array_t **issuers)
 {
     ngx_str_t                     *name;
     ngx_uint_t                     i;
+    ngx_array_t                   *names;
     ngx_http_apigw_jwt_issuer_t  **issuer;
 
+    names = conf->issuers;
+
     if (names->nelts > NGX_HTTP_APIGW_JWT_ISSUERS_MAX) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"auth_jwt\" has too many issuers");
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"auth_jwt\" has too many issuers in %s:%ui",
+                      conf->line.file, conf->line.number);
         return NGX_ERROR;
     }
 
@@ -768,8 +775,9 @@ ngx_http_apigw_jwt_find_issuers(ngx_conf_t *cf,
         *issuer = ngx_http_apigw_jwt_issuer_get(&jmcf->zones, &name[i]);
 
         if (*issuer == NULL) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "unknown issuer \"%V\"", &name[i]);
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown issuer \"%V\" of \"auth_jwt\" in %s:%ui",
+                          &name[i], conf->line.file, conf->line.number);
             return NGX_ERROR;
         }
     }
@@ -796,9 +804,10 @@ ngx_http_apigw_jwt_find_zone(ngx_conf_t *cf,
         conf->zone = ngx_http_apigw_jwt_zone_get(&jmcf->zones,
                                                  &conf->cache_name);
         if (conf->zone == NULL) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "unknown zone \"%V\" of \"auth_jwt_cache\"",
-                               &conf->cache_name);
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown zone \"%V\" of \"auth_jwt_cache\" in "
+                          "%s:%ui", &conf->cache_name, conf->cache_line.file,
+                          conf->cache_line.number);
             return NGX_ERROR;
         }
 
@@ -811,7 +820,7 @@ ngx_http_apigw_jwt_find_zone(ngx_conf_t *cf,
         return conf->zone ? NGX_OK
                           : ngx_http_apigw_jwt_only_zone(cf,
                                                          &jmcf->zones.zones,
-                                                         &conf->zone);
+                                                         conf);
     }
 
     issuer = issuers->elts;
@@ -825,10 +834,11 @@ ngx_http_apigw_jwt_find_zone(ngx_conf_t *cf,
         /* whoever revokes a token does so in one store */
 
         if (issuer[i]->zone != conf->zone) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "issuer \"%V\" uses another zone than the "
-                               "other issuers or \"auth_jwt_cache\"",
-                               &issuer[i]->name);
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "issuer \"%V\" uses another zone than the other "
+                          "issuers or \"auth_jwt_cache\" of \"auth_jwt\" in "
+                          "%s:%ui", &issuer[i]->name, conf->line.file,
+                          conf->line.number);
             return NGX_ERROR;
         }
     }
@@ -844,13 +854,14 @@ ngx_http_apigw_jwt_find_zone(ngx_conf_t *cf,
 
 static ngx_int_t
 ngx_http_apigw_jwt_only_zone(ngx_conf_t *cf, ngx_array_t *zones,
-    ngx_http_apigw_jwt_zone_t **only)
+    ngx_http_apigw_jwt_loc_conf_t *conf)
 {
     ngx_uint_t                   i;
     ngx_http_core_loc_conf_t    *clcf;
-    ngx_http_apigw_jwt_zone_t  **zone;
+    ngx_http_apigw_jwt_zone_t  **zone, **only;
 
     zone = zones->elts;
+    only = &conf->zone;
 
     *only = (zones->nelts == 1) ? zone[0] : NULL;
 
@@ -867,13 +878,14 @@ ngx_http_apigw_jwt_only_zone(ngx_conf_t *cf, ngx_array_t *zones,
 
         clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"auth_jwt\" in %s%V%s may use the store of zone "
-                           "\"%V\" or \"%V\": add \"auth_jwt_cache zone=\" "
-                           "to say whose revocations hold",
-                           clcf->name.len ? "location \"" : "the server",
-                           &clcf->name, clcf->name.len ? "\"" : "",
-                           &(*only)->zone.name, &zone[i]->zone.name);
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"auth_jwt\" in %s%V%s may use the store of zone \"%V\" "
+                      "or \"%V\": add \"auth_jwt_cache zone=\" to say whose "
+                      "revocations hold in %s:%ui",
+                      clcf->name.len ? "location \"" : "the server",
+                      &clcf->name, clcf->name.len ? "\"" : "",
+                      &(*only)->zone.name, &zone[i]->zone.name,
+                      conf->line.file, conf->line.number);
         return NGX_ERROR;
     }
 

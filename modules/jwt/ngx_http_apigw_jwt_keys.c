@@ -30,6 +30,8 @@
 #define NGX_HTTP_APIGW_JWT_HELD   64
 
 
+static u_char *ngx_http_apigw_jwt_keys_where(ngx_log_t *log, u_char *buf,
+    size_t len);
 static ngx_http_apigw_jwt_keys_t *ngx_http_apigw_jwt_keys_find(
     ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_str_t *name,
     ngx_http_apigw_jwt_source_t *source);
@@ -66,6 +68,7 @@ ngx_http_apigw_jwt_keys_t *
 ngx_http_apigw_jwt_keys_add(ngx_conf_t *cf, ngx_str_t *name,
     ngx_apigw_jwks_format_e format, ngx_uint_t list)
 {
+    ngx_log_t                        log;
     ngx_uint_t                       i;
     ngx_pool_cleanup_t              *cln;
     ngx_http_apigw_jwt_keys_t       *keys, **kp;
@@ -107,7 +110,11 @@ ngx_http_apigw_jwt_keys_add(ngx_conf_t *cf, ngx_str_t *name,
     keys->format = format;
     keys->list = list;
 
-    if (ngx_http_apigw_jwt_keys_look(keys, NULL, NGX_LOG_EMERG, cf->log)
+    log = *cf->log;
+    log.handler = ngx_http_apigw_jwt_keys_where;
+    log.data = cf;
+
+    if (ngx_http_apigw_jwt_keys_look(keys, NULL, NGX_LOG_EMERG, &log)
         != NGX_OK)
     {
         return NULL;
@@ -121,6 +128,20 @@ ngx_http_apigw_jwt_keys_add(ngx_conf_t *cf, ngx_str_t *name,
     *kp = keys;
 
     return keys;
+}
+
+
+static u_char *
+ngx_http_apigw_jwt_keys_where(ngx_log_t *log, u_char *buf, size_t len)
+{
+    ngx_str_t   *value;
+    ngx_conf_t  *cf;
+
+    cf = log->data;
+    value = cf->args->elts;
+
+    return ngx_snprintf(buf, len, " in \"%V\" directive in %s:%ui", &value[0],
+                        cf->conf_file->file.name.data, cf->conf_file->line);
 }
 
 

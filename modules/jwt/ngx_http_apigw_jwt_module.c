@@ -426,7 +426,7 @@ ngx_http_apigw_jwt_check(ngx_http_request_t *r,
     ctx->outcome = ctx->verdict;
 
     if (ctx->verdict != NGX_HTTP_APIGW_JWT_OK) {
-        return ngx_http_apigw_jwt_refuse(r, lcf, ctx, 0, NULL);
+        return ngx_http_apigw_jwt_refuse(r, lcf, ctx, 0, NULL, NULL);
     }
 
     rc = ngx_http_apigw_jwt_check_token(r, lcf, ctx);
@@ -445,9 +445,10 @@ ngx_http_apigw_jwt_check_token(ngx_http_request_t *r,
     ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx)
 {
     ngx_int_t                    rc;
+    ngx_http_apigw_jwt_rule_t   *rule;
     ngx_http_apigw_jwt_scope_t  *scope;
 
-    rc = ngx_http_apigw_jwt_rules(r, lcf, ctx);
+    rc = ngx_http_apigw_jwt_rules(r, lcf, ctx, &rule);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -455,14 +456,17 @@ ngx_http_apigw_jwt_check_token(ngx_http_request_t *r,
 
     if (rc == NGX_DECLINED) {
         ctx->outcome = NGX_HTTP_APIGW_JWT_CLAIM;
-        return ngx_http_apigw_jwt_refuse(r, lcf, ctx, 0, NULL);
+        ctx->why = rule->header ? "not met by the header"
+                                : "not met by the claim";
+        return ngx_http_apigw_jwt_refuse(r, lcf, ctx, 0, NULL, &rule->name);
     }
 
     scope = ngx_http_apigw_jwt_lacks(lcf, ctx);
 
     if (scope) {
         ctx->outcome = NGX_HTTP_APIGW_JWT_SCOPE;
-        return ngx_http_apigw_jwt_refuse(r, lcf, ctx, 0, scope);
+        ctx->why = scope->any ? "it has none of" : "it has not all of";
+        return ngx_http_apigw_jwt_refuse(r, lcf, ctx, 0, scope, &scope->text);
     }
 
     if (lcf->requires == NULL) {
@@ -477,7 +481,8 @@ ngx_http_apigw_jwt_check_token(ngx_http_request_t *r,
 
     if (rc != NGX_OK) {
         ctx->outcome = NGX_HTTP_APIGW_JWT_CLAIM;
-        return ngx_http_apigw_jwt_refuse(r, lcf, ctx, rc, NULL);
+        ctx->why = "a value of \"auth_jwt_require\" is empty or 0";
+        return ngx_http_apigw_jwt_refuse(r, lcf, ctx, rc, NULL, NULL);
     }
 
     return NGX_OK;
@@ -640,11 +645,13 @@ ngx_http_apigw_jwt_create_loc_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
+     *     conf->line = { NULL, 0 };
      *     conf->place = NGX_HTTP_APIGW_JWT_ELSEWHERE;
      *     conf->place_name = { 0, NULL };
      *     conf->algorithms = 0;
      *     conf->policy = NULL;
      *     conf->cache_name = { 0, NULL };
+     *     conf->cache_line = { NULL, 0 };
      *     conf->zone = NULL;
      *     conf->www_authenticate = NULL;
      *     conf->metadata = { 0, NULL };
@@ -697,6 +704,7 @@ ngx_http_apigw_jwt_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         }
 
         conf->realm = prev->realm;
+        conf->line = prev->line;
         conf->token = prev->token;
         conf->place = prev->place;
         conf->place_name = prev->place_name;
@@ -754,10 +762,11 @@ ngx_http_apigw_jwt_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
             return NGX_CONF_OK;
         }
 
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"auth_jwt\" has no keys in location \"%V\": use "
-                           "\"auth_jwt_key_file\", \"auth_jwt_key_request\" "
-                           "or \"issuer=\"", &clcf->name);
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"auth_jwt\" has no keys in location \"%V\": use "
+                      "\"auth_jwt_key_file\", \"auth_jwt_key_request\" or "
+                      "\"issuer=\" in %s:%ui", &clcf->name, conf->line.file,
+                      conf->line.number);
         return NGX_CONF_ERROR;
     }
 
@@ -796,6 +805,7 @@ ngx_http_apigw_jwt_merge_values(ngx_http_apigw_jwt_loc_conf_t *prev,
 
     if (conf->cache_name.data == NULL) {
         conf->cache_name = prev->cache_name;
+        conf->cache_line = prev->cache_line;
     }
 
     ngx_conf_merge_ptr_value(conf->requires, prev->requires, NULL);

@@ -26,6 +26,8 @@ typedef struct {
 } ngx_http_apigw_jwt_title_t;
 
 
+static void ngx_http_apigw_jwt_log(ngx_http_request_t *r,
+    ngx_http_apigw_jwt_ctx_t *ctx, ngx_str_t *name);
 static void ngx_http_apigw_jwt_title(ngx_http_apigw_problem_t *pr);
 static ngx_int_t ngx_http_apigw_jwt_challenge(ngx_http_request_t *r,
     ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
@@ -33,10 +35,6 @@ static ngx_int_t ngx_http_apigw_jwt_challenge(ngx_http_request_t *r,
 static u_char *ngx_http_apigw_jwt_quote(u_char *p, ngx_str_t *text);
 static ngx_int_t ngx_http_apigw_jwt_explain(ngx_http_request_t *r,
     ngx_http_apigw_jwt_scope_t *scope, ngx_str_t *members);
-static size_t ngx_http_apigw_jwt_scopes_length(
-    ngx_http_apigw_jwt_scope_t *scope);
-static u_char *ngx_http_apigw_jwt_scopes_text(u_char *p,
-    ngx_http_apigw_jwt_scope_t *scope);
 
 static ngx_int_t ngx_http_apigw_jwt_metadata_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_jwt_metadata_add(ngx_conf_t *cf,
@@ -117,10 +115,12 @@ static ngx_http_apigw_jwt_title_t  ngx_http_apigw_jwt_titles[] = {
 ngx_int_t
 ngx_http_apigw_jwt_refuse(ngx_http_request_t *r,
     ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
-    ngx_uint_t status, ngx_http_apigw_jwt_scope_t *scope)
+    ngx_uint_t status, ngx_http_apigw_jwt_scope_t *scope, ngx_str_t *name)
 {
     ngx_http_apigw_problem_t     *pr;
     ngx_http_apigw_jwt_reason_t  *reason;
+
+    ngx_http_apigw_jwt_log(r, ctx, name);
 
     if (!ctx->counted) {
         ctx->counted = 1;
@@ -135,6 +135,7 @@ ngx_http_apigw_jwt_refuse(ngx_http_request_t *r,
     pr->status = status ? status : reason->status;
     pr->detail = reason->detail;
     pr->retry_after = ctx->retry_after;
+    pr->yields = (ctx->outcome == NGX_HTTP_APIGW_JWT_MISSING);
 
     if (ctx->outcome == NGX_HTTP_APIGW_JWT_UNAVAILABLE) {
 
@@ -163,6 +164,32 @@ ngx_http_apigw_jwt_refuse(ngx_http_request_t *r,
     }
 
     return ngx_http_apigw_refuse(r, pr);
+}
+
+
+/* Nothing of the token is in the line, only what the configuration names. */
+
+static void
+ngx_http_apigw_jwt_log(ngx_http_request_t *r, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_str_t *name)
+{
+    ngx_str_t  *verdict;
+
+    verdict = &ngx_http_apigw_jwt_verdicts[ctx->outcome];
+
+    if (name) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "JWT was refused: %V (%s \"%V\")",
+                      verdict, ctx->why, name);
+
+    } else if (ctx->why) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "JWT was refused: %V (%s)", verdict, ctx->why);
+
+    } else {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "JWT was refused: %V", verdict);
+    }
 }
 
 
@@ -238,7 +265,7 @@ ngx_http_apigw_jwt_challenge(ngx_http_request_t *r,
                  "error_description=\"\", scope=\"\", "
                  "resource_metadata=\"\"") - 1
           + 2 * realm.len + description->len + 2 * metadata.len
-          + (scope ? ngx_http_apigw_jwt_scopes_length(scope) : 0);
+          + (scope ? scope->text.len : 0);
 
     p = ngx_pnalloc(r->pool, len);
     if (p == NULL) {
@@ -251,9 +278,8 @@ ngx_http_apigw_jwt_challenge(ngx_http_request_t *r,
     p = ngx_http_apigw_jwt_quote(p, &realm);
 
     if (scope) {
-        p = ngx_sprintf(p, ", error=\"insufficient_scope\", scope=\"");
-        p = ngx_http_apigw_jwt_scopes_text(p, scope);
-        *p++ = '"';
+        p = ngx_sprintf(p, ", error=\"insufficient_scope\", scope=\"%V\"",
+                        &scope->text);
 
     } else if (ctx->outcome != NGX_HTTP_APIGW_JWT_MISSING) {
         p = ngx_sprintf(p, ", error=\"invalid_token\"");
@@ -313,61 +339,18 @@ ngx_http_apigw_jwt_explain(ngx_http_request_t *r,
 {
     u_char  *p;
 
-    p = ngx_pnalloc(r->pool, sizeof("\"error\":\"insufficient_scope\","
-                                    "\"scope\":\"\"") - 1
-                             + ngx_http_apigw_jwt_scopes_length(scope));
+    static const char  fmt[] = "\"error\":\"insufficient_scope\","
+                               "\"scope\":\"%V\"";
+
+    p = ngx_pnalloc(r->pool, sizeof(fmt) + scope->text.len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     members->data = p;
-
-    p = ngx_sprintf(p, "\"error\":\"insufficient_scope\",\"scope\":\"");
-    p = ngx_http_apigw_jwt_scopes_text(p, scope);
-    *p++ = '"';
-
-    members->len = p - members->data;
+    members->len = ngx_sprintf(p, fmt, &scope->text) - p;
 
     return NGX_OK;
-}
-
-
-static size_t
-ngx_http_apigw_jwt_scopes_length(ngx_http_apigw_jwt_scope_t *scope)
-{
-    size_t       len;
-    ngx_str_t   *name;
-    ngx_uint_t   i;
-
-    len = 0;
-    name = scope->scopes.elts;
-
-    for (i = 0; i < scope->scopes.nelts; i++) {
-        len += name[i].len + 1;
-    }
-
-    return len;
-}
-
-
-static u_char *
-ngx_http_apigw_jwt_scopes_text(u_char *p, ngx_http_apigw_jwt_scope_t *scope)
-{
-    ngx_str_t   *name;
-    ngx_uint_t   i;
-
-    name = scope->scopes.elts;
-
-    for (i = 0; i < scope->scopes.nelts; i++) {
-
-        if (i) {
-            *p++ = ' ';
-        }
-
-        p = ngx_cpymem(p, name[i].data, name[i].len);
-    }
-
-    return p;
 }
 
 

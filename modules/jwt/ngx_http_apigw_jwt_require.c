@@ -49,8 +49,11 @@ static ngx_int_t ngx_http_apigw_jwt_rule_now(ngx_http_request_t *r,
 static ngx_int_t ngx_http_apigw_jwt_match(void *data, const u_char *text,
     size_t len);
 static void ngx_http_apigw_jwt_json_free(void *data);
+static ngx_uint_t ngx_http_apigw_jwt_is_scope(ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_jwt_add_scopes(ngx_conf_t *cf,
     ngx_array_t *scopes, ngx_str_t *value);
+static ngx_int_t ngx_http_apigw_jwt_join_scopes(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_scope_t *scope);
 
 
 ngx_int_t
@@ -85,7 +88,8 @@ ngx_http_apigw_jwt_required(ngx_http_request_t *r, ngx_array_t *requires)
 
 ngx_int_t
 ngx_http_apigw_jwt_rules(ngx_http_request_t *r,
-    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx)
+    ngx_http_apigw_jwt_loc_conf_t *lcf, ngx_http_apigw_jwt_ctx_t *ctx,
+    ngx_http_apigw_jwt_rule_t **failed)
 {
     ngx_int_t                    rc;
     ngx_str_t                   *value;
@@ -110,14 +114,8 @@ ngx_http_apigw_jwt_rules(ngx_http_request_t *r,
             rc = ngx_http_apigw_jwt_rule_now(r, rule[i], value);
         }
 
-        if (rc == NGX_DECLINED) {
-            ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                          "JWT was refused: %s \"%V\" is not as required",
-                          rule[i]->header ? "header" : "claim",
-                          &rule[i]->name);
-        }
-
         if (rc != NGX_OK) {
+            *failed = rule[i];
             return rc;
         }
     }
@@ -421,6 +419,8 @@ ngx_http_apigw_jwt_require_rule(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     rule->name = value[1];
     rule->slot = NGX_HTTP_APIGW_JWT_NONE;
 
+    ngx_http_apigw_jwt_line(cf, &rule->line);
+
     if (value[1].len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid name \"%V\"", &value[1]);
@@ -519,6 +519,13 @@ ngx_http_apigw_jwt_rule_expected(ngx_conf_t *cf,
 
     cln->handler = ngx_http_apigw_jwt_json_free;
     cln->data = rule->expected;
+
+    if (!ngx_apigw_claims_test_fits(&rule->test, rule->expected)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "the value \"%V\" is of no type that the operator "
+                           "compares with", value);
+        return NGX_ERROR;
+    }
 
     return NGX_OK;
 }
@@ -706,11 +713,22 @@ ngx_http_apigw_jwt_require_scope(ngx_conf_t *cf, ngx_command_t *cmd,
         rc = NGX_OK;
 
         for (i = 1; i < cf->args->nelts && rc == NGX_OK; i++) {
+
+            if (!ngx_http_apigw_jwt_is_scope(&value[i])) {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "invalid scope \"%V\", names are "
+                                   "separated by spaces, or with \"any=\" "
+                                   "by commas", &value[i]);
+                return NGX_CONF_ERROR;
+            }
+
             rc = ngx_http_apigw_jwt_add_scopes(cf, &scope->scopes, &value[i]);
         }
     }
 
-    if (rc != NGX_OK) {
+    if (rc != NGX_OK
+        || ngx_http_apigw_jwt_join_scopes(cf, scope) != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -730,6 +748,24 @@ ngx_http_apigw_jwt_require_scope(ngx_conf_t *cf, ngx_command_t *cmd,
     *sp = scope;
 
     return NGX_CONF_OK;
+}
+
+
+/* What looks like a parameter, or like a list, was hardly meant as a name. */
+
+static ngx_uint_t
+ngx_http_apigw_jwt_is_scope(ngx_str_t *value)
+{
+    size_t  i;
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] < 'a' || value->data[i] > 'z') {
+            break;
+        }
+    }
+
+    return (i == 0 || i == value->len || value->data[i] != '=')
+           && ngx_strlchr(value->data, value->data + value->len, ',') == NULL;
 }
 
 
@@ -783,6 +819,39 @@ ngx_http_apigw_jwt_add_scopes(ngx_conf_t *cf, ngx_array_t *scopes,
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid scope \"%V\"", value);
         return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_jwt_join_scopes(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_scope_t *scope)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_str_t   *name;
+    ngx_uint_t   i;
+
+    len = 0;
+    name = scope->scopes.elts;
+
+    for (i = 0; i < scope->scopes.nelts; i++) {
+        len += name[i].len + 1;
+    }
+
+    p = ngx_pnalloc(cf->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    scope->text.data = p;
+    scope->text.len = len - 1;
+
+    for (i = 0; i < scope->scopes.nelts; i++) {
+        p = ngx_cpymem(p, name[i].data, name[i].len);
+        *p++ = ' ';
     }
 
     return NGX_OK;
@@ -917,8 +986,10 @@ ngx_http_apigw_jwt_rule_init(ngx_conf_t *cf,
 
     if (err) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "invalid name \"%V\" of a JWT claim: %s",
-                      &rule->name, err);
+                      "invalid name \"%V\" of a JWT claim in "
+                      "\"auth_jwt_require_%s\": %s in %s:%ui", &rule->name,
+                      rule->header ? "header" : "claim", err,
+                      rule->line.file, rule->line.number);
         return NGX_ERROR;
     }
 

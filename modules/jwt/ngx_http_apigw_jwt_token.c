@@ -132,6 +132,7 @@ ngx_http_apigw_jwt_authenticate(ngx_http_request_t *r,
     ctx->outcome = NGX_HTTP_APIGW_JWT_OK;
     ctx->values = NULL;
     ctx->retry_after = 0;
+    ctx->why = NULL;
     ctx->policy = lcf->policy;
     ctx->source = lcf->token;
 
@@ -212,6 +213,7 @@ ngx_http_apigw_jwt_decide(ngx_http_request_t *r,
     if (ctx->verdict == NGX_HTTP_APIGW_JWT_OK
         && ngx_http_apigw_jwt_listed(ctx->policy, ctx->values))
     {
+        ctx->why = "by a list";
         ctx->verdict = NGX_HTTP_APIGW_JWT_REVOKED;
     }
 
@@ -230,9 +232,7 @@ ngx_http_apigw_jwt_decide_early(ngx_http_request_t *r,
     ngx_http_apigw_jwt_ctx_t *ctx)
 {
     if (ctx->conflict) {
-        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                      "JWT was refused: there are two different ones");
-
+        ctx->why = "there are two different ones";
         ctx->verdict = NGX_HTTP_APIGW_JWT_MALFORMED;
         return 1;
     }
@@ -469,13 +469,7 @@ ngx_http_apigw_jwt_learn(ngx_http_request_t *r,
         }
     }
 
-    if (ctx->verdict != NGX_HTTP_APIGW_JWT_OK) {
-        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                      "JWT was refused: %V%s%s%s",
-                      &ngx_http_apigw_jwt_verdicts[ctx->verdict],
-                      proof.why ? " (" : "", proof.why ? proof.why : "",
-                      proof.why ? ")" : "");
-    }
+    ctx->why = proof.why;
 
     if (id) {
         ngx_http_apigw_jwt_remember(r, lcf, ctx, &proof, id, revision);

@@ -419,8 +419,11 @@ ngx_http_apigw_jwt_init_sets(ngx_conf_t *cf,
                                               &path);
             if (err) {
                 ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                              "invalid name \"%V\" of a JWT claim: %s",
-                              set[i]->names.elts, err);
+                              "invalid name \"%V\" of a JWT claim in "
+                              "\"auth_jwt_%s_set\": %s in %s:%ui",
+                              set[i]->names.elts,
+                              set[i]->header ? "header" : "claim", err,
+                              set[i]->line.file, set[i]->line.number);
                 return NGX_ERROR;
             }
 
@@ -1078,6 +1081,8 @@ ngx_http_apigw_jwt_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     set->header = (cmd->post != NULL);
+
+    ngx_http_apigw_jwt_line(cf, &set->line);
 
     if (cf->args->nelts - 2 > NGX_APIGW_CLAIMS_STEPS_MAX) {
         return "has too many names";
