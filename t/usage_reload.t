@@ -37,12 +37,19 @@ sub server {
     my $zone = $args{zone} // 'usage';
     my $uri = $args{uri} // '/u';
 
-    return "location $uri { api_usage zone=$zone plan=\$arg_p consumer=\$arg_c;"
-           . " empty_gif; }";
+    my $usage = "api_usage zone=$zone plan=\$arg_p consumer=\$arg_c";
+
+    return "location $uri { $usage; empty_gif; }
+            location /self { $usage; api_usage_self; }
+            location /slow { $usage; limit_rate 100; alias html/slow; }
+            location /ends { $usage cost=50; api_usage_charge on=response;
+                             limit_rate 100; alias html/ends; }";
 }
 
-my $gw = Apigw::Scenario->start(workers => 2, http => http(),
-                                server => server());
+my $gw = Apigw::Scenario->start(
+    workers => 2, http => http(), server => server(),
+    files   => { 'html/slow' => 'x' x 10_000, 'html/ends' => 'x' x 100 },
+);
 
 sub charge {
     my ($n, $uri) = @_;
@@ -73,6 +80,26 @@ is(charge(1, '/u?p=a&c=x')->code, 429, 'limit raised: exactly');
 $gw->reload(http => http(size => '512k'), server => server());
 sleep 0.3;
 is(charge(1, '/u?p=a&c=x')->header('X-Used'), 15, 'zone resized');
+
+# a worker that cannot exit yet goes on counting in the zone as it was
+
+my @slow = map { $gw->connect } 1 .. 10;
+$_->send("GET /slow?p=b&c=slow HTTP/1.0\r\n\r\n") for @slow;
+
+my $ends = $gw->connect;
+$ends->send("GET /ends?p=b&c=slow HTTP/1.0\r\n\r\n");
+sleep 0.3;
+
+$gw->reload(http => http(size => '256k'), server => server());
+$ends->read_all;
+
+my $seen = wait_for {
+    $gw->get('/self?p=b&c=slow')->body =~ /"used":60,/;
+} 3;
+
+ok($seen, 'zone resized: what an exiting worker counts is seen');
+
+undef @slow;
 
 $gw->reload(http => http(zone => 'other'), server => server(zone => 'other'));
 sleep 0.3;

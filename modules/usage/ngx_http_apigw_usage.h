@@ -133,6 +133,11 @@ typedef struct {
     ngx_queue_t                  queue;
     ngx_uint_t                   nlate;
     ngx_event_t                  event;
+
+    /* whether anybody writes to the store while a worker exits */
+
+    ngx_event_t                  watch;
+    ngx_atomic_uint_t            runs;
 } ngx_http_apigw_usage_zone_t;
 
 

@@ -19,6 +19,8 @@
 
 #define NGX_HTTP_APIGW_USAGE_TIDY       60
 #define NGX_HTTP_APIGW_USAGE_LAST       1000
+#define NGX_HTTP_APIGW_USAGE_WATCH      500
+#define NGX_HTTP_APIGW_USAGE_SLICE      50
 
 #define NGX_HTTP_APIGW_USAGE_FLUSH      0       /* phases */
 #define NGX_HTTP_APIGW_USAGE_LEDGER     1
@@ -26,6 +28,7 @@
 #define NGX_HTTP_APIGW_USAGE_REST       3
 
 
+static void ngx_http_apigw_usage_watch(ngx_event_t *ev);
 static void ngx_http_apigw_usage_exit_zone(ngx_http_apigw_usage_zone_t *ctx,
     ngx_log_t *log, ngx_msec_t start);
 static int ngx_http_apigw_usage_step(ngx_http_apigw_usage_zone_t *ctx,
@@ -52,7 +55,72 @@ ngx_http_apigw_usage_helpers(ngx_cycle_t *cycle)
 ngx_int_t
 ngx_http_apigw_usage_init_process(ngx_cycle_t *cycle)
 {
+    ngx_uint_t                    i;
+    ngx_array_t                  *list;
+    ngx_apigw_helper_t          **helper;
+    ngx_http_apigw_usage_zone_t  *ctx;
+
+    list = ngx_http_apigw_usage_helpers(cycle);
+
+    if (list && ngx_process == NGX_PROCESS_WORKER) {
+        helper = list->elts;
+
+        for (i = 0; i < list->nelts; i++) {
+            ctx = helper[i]->data;
+
+            ctx->watch.handler = ngx_http_apigw_usage_watch;
+            ctx->watch.data = ctx;
+            ctx->watch.log = cycle->log;
+            ctx->watch.cancelable = 1;
+
+            ngx_add_timer(&ctx->watch, NGX_HTTP_APIGW_USAGE_WATCH);
+        }
+    }
+
     return ngx_apigw_helper_init_process(cycle, ngx_http_apigw_usage_helpers);
+}
+
+
+/*
+ * A worker that exits may take hours, with a long download, and go on counting
+ * in a zone that a reload has resized or removed, which no helper knows.
+ */
+
+static void
+ngx_http_apigw_usage_watch(ngx_event_t *ev)
+{
+    ngx_int_t                     rc;
+    ngx_msec_t                    start;
+    ngx_atomic_uint_t             runs;
+    ngx_apigw_helper_guard_t     *guard;
+    ngx_http_apigw_usage_zone_t  *ctx;
+
+    ctx = ev->data;
+    guard = &ctx->backed.shared->guard;
+
+    rc = NGX_OK;
+    runs = guard->runs + guard->errors;
+
+    if (ngx_exiting && runs == ctx->runs) {
+        start = ngx_current_msec;
+
+        do {
+            rc = ngx_http_apigw_usage_run(&ctx->backed.helper, ev->log, 1);
+
+            ngx_time_update();
+
+        } while (rc == NGX_AGAIN
+                 && ngx_current_msec - start < NGX_HTTP_APIGW_USAGE_SLICE);
+
+        if (rc != NGX_AGAIN) {
+            ctx->last = 0;
+        }
+    }
+
+    ctx->runs = runs;
+
+    ngx_add_timer(ev, rc == NGX_AGAIN ? 1 : ctx->backed.helper.interval
+                                            + NGX_HTTP_APIGW_USAGE_WATCH);
 }
 
 
@@ -65,9 +133,8 @@ ngx_http_apigw_usage_exit_master(ngx_cycle_t *cycle)
 
 /*
  * A worker whose zone was resized or removed by a reload is the last one to
- * have it: the new helper knows nothing of it.  Nobody else is kept out, as
- * writing twice is harmless.  What waits for room in this process gets it when
- * the rest is written.
+ * have it, see above.  Nobody else is kept out, as writing twice is harmless.
+ * What waits for room in this process gets it when the rest is written.
  */
 
 void
@@ -107,6 +174,8 @@ ngx_http_apigw_usage_exit_zone(ngx_http_apigw_usage_zone_t *ctx,
 {
     ngx_int_t   rc;
     ngx_uint_t  late;
+
+    ctx->last = 0;
 
     do {
         late = ngx_http_apigw_usage_late_run(ctx, log);
