@@ -57,6 +57,12 @@ location /either {
     auth_api_key_source bearer header=X-API-Key;
     empty_gif;
 }
+location /choice {
+    satisfy any;
+    auth_jwt shop;
+    auth_api_key zone=keys;
+    empty_gif;
+}
 location /both {
     auth_jwt shop;
     auth_api_key zone=keys;
@@ -234,6 +240,21 @@ my @challenges = ask('/either')->header_list('WWW-Authenticate');
 is(scalar @challenges, 2, 'a challenge of each');
 is(JSON::PP::decode_json(ask('/either')->body)->{status}, 401,
    'one document');
+
+for my $case (
+    [$bad, undef, qr/^The token is not valid/],
+    [undef, 'ak_1_x', qr/^The API key (?!is required)/],
+    [undef, undef, qr/./],
+)
+{
+    my ($token, $api_key, $like) = @$case;
+    my $answer = ask('/choice', $token,
+                     defined $api_key ? ('X-API-Key' => $api_key) : ());
+
+    is(scalar(() = $answer->body =~ /"detail"/g), 1, 'one document');
+    like(JSON::PP::decode_json($answer->body)->{detail}, $like,
+         'of what there is, not of what there is not');
+}
 
 
 # Other modules ask before and after.

@@ -18,6 +18,7 @@
 
 static ngx_uint_t ngx_http_apigw_problem_shown(ngx_http_request_t *r,
     ngx_http_apigw_problem_t *pr);
+static ngx_uint_t ngx_http_apigw_problem_told(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_problem_body_create(ngx_http_request_t *r,
     ngx_http_apigw_problem_t *pr);
 static ngx_uint_t ngx_http_apigw_limit_tighter(ngx_http_request_t *r,
@@ -115,6 +116,26 @@ ngx_http_apigw_problem_shown(ngx_http_request_t *r,
 }
 
 
+/*
+ * Whether another module has made its document already.  With "satisfy any" a
+ * request is refused by several, and that there is no credential of one kind
+ * matters less than what is wrong with the one that there is.
+ */
+
+static ngx_uint_t
+ngx_http_apigw_problem_told(ngx_http_request_t *r)
+{
+    size_t  len;
+
+    len = sizeof(NGX_HTTP_APIGW_PROBLEM_TYPE) - 1;
+
+    return r->headers_out.content_type.len == len
+           && ngx_memcmp(r->headers_out.content_type.data,
+                         NGX_HTTP_APIGW_PROBLEM_TYPE, len)
+              == 0;
+}
+
+
 ngx_int_t
 ngx_http_apigw_problem_header(ngx_http_request_t *r,
     ngx_http_apigw_problem_t *pr)
@@ -149,7 +170,9 @@ ngx_http_apigw_problem_header(ngx_http_request_t *r,
         }
     }
 
-    if (!ngx_http_apigw_problem_shown(r, pr)) {
+    if (!ngx_http_apigw_problem_shown(r, pr)
+        || (pr->yields && ngx_http_apigw_problem_told(r)))
+    {
         return NGX_OK;
     }
 

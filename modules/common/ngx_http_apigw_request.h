@@ -37,6 +37,7 @@ typedef struct {
 
     ngx_str_t        body;         /* set by the filters */
     ngx_uint_t       uri_changes;
+    unsigned         yields:1;     /* to what another module has to say */
     unsigned         active:1;
     unsigned         sent:1;
 } ngx_http_apigw_problem_t;

@@ -93,6 +93,7 @@ ngx_http_apigw_key_refuse(ngx_http_request_t *r,
 
     pr->status = reason->status;
     pr->detail = reason->detail;
+    pr->yields = (verdict == NGX_HTTP_APIGW_KEY_MISSING);
 
     /* nor must the operator's text give a decoy away */
 
