@@ -387,9 +387,12 @@ refuses('', $_->[1], http => zone($_->[0])) for
     ['zone=z:1m store=logs/z by=$nothing_known',
         'unknown "nothing_known" variable'],
     (map { ["zone=z:1m store=logs/z flush=$_",
-        qq(invalid parameter "flush=$_")] } '0', '99ms', '61s', 'x', '-1s'),
+        qq(invalid parameter "flush=$_", it must be a time from 100ms to 60s)] }
+     '0', '99ms', '61s', 'x', '-1s'),
     (map { ["zone=z:1m store=logs/z retention=$_",
-        qq(invalid parameter "retention=$_")] } '0', '23h', '70y', 'x'),
+        qq(invalid parameter "retention=$_", it must be a time )
+        . ($_ eq '70y' ? 'from 1d to 2147483647s' : 'of at least 1d')] }
+     '0', '23h', '70y', 'x'),
     (map { ["zone=z:1m store=logs/z by=\$uri flush=1s retention=2d $_",
         qq(duplicate parameter "$_")] }
         'zone=y:1m', 'store=logs/y', 'by=$uri', 'flush=1s', 'retention=1d'),

@@ -14,6 +14,15 @@
     ((type *) ((u_char *) (base) + (word)->offset))
 
 
+/* a time as text, and one that nobody waits for: ten years */
+
+#define NGX_APIGW_WORD_TIME  (NGX_INT_T_LEN + 2)
+#define NGX_APIGW_WORD_EVER  315360000000LL
+
+
+static void ngx_apigw_word_range(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, ngx_int_t n, ngx_int_t unit);
+static u_char *ngx_apigw_word_time(u_char *p, ngx_int_t n, ngx_int_t unit);
 static const ngx_apigw_word_t *ngx_apigw_word_find(
     const ngx_apigw_word_t *words, ngx_str_t *arg, ngx_str_t *value);
 static ngx_uint_t ngx_apigw_word_seen(const ngx_apigw_word_t *words,
@@ -177,7 +186,8 @@ ngx_apigw_word_msec(ngx_conf_t *cf, const ngx_apigw_word_t *word,
     n = ngx_parse_time(value, 0);
 
     if (n == NGX_ERROR || n < word->least || n > word->most) {
-        return NGX_DECLINED;
+        ngx_apigw_word_range(cf, word, value, n, 1);
+        return NGX_ERROR;
     }
 
     *ngx_apigw_word_member(ngx_msec_t, base, word) = (ngx_msec_t) n;
@@ -195,12 +205,55 @@ ngx_apigw_word_sec(ngx_conf_t *cf, const ngx_apigw_word_t *word,
     n = ngx_parse_time(value, 1);
 
     if (n == NGX_ERROR || n < word->least || n > word->most) {
-        return NGX_DECLINED;
+        ngx_apigw_word_range(cf, word, value, n, 1000);
+        return NGX_ERROR;
     }
 
     *ngx_apigw_word_member(time_t, base, word) = (time_t) n;
 
     return NGX_OK;
+}
+
+
+/* Says that it is not a time, or not one in the range, of so many msec. */
+
+static void
+ngx_apigw_word_range(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, ngx_int_t n, ngx_int_t unit)
+{
+    ngx_str_t  least, most;
+    u_char     buf[2 * NGX_APIGW_WORD_TIME];
+
+    least.data = buf;
+    least.len = ngx_apigw_word_time(buf, word->least, unit) - buf;
+
+    most.data = buf + NGX_APIGW_WORD_TIME;
+    most.len = ngx_apigw_word_time(most.data, word->most, unit) - most.data;
+
+    if (n <= word->most && word->most > NGX_APIGW_WORD_EVER / unit) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V%V\", it must be a time of "
+                           "at least %V", &word->name, value, &least);
+        return;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V%V\", it must be a time from %V "
+                       "to %V", &word->name, value, &least, &most);
+}
+
+
+static u_char *
+ngx_apigw_word_time(u_char *p, ngx_int_t n, ngx_int_t unit)
+{
+    if (unit == 1 && n % 1000) {
+        return ngx_sprintf(p, "%ims", n);
+    }
+
+    n = unit == 1 ? n / 1000 : n;
+
+    return n % 86400 ? ngx_sprintf(p, "%is", n)
+                     : ngx_sprintf(p, "%id", n / 86400);
 }
 
 

@@ -242,7 +242,10 @@ ngx_http_apigw_usage_zone_on_full(ngx_conf_t *cf, const ngx_apigw_word_t *word,
         }
     }
 
-    return NGX_DECLINED;
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"on_full=%V\", it must be admit or "
+                       "refuse", value);
+    return NGX_ERROR;
 }
 
 
