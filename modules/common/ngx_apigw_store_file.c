@@ -43,6 +43,8 @@ static int ngx_apigw_store_pages(int fd, off_t size);
 static int ngx_apigw_store_create(const char *directory, const char *data,
     size_t map);
 static int ngx_apigw_store_reserve_lock(const char *lock);
+static int ngx_apigw_store_owner(const char *directory, uid_t *uid,
+    gid_t *gid);
 
 
 /* Whether there is a whole data file, or none yet, which is then made. */
@@ -373,4 +375,114 @@ ngx_apigw_store_strerror(int rc)
     default:
         return mdb_strerror(rc);
     }
+}
+
+
+int
+ngx_apigw_store_become_owner(const char *directory)
+{
+    int    rc;
+    uid_t  uid;
+    gid_t  gid;
+
+    rc = ngx_apigw_store_owner(directory, &uid, &gid);
+
+    if (rc != 0 || uid == geteuid()) {
+        return rc;
+    }
+
+    if (setgroups(0, NULL) == -1 || setgid(gid) == -1 || setuid(uid) == -1) {
+        return errno;
+    }
+
+    return 0;
+}
+
+
+int
+ngx_apigw_store_enter_owner(const char *directory,
+    ngx_apigw_store_identity_t *saved)
+{
+    int    rc;
+    uid_t  uid;
+    gid_t  gid;
+
+    saved->entered = 0;
+
+    rc = ngx_apigw_store_owner(directory, &uid, &gid);
+
+    if (rc != 0 || uid == geteuid()) {
+        return rc;
+    }
+
+    saved->gid = getegid();
+    saved->n = getgroups(NGX_APIGW_STORE_GROUPS, saved->groups);
+
+    if (saved->n == -1) {
+        return errno;
+    }
+
+    saved->entered = 1;
+
+    if (setgroups(0, NULL) == -1
+        || setegid(gid) == -1
+        || seteuid(uid) == -1)
+    {
+        rc = errno;
+        ngx_apigw_store_leave_owner(saved);
+    }
+
+    return rc;
+}
+
+
+void
+ngx_apigw_store_leave_owner(const ngx_apigw_store_identity_t *saved)
+{
+    if (!saved->entered) {
+        return;
+    }
+
+    if (seteuid(0) == -1
+        || setegid(saved->gid) == -1
+        || setgroups(saved->n, saved->groups) == -1)
+    {
+        /* neither root nor the owner: go no further */
+
+        abort();
+    }
+}
+
+
+/* Whom a process has to be here: itself, unless it is root. */
+
+static int
+ngx_apigw_store_owner(const char *directory, uid_t *uid, gid_t *gid)
+{
+    struct stat     sb;
+    struct passwd  *pwd;
+
+    *uid = geteuid();
+    *gid = getegid();
+
+    if (*uid != 0) {
+        return 0;
+    }
+
+    if (stat(directory, &sb) == -1) {
+        return errno;
+    }
+
+    if (sb.st_uid == 0) {
+        return 0;
+    }
+
+    /* nginx gives the directory its user, not its group */
+
+    pwd = getpwuid(sb.st_uid);
+
+    *uid = sb.st_uid;
+    *gid = pwd ? pwd->pw_gid : sb.st_gid;
+
+    return 0;
 }

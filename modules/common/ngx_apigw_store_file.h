@@ -13,8 +13,8 @@
 
 /*
  * The two files of a store as files, without LMDB's eyes: which they are,
- * whether the data file is whole, and how a new one is made.  For
- * ngx_apigw_store.c, whose codes are returned.
+ * whether the data file is whole, how a new one is made, and whose they are.
+ * For ngx_apigw_store.c, whose codes are returned.
  */
 
 
