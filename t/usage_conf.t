@@ -42,10 +42,10 @@ my @cases = (
     (map { ["usage: $_", "$ZONE $PLAN", "$USE" =~ s/;/ $_;/r,
             qq(invalid value in parameter "$_")] }
      'rate=5', 'rate=5r/x', 'burst=0', 'burst=x', 'quota=5/year', 'quota=5',
-     'cost=-1', 'cost=x'),
+     'cost=-1', 'cost=x', 'cost=.5', 'cost=1000000000001'),
     (map { ["usage: $_", "$ZONE $PLAN", "$USE" =~ s/;/ $_;/r] }
      'rate=5r/s', 'rate=unlimited', 'burst=3', 'quota=5/day,7/month',
-     'cost=0', 'cost=1.5', 'cost=$arg_c'),
+     'cost=0', 'cost=1.5', 'cost=1000000000000', 'cost=$arg_c'),
     ['charge: an estimate', "$ZONE $PLAN",
      "$USE api_usage_charge on=response estimate=x;",
      'invalid value in parameter "estimate=x"'],

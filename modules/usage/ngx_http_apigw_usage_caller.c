@@ -475,8 +475,8 @@ ngx_http_apigw_usage_literal(ngx_conf_t *cf, ngx_uint_t n, ngx_str_t *text,
         return ngx_apigw_plan_override(own, text, &bad);
 
     case NGX_HTTP_APIGW_USAGE_V_COST:
-        return ngx_atofp(text->data, text->len, 6) == NGX_ERROR ? NGX_ERROR
-                                                                : NGX_OK;
+        return ngx_http_apigw_usage_units(text, (uint64_t) -1)
+               == (uint64_t) -1 ? NGX_ERROR : NGX_OK;
 
     default:
         return NGX_OK;
