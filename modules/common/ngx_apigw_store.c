@@ -796,7 +796,11 @@ ngx_apigw_store_whole(ngx_apigw_store_t *store)
     struct stat       sb;
     mdb_filehandle_t  fd;
 
-    rc = store->lost ? store->lost : mdb_env_get_fd(store->env, &fd);
+    if (store->lost) {
+        return store->lost;
+    }
+
+    rc = mdb_env_get_fd(store->env, &fd);
 
     if (rc != 0) {
         return rc;
