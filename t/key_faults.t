@@ -281,6 +281,17 @@ key('update', 'alice-1', '--plan', 'last');
 is(status($key{bob}), '200 ok bob', 'put back');
 
 
+# A fifo holds nobody
+
+rename $data, "$data.away" or die "rename: $!\n";
+POSIX::mkfifo($data, 0666) or die "mkfifo: $!\n";
+sleep 1.1;
+is_deeply([map { status($key{alice}) } 1 .. 4], [('503 unavailable') x 4],
+          'a fifo: refused');
+rename "$data.away", $data or die "rename: $!\n";
+ok(wait_for(sub { status($key{alice}) eq '200 ok alice' }, 4), 'put back');
+
+
 # An empty file, before anybody has opened it and while it is in use
 
 truncate $data, 0 or die "truncate: $!\n";
