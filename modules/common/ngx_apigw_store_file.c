@@ -90,9 +90,11 @@ ngx_apigw_store_inspect(const char *directory, struct stat *sb)
 
     rc = ngx_apigw_store_name(name, directory, NGX_APIGW_STORE_DATA);
 
-    if (rc == 0) {
-        rc = ngx_apigw_store_open_file(name, &fd, sb);
+    if (rc != 0) {
+        return rc;
     }
+
+    rc = ngx_apigw_store_open_file(name, &fd, sb);
 
     if (rc != 0) {
         return rc;
