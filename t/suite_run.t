@@ -35,7 +35,7 @@ my $quickstart = 'examples/quickstart/nginx.conf';
     edit($tree, $quickstart, sub {
         s/quota  25/quota  26/;
         s/burst=10;/burst=40;/;
-        s/sunset=2024-01-01/sunset=2098-01-01/;
+        s/sunset=2024-01-01/sunset=2096-01-01/;
         s/sunset=2099-01-01/sunset=2097-01-01/;
         s/(auth_api_key  zone=keys;)/$1 auth_api_key_strip off;/;
         s/^ *proxy_set_header +X-Plan.*\n//m;
