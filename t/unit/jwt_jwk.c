@@ -622,8 +622,8 @@ test_pem(void)
     ok(jwks && jwks->nkeys == 1, "found to be JSON");
     ngx_apigw_jwks_free(jwks);
 
-    refused_as("", PEM, 0, "no key that verifies", "empty PEM");
-    refused_as("x\n", PEM, 0, "no key that verifies", "no PEM");
+    refused_as("", PEM, 0, "no public key or certificate as PEM", "empty PEM");
+    refused_as("x\n", PEM, 0, "no public key or certificate as PEM", "no PEM");
     refused_as("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
                PEM, 0, "not a public key", "three bytes");
     refused_as("-----BEGIN PUBLIC KEY-----\n!!!!\n-----END PUBLIC KEY-----\n",
