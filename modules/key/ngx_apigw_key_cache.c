@@ -194,17 +194,23 @@ ngx_apigw_key_cache_get(ngx_apigw_key_cache_t *cache, const ngx_str_t *key,
 {
     int                     rc;
     uint64_t                version;
-    ngx_uint_t              n;
+    ngx_uint_t              n, opened;
     ngx_apigw_hash_t        hash;
     ngx_apigw_key_place_t  *set, *place;
 
     version = ngx_apigw_store_version(cache->store);
+    opened = ngx_apigw_store_opened(cache->store);
 
-    if (version < cache->version) {
+    if (version < cache->version || opened != cache->opened) {
 
-        /* never by a writer: an older file was copied over it */
+        /*
+         * never by a writer: an older file was copied over it, or another
+         * file was opened, even if nothing could be read of it yet
+         */
 
         ngx_apigw_key_cache_forget(cache);
+
+        cache->opened = opened;
     }
 
     cache->version = version;
