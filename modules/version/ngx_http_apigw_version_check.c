@@ -33,6 +33,8 @@ static ngx_int_t ngx_http_apigw_version_vary_brownout(ngx_conf_t *cf,
     ngx_http_apigw_version_brownout_t *brownout);
 static ngx_int_t ngx_http_apigw_version_vary_add(ngx_conf_t *cf,
     ngx_str_t *vary, ngx_str_t *name);
+static ngx_int_t ngx_http_apigw_version_upstreams(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api);
 static ngx_http_apigw_version_t *ngx_http_apigw_version_get(
     ngx_http_apigw_version_api_t *api, ngx_str_t *label);
 
@@ -805,11 +807,8 @@ ngx_int_t
 ngx_http_apigw_version_check(ngx_conf_t *cf,
     ngx_http_apigw_version_main_conf_t *amcf)
 {
-    ngx_uint_t                           i, n, k;
-    ngx_http_apigw_version_t           **version;
+    ngx_uint_t                           i, n;
     ngx_http_apigw_version_api_t       **api;
-    ngx_http_upstream_srv_conf_t       **uscf;
-    ngx_http_upstream_main_conf_t       *umcf;
     ngx_http_apigw_version_publish_t   **publish;
     ngx_http_apigw_version_location_t   *location;
 
@@ -859,9 +858,6 @@ ngx_http_apigw_version_check(ngx_conf_t *cf,
         }
     }
 
-    umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
-    uscf = umcf->upstreams.elts;
-
     api = amcf->apis.elts;
 
     for (i = 0; i < amcf->apis.nelts; i++) {
@@ -872,40 +868,60 @@ ngx_http_apigw_version_check(ngx_conf_t *cf,
                           &api[i]->name, api[i]->file, api[i]->line);
         }
 
-        version = api[i]->versions.elts;
-
-        for (n = 0; n < api[i]->versions.nelts; n++) {
-
-            if (!version[n]->block) {
-                continue;
-            }
-
-            for (k = 0; k < umcf->upstreams.nelts; k++) {
-
-                if (uscf[k]->port == 0
-                    && uscf[k]->host.len == version[n]->upstream.len
-                    && ngx_strncasecmp(uscf[k]->host.data,
-                                       version[n]->upstream.data,
-                                       version[n]->upstream.len)
-                       == 0)
-                {
-                    break;
-                }
-            }
-
-            if (k == umcf->upstreams.nelts) {
-                ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                              "unknown upstream \"%V\" in %s:%ui",
-                              &version[n]->upstream, version[n]->file,
-                              version[n]->line);
-                return NGX_ERROR;
-            }
+        if (ngx_http_apigw_version_upstreams(cf, api[i]) != NGX_OK) {
+            return NGX_ERROR;
         }
     }
 
     for (i = 0; i < amcf->publish.nelts; i++) {
 
         if (ngx_http_apigw_version_nested(cf, publish[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_upstreams(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api)
+{
+    ngx_uint_t                       n, k;
+    ngx_http_apigw_version_t       **version;
+    ngx_http_upstream_srv_conf_t   **uscf;
+    ngx_http_upstream_main_conf_t   *umcf;
+
+    umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
+    uscf = umcf->upstreams.elts;
+
+    version = api->versions.elts;
+
+    for (n = 0; n < api->versions.nelts; n++) {
+
+        if (!version[n]->block) {
+            continue;
+        }
+
+        for (k = 0; k < umcf->upstreams.nelts; k++) {
+
+            if (uscf[k]->port == 0
+                && uscf[k]->host.len == version[n]->upstream.len
+                && ngx_strncasecmp(uscf[k]->host.data,
+                                   version[n]->upstream.data,
+                                   version[n]->upstream.len)
+                   == 0)
+            {
+                break;
+            }
+        }
+
+        if (k == umcf->upstreams.nelts) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown upstream \"%V\" in %s:%ui",
+                          &version[n]->upstream, version[n]->file,
+                          version[n]->line);
             return NGX_ERROR;
         }
     }
