@@ -157,6 +157,14 @@ ok(wait_for(sub { $gw->grep_log(qr/exited on signal 9/) > @died + 3 }, 3),
 
 unlink "$dir/early";
 
+# a helper that ends itself after its master would count as a fault
+
+ok(wait_for(sub {
+    my $pid = $gw->helper or return 0;
+    sleep 0.2;
+    return ($gw->helper // 0) == $pid;
+}, 10), 'and stays when it can');
+
 kill_all($gw);
 $gw->conf(%conf, http => http('100ms'));
 $gw->start;
