@@ -172,6 +172,7 @@ typedef struct {
 
     /* while the configuration is read */
 
+    ngx_str_t                     zone;         /* its name */
     unsigned                      settled:1;    /* on=response somewhere */
     u_char                       *file;
     ngx_uint_t                    line;

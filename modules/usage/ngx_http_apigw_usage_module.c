@@ -24,7 +24,16 @@ static char *ngx_http_apigw_usage_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static char *ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_apigw_usage_note_cost(ngx_conf_t *cf,
+static ngx_int_t ngx_http_apigw_usage_word_value(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base);
+static ngx_int_t ngx_http_apigw_usage_word_on(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base);
+static ngx_int_t ngx_http_apigw_usage_word_estimate(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base);
+static ngx_int_t ngx_http_apigw_usage_set_value(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_uint_t n, ngx_str_t *text,
+    ngx_http_apigw_usage_value_t *value, ngx_apigw_plan_t **plan);
+static ngx_int_t ngx_http_apigw_usage_note_cost(ngx_conf_t *cf,
     ngx_http_apigw_usage_t *usage, ngx_str_t *text);
 static char *ngx_http_apigw_usage_ride(ngx_conf_t *cf,
     ngx_http_apigw_usage_loc_conf_t *lcf, ngx_uint_t n);
@@ -58,18 +67,41 @@ static ngx_conf_num_bounds_t  ngx_http_apigw_usage_status_bounds = {
 };
 
 
-/* in the order of NGX_HTTP_APIGW_USAGE_V_PLAN and so on */
+#define ngx_http_apigw_usage_value_word(name, n, needed)                       \
+    { ngx_string(name), ngx_http_apigw_usage_word_value,                      \
+      offsetof(ngx_http_apigw_usage_t, values[n]), n, 0, needed }
 
-static ngx_str_t  ngx_http_apigw_usage_parameters[] = {
-    ngx_string("plan="),
-    ngx_string("consumer="),
-    ngx_string("key="),
-    ngx_string("api="),
-    ngx_string("version="),
-    ngx_string("rate="),
-    ngx_string("burst="),
-    ngx_string("quota="),
-    ngx_string("cost=")
+
+static const ngx_apigw_word_t  ngx_http_apigw_usage_words[] = {
+
+    { ngx_string("zone="), ngx_apigw_word_text,
+      offsetof(ngx_http_apigw_usage_t, zone), 1, 0, 1 },
+
+    ngx_http_apigw_usage_value_word("plan=", NGX_HTTP_APIGW_USAGE_V_PLAN, 1),
+    ngx_http_apigw_usage_value_word("consumer=",
+                                    NGX_HTTP_APIGW_USAGE_V_CONSUMER, 1),
+    ngx_http_apigw_usage_value_word("key=", NGX_HTTP_APIGW_USAGE_V_KEY, 0),
+    ngx_http_apigw_usage_value_word("api=", NGX_HTTP_APIGW_USAGE_V_API, 0),
+    ngx_http_apigw_usage_value_word("version=",
+                                    NGX_HTTP_APIGW_USAGE_V_VERSION, 0),
+    ngx_http_apigw_usage_value_word("rate=", NGX_HTTP_APIGW_USAGE_V_RATE, 0),
+    ngx_http_apigw_usage_value_word("burst=", NGX_HTTP_APIGW_USAGE_V_BURST, 0),
+    ngx_http_apigw_usage_value_word("quota=", NGX_HTTP_APIGW_USAGE_V_QUOTA, 0),
+    ngx_http_apigw_usage_value_word("cost=", NGX_HTTP_APIGW_USAGE_V_COST, 0),
+
+    ngx_apigw_word_end
+};
+
+
+static const ngx_apigw_word_t  ngx_http_apigw_usage_when_words[] = {
+
+    { ngx_string("on="), ngx_http_apigw_usage_word_on,
+      offsetof(ngx_http_apigw_usage_when_t, on), 0, 0, 1 },
+
+    { ngx_string("estimate="), ngx_http_apigw_usage_word_estimate,
+      offsetof(ngx_http_apigw_usage_when_t, estimate), 0, 0, 0 },
+
+    ngx_apigw_word_end
 };
 
 
@@ -660,9 +692,7 @@ ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_usage_loc_conf_t *lcf = conf;
 
-    char                              *rv;
-    ngx_str_t                         *value, zone, s, *names;
-    ngx_uint_t                         i, n;
+    ngx_str_t                         *value;
     ngx_http_apigw_usage_t            *usage;
     ngx_http_apigw_usage_value_t      *v;
     ngx_http_apigw_usage_main_conf_t  *mcf;
@@ -672,7 +702,6 @@ ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     value = cf->args->elts;
-    names = ngx_http_apigw_usage_parameters;
 
     if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
         lcf->usage = NULL;
@@ -684,83 +713,19 @@ ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    ngx_str_null(&zone);
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (ngx_strncmp(value[i].data, "zone=", 5) == 0 && value[i].len > 5) {
-
-            if (zone.len) {
-                goto duplicate;
-            }
-
-            zone.data = value[i].data + 5;
-            zone.len = value[i].len - 5;
-
-            continue;
-        }
-
-        for (n = 0; n < NGX_HTTP_APIGW_USAGE_VALUES; n++) {
-            if (value[i].len > names[n].len
-                && ngx_strncmp(value[i].data, names[n].data, names[n].len)
-                   == 0)
-            {
-                break;
-            }
-        }
-
-        if (n == NGX_HTTP_APIGW_USAGE_VALUES) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\"", &value[i]);
-            return NGX_CONF_ERROR;
-        }
-
-        if (usage->values[n].given) {
-            goto duplicate;
-        }
-
-        s.data = value[i].data + names[n].len;
-        s.len = value[i].len - names[n].len;
-
-        if (ngx_http_apigw_usage_literal(cf, n, &s, &usage->plan) != NGX_OK) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid value in parameter \"%V\"",
-                               &value[i]);
-            return NGX_CONF_ERROR;
-        }
-
-        rv = ngx_http_apigw_usage_compile(cf, &s, &usage->values[n]);
-
-        if (rv == NGX_CONF_OK && n == NGX_HTTP_APIGW_USAGE_V_COST) {
-            rv = ngx_http_apigw_usage_note_cost(cf, usage, &s);
-        }
-
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
-    }
-
-    v = usage->values;
-
-    if (zone.len == 0
-        || !v[NGX_HTTP_APIGW_USAGE_V_PLAN].given
-        || !v[NGX_HTTP_APIGW_USAGE_V_CONSUMER].given)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"%s\" parameter", &cmd->name,
-                           zone.len == 0 ? "zone"
-                           : !v[NGX_HTTP_APIGW_USAGE_V_PLAN].given
-                             ? "plan" : "consumer");
+    if (ngx_apigw_words(cf, 1, ngx_http_apigw_usage_words, usage) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_usage_module);
 
-    usage->shm_zone = ngx_apigw_zone_use(cf, &mcf->uses, &zone,
+    usage->shm_zone = ngx_apigw_zone_use(cf, &mcf->uses, &usage->zone,
                                          &ngx_http_apigw_usage_module);
     if (usage->shm_zone == NULL) {
         return NGX_CONF_ERROR;
     }
+
+    v = usage->values;
 
     usage->names = v[NGX_HTTP_APIGW_USAGE_V_KEY].given
                    || v[NGX_HTTP_APIGW_USAGE_V_API].given
@@ -773,18 +738,68 @@ ngx_http_apigw_usage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     lcf->usage = usage;
 
     return NGX_CONF_OK;
+}
 
-duplicate:
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "duplicate parameter \"%V\"", &value[i]);
-    return NGX_CONF_ERROR;
+/* Which of the values it is the table tells by "least". */
+
+static ngx_int_t
+ngx_http_apigw_usage_word_value(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, void *base)
+{
+    ngx_http_apigw_usage_t *usage = base;
+
+    if (ngx_http_apigw_usage_set_value(cf, word, word->least, value,
+                                       &usage->values[word->least],
+                                       &usage->plan)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return word->least == NGX_HTTP_APIGW_USAGE_V_COST
+           ? ngx_http_apigw_usage_note_cost(cf, usage, value) : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_word_estimate(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base)
+{
+    ngx_http_apigw_usage_when_t *when = base;
+
+    return ngx_http_apigw_usage_set_value(cf, word,
+                                          NGX_HTTP_APIGW_USAGE_V_COST, value,
+                                          &when->estimate, NULL);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_set_value(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_uint_t n, ngx_str_t *text, ngx_http_apigw_usage_value_t *value,
+    ngx_apigw_plan_t **plan)
+{
+    if (text->len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\"", &word->name);
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_apigw_usage_literal(cf, n, text, plan) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value in parameter \"%V%V\"",
+                           &word->name, text);
+        return NGX_ERROR;
+    }
+
+    return ngx_http_apigw_usage_compile(cf, text, value) == NGX_CONF_OK
+           ? NGX_OK : NGX_ERROR;
 }
 
 
 /* A cost of the answer needs to be looked up when that is known. */
 
-static char *
+static ngx_int_t
 ngx_http_apigw_usage_note_cost(ngx_conf_t *cf, ngx_http_apigw_usage_t *usage,
     ngx_str_t *text)
 {
@@ -792,14 +807,14 @@ ngx_http_apigw_usage_note_cost(ngx_conf_t *cf, ngx_http_apigw_usage_t *usage,
     ngx_http_apigw_usage_main_conf_t   *mcf;
 
     if (!ngx_http_apigw_usage_late(text)) {
-        return NGX_CONF_OK;
+        return NGX_OK;
     }
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apigw_usage_module);
 
     up = ngx_array_push(&mcf->costs);
     if (up == NULL) {
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
     usage->file = cf->conf_file->file.name.data;
@@ -807,7 +822,7 @@ ngx_http_apigw_usage_note_cost(ngx_conf_t *cf, ngx_http_apigw_usage_t *usage,
 
     *up = usage;
 
-    return NGX_CONF_OK;
+    return NGX_OK;
 }
 
 
@@ -895,72 +910,20 @@ ngx_http_apigw_usage_when(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_usage_loc_conf_t *lcf = conf;
 
-    char                         *rv;
-    ngx_str_t                    *value, s;
-    ngx_uint_t                    i;
     ngx_http_apigw_usage_when_t  *when;
 
     if (lcf->when != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
 
-    value = cf->args->elts;
-
     when = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_usage_when_t));
     if (when == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    when->on = NGX_CONF_UNSET_UINT;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (when->on == NGX_CONF_UNSET_UINT) {
-
-            if (ngx_strcmp(value[i].data, "on=request") == 0) {
-                when->on = NGX_HTTP_APIGW_USAGE_ON_REQUEST;
-                continue;
-            }
-
-            if (ngx_strcmp(value[i].data, "on=response") == 0) {
-                when->on = NGX_HTTP_APIGW_USAGE_ON_RESPONSE;
-                continue;
-            }
-        }
-
-        if (ngx_strncmp(value[i].data, "estimate=", 9) == 0
-            && value[i].len > 9 && !when->estimate.given)
-        {
-            s.data = value[i].data + 9;
-            s.len = value[i].len - 9;
-
-            if (ngx_http_apigw_usage_literal(cf, NGX_HTTP_APIGW_USAGE_V_COST,
-                                             &s, NULL)
-                != NGX_OK)
-            {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "invalid value in parameter \"%V\"",
-                                   &value[i]);
-                return NGX_CONF_ERROR;
-            }
-
-            rv = ngx_http_apigw_usage_compile(cf, &s, &when->estimate);
-
-            if (rv != NGX_CONF_OK) {
-                return rv;
-            }
-
-            continue;
-        }
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\"", &value[i]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (when->on == NGX_CONF_UNSET_UINT) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"on\" parameter", &cmd->name);
+    if (ngx_apigw_words(cf, 1, ngx_http_apigw_usage_when_words, when)
+        != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -978,6 +941,29 @@ ngx_http_apigw_usage_when(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return ngx_http_apigw_usage_ride(cf, lcf, NGX_HTTP_APIGW_USAGE_CHARGE);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_usage_word_on(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, void *base)
+{
+    ngx_http_apigw_usage_when_t *when = base;
+
+    if (ngx_strcmp(value->data, "request") == 0) {
+        when->on = NGX_HTTP_APIGW_USAGE_ON_REQUEST;
+        return NGX_OK;
+    }
+
+    if (ngx_strcmp(value->data, "response") == 0) {
+        when->on = NGX_HTTP_APIGW_USAGE_ON_RESPONSE;
+        return NGX_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"on=%V\", it must be request or "
+                       "response", value);
+    return NGX_ERROR;
 }
 
 
