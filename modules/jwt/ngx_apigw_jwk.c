@@ -62,6 +62,8 @@ static ngx_int_t ngx_apigw_jwk_from_ec(EVP_PKEY *pkey, ngx_apigw_jwk_t *key,
 
 static ngx_int_t ngx_apigw_jwk_make_rsa(const BIGNUM *n, const BIGNUM *e,
     ngx_apigw_jwk_t *key, const char **why);
+static const char *ngx_apigw_jwk_check_rsa(const BIGNUM *n, const BIGNUM *e);
+static ngx_uint_t ngx_apigw_jwk_is_weak(const BIGNUM *n);
 static ngx_int_t ngx_apigw_jwk_make_ec(const ngx_apigw_jwk_curve_t *curve,
     const u_char *point, ngx_apigw_jwk_t *key, const char **why);
 static ngx_int_t ngx_apigw_jwk_make_okp(const u_char *pub, size_t len,
@@ -646,43 +648,22 @@ ngx_apigw_jwk_from_ec(EVP_PKEY *pkey, ngx_apigw_jwk_t *key, const char **why)
 }
 
 
-/*
- * A check of the modulus by OpenSSL takes 4 ms.  Who chooses a modulus that
- * is not a product of two primes has only himself to blame.
- */
-
 static ngx_int_t
 ngx_apigw_jwk_make_rsa(const BIGNUM *n, const BIGNUM *e, ngx_apigw_jwk_t *key,
     const char **why)
 {
-    int              bits, exponent;
     OSSL_PARAM      *params;
     OSSL_PARAM_BLD  *bld;
 
-    bits = BN_num_bits(n);
-    exponent = BN_num_bits(e);
+    *why = ngx_apigw_jwk_check_rsa(n, e);
 
-    if (bits < NGX_APIGW_JWK_RSA_MIN || bits > NGX_APIGW_JWK_RSA_MAX) {
-        *why = "RSA of less than 2048 or more than 8192 bits";
-        return NGX_ABORT;
-    }
-
-    if (!BN_is_odd(n)) {
-        *why = "an even RSA modulus";
-        return NGX_ABORT;
-    }
-
-    if (!BN_is_odd(e)
-        || exponent < NGX_APIGW_JWK_EXP_MIN
-        || exponent > NGX_APIGW_JWK_EXP_MAX)
-    {
-        *why = "an RSA exponent that is even, less than 65537 or too large";
+    if (*why) {
         return NGX_ABORT;
     }
 
     key->type = NGX_APIGW_JWK_RSA;
     key->alg = NGX_APIGW_JWA_RS | NGX_APIGW_JWA_PS;
-    key->bits = bits;
+    key->bits = BN_num_bits(n);
 
     bld = OSSL_PARAM_BLD_new();
 
@@ -706,6 +687,80 @@ ngx_apigw_jwk_make_rsa(const BIGNUM *n, const BIGNUM *e, ngx_apigw_jwk_t *key,
     OSSL_PARAM_BLD_free(bld);
 
     return key->pkey ? NGX_OK : NGX_ERROR;
+}
+
+
+/*
+ * What is wrong, or NULL.  A check of the modulus by OpenSSL takes 4 ms.  Who
+ * chooses a modulus that is not a product of two primes has only himself to
+ * blame.
+ */
+
+static const char *
+ngx_apigw_jwk_check_rsa(const BIGNUM *n, const BIGNUM *e)
+{
+    int  bits, exponent;
+
+    bits = BN_num_bits(n);
+    exponent = BN_num_bits(e);
+
+    if (bits < NGX_APIGW_JWK_RSA_MIN || bits > NGX_APIGW_JWK_RSA_MAX) {
+        return "RSA of less than 2048 or more than 8192 bits";
+    }
+
+    if (!BN_is_odd(n)) {
+        return "an even RSA modulus";
+    }
+
+    if (!BN_is_odd(e)
+        || exponent < NGX_APIGW_JWK_EXP_MIN
+        || exponent > NGX_APIGW_JWK_EXP_MAX)
+    {
+        return "an RSA exponent that is even, less than 65537 or too large";
+    }
+
+    if (ngx_apigw_jwk_is_weak(n)) {
+        return "an RSA key of a generator whose keys can be factored "
+               "(CVE-2017-15361)";
+    }
+
+    return NULL;
+}
+
+
+/*
+ * Keys of some smart cards have primes of one form, so that the modulus is a
+ * power of 65537 modulo every small prime, and its factors can be computed.
+ * That another modulus is one modulo all of these is less likely than 2^-27.
+ */
+
+static ngx_uint_t
+ngx_apigw_jwk_is_weak(const BIGNUM *n)
+{
+    ngx_uint_t  i, rest, power;
+
+    static const ngx_uint_t  primes[] = {
+        11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151,
+        157
+    };
+
+    for (i = 0; i < sizeof(primes) / sizeof(primes[0]); i++) {
+
+        rest = BN_mod_word(n, primes[i]);
+
+        for (power = 65537 % primes[i];
+             power != rest && power != 1;
+             power = power * 65537 % primes[i])
+        {
+            /* void */
+        }
+
+        if (power != rest) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

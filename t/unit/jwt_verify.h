@@ -51,7 +51,7 @@ ok(ngx_uint_t right, const char *fmt, ...)
 }
 
 
-static ngx_apigw_jwks_t *
+static inline ngx_apigw_jwks_t *
 keys(const char *text)
 {
     char               error[NGX_APIGW_JWKS_ERROR];
