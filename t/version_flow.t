@@ -22,7 +22,8 @@ my $up = Apigw::Scenario->upstream(answer => sub {
                     . "Connection: upgrade\r\n\r\nsocket $uri", close => 1 }
         if $request->{headers}{upgrade};
 
-    return { status => 500, body => 'broken' } if $uri =~ /broken/;
+    return { status => 500, body => 'broken',
+             delay => $uri =~ /slow/ ? 0.1 : 0 } if $uri =~ /broken/;
 
     return { headers => [map { ("X-Some-$_" => $_) } 1 .. $1] }
         if $uri =~ /many(\d+)/;
@@ -94,6 +95,15 @@ my $gw = Apigw::Scenario->start(
                'html/message' => "\0\0\0\0\5hello",
                'html/ssi.html' => '<!--# include virtual="/web/v1/sub" -->'
                                   . ',<!--# include virtual="/web/sub" -->',
+               'html/late.html' => '<!--# include virtual="/late/v1/broken/slow"'
+                   . ' -->,<!--# include virtual="/late2/x1/a" -->,'
+                   . '<!--# include virtual="/late/v2/broken/slow" -->,'
+                   . '<!--# include virtual="/late/broken?version=1" -->',
+               'html/include/a.html' => '<!--# include virtual="/web/v1/sub" -->'
+                   . ',<!--# include virtual="/web/sub" -->'
+                   . ',<!--# include virtual="/late2/a" -->'
+                   . ',<!--# include virtual="/check" -->'
+                   . ',<!--# echo var="api_version" -->',
                'html/ssi2.html' => '<!--# include virtual="/web/v0/sub" -->.'
                    },
     http  => <<"END",
@@ -201,6 +211,21 @@ server {
 
 server {
     listen 127.0.0.1:%%PORT%%;
+    server_name aside.test;
+    api_publish web;
+    set \$asked \$api_version;
+    location / { mirror /m; auth_request /check; empty_gif; }
+    location = /m { internal; proxy_pass http://\$api_upstream/m/\$api_version; }
+    location = /check { internal; proxy_pass
+        http://\$api_upstream/\$asked/\$api_version; }
+    location = /v1/m { internal; proxy_pass http://\$api_upstream; }
+    location /twice { mirror /m; mirror /v1/m; mirror /inner; empty_gif; }
+    location = /inner { internal; api_publish other;
+        proxy_pass http://\$api_upstream/i/\$api_version/\$asked; }
+}
+
+server {
+    listen 127.0.0.1:%%PORT%%;
     server_name *.api.test api.other;
     api_publish hosts;
     location / { empty_gif; }
@@ -261,7 +286,20 @@ location /mirror/ { api_publish web; mirror /mirrored; empty_gif; }
 location = /mirrored { internal; proxy_pass
     http://$api_upstream/mirror/$api_version; }
 
-location ~ \.html$ { ssi on; root %%ROOT%%/html; }
+location ~ ^/\w+\.html$ { ssi on; root %%ROOT%%/html; }
+
+location /late/ { api_publish web; proxy_pass http://$api_upstream;
+    proxy_intercept_errors on; error_page 500 = @late; }
+location @late { proxy_pass
+    http://$api_upstream/again/$api_name/$api_version; }
+location /late2/ { api_publish other; proxy_pass http://$api_upstream; }
+location /include/ { api_publish web; ssi on; root %%ROOT%%/html; }
+location /added { addition_types text/plain;
+    add_before_body /late/v1/broken/slow; add_after_body /late2/b;
+    root %%ROOT%%/html/files; try_files /a.txt =404; }
+location /guarded/ { api_publish other; auth_request /late/v1/broken/slow;
+    auth_request_set $checked "$api_name/$api_version";
+    add_header X-Checked $checked; proxy_pass http://$api_upstream; }
 
 location /any/ { api_publish web; satisfy any; deny all; auth_basic x;
     auth_basic_user_file none; empty_gif; }
@@ -495,6 +533,34 @@ is($gw->get('/ssi.html')->header('X-API-Version'), undef,
     'the page has no version');
 like($gw->get('/ssi2.html')->body, qr/410 Gone/,
     'an include of a retired version');
+
+is($gw->get('/late.html')->body,
+    'one /again/web/v1 ,one /late2/a ,two /again/web/v2 ,two /again/web/v2 ',
+    'includes of several APIs, each in its own version to its end');
+
+is($gw->get('/include/v2/a.html')->body =~ s/ ,/,/gr,
+    'one /web/sub v1,two /web/sub v2,one /late2/a,two /check/v2,v2',
+    'includes of the API of the page: what names no version has the page\'s');
+
+is($gw->get('/added')->body, "one /again/web/v1 a file\none /late2/b ",
+    'what is added before and behind');
+
+my $guarded = $gw->get('/guarded/x1/a');
+is($guarded->body, 'one /guarded/a ', 'auth_request into another API');
+is($guarded->header('X-Checked'), 'web/v1', 'auth_request_set: what it was');
+is($guarded->header('Sunset'), 'Thu, 01 Jan 2099 00:00:00 GMT',
+    'and the answer has the dates of its own');
+
+
+my $aside = $gw->connect(host_header => 'aside.test');
+$up->forget;
+is($aside->get('/v1/a')->status, 200, 'of one server');
+is(join(' ', sort map { $_->{uri} } $up->wait_requests(2)), '/m/v1 /v1/v1',
+    'a mirror and a check that name no version');
+$up->forget;
+is($aside->get('/twice/a')->status, 200, 'several mirrors');
+is(join(' ', sort map { $_->{uri} } $up->wait_requests(3)), '/i/x1/v2 /m /m/v2',
+    'each in its own version');
 
 
 # Early: variables, if, rewrite of the server

@@ -229,6 +229,7 @@ typedef struct {
 
 
 struct ngx_http_apigw_version_ctx_s {
+    ngx_http_request_t              *request;   /* whose decision it is */
     ngx_http_apigw_version_publish_t  *publish;
     ngx_http_apigw_version_t        *version;   /* NULL: none was found */
     ngx_http_apigw_version_source_e  source;
@@ -248,7 +249,6 @@ struct ngx_http_apigw_version_ctx_s {
 
     unsigned                         deciding:1;
     unsigned                         applied:1;
-    unsigned                         sub:1;     /* a subrequest's */
     unsigned                         counted:1;
     unsigned                         in_query:1;
 };
@@ -332,6 +332,32 @@ ngx_int_t ngx_http_apigw_version_find_header(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find);
+
+
+/* ngx_http_apigw_version_context.c */
+
+/*
+ * The context that holds for a request: one of its own, or that of a request
+ * above it that it follows; NULL if nothing has been decided.
+ */
+
+ngx_http_apigw_version_ctx_t *ngx_http_apigw_version_own(
+    ngx_http_request_t *r);
+
+/* What was decided for a request or the nearest one above it, or NULL. */
+
+ngx_http_apigw_version_ctx_t *ngx_http_apigw_version_inherited(
+    ngx_http_request_t *r);
+
+/* Decides, or decides anew; NULL for no memory. */
+
+ngx_http_apigw_version_ctx_t *ngx_http_apigw_version_enter(
+    ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
+    ngx_http_apigw_version_publish_t *publish);
+
+/* What the variables said before does not hold any more. */
+
+void ngx_http_apigw_version_forget(ngx_http_request_t *r);
 
 
 /* ngx_http_apigw_version_choose.c */

@@ -26,10 +26,6 @@ static ngx_int_t ngx_http_apigw_version_rewrite(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 static ngx_uint_t ngx_http_apigw_version_literal(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
-static ngx_http_apigw_version_ctx_t *ngx_http_apigw_version_enter(
-    ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
-    ngx_http_apigw_version_publish_t *publish);
-static void ngx_http_apigw_version_forget(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_version_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apigw_version_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -212,27 +208,38 @@ ngx_module_t  ngx_http_apigw_version_filter_module = {
 #pragma GCC visibility pop
 
 
+/*
+ * A subrequest shares the values with its main request, but may have decided
+ * for itself; and the location that publishes the API may be yet to come.
+ */
+
 static ngx_http_variable_t  ngx_http_apigw_version_vars[] = {
 
     { ngx_string("api_name"), NULL, ngx_http_apigw_version_get_variable,
-      NGX_HTTP_APIGW_VERSION_V_NAME, 0, 0 },
+      NGX_HTTP_APIGW_VERSION_V_NAME,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("api_version"), NULL, ngx_http_apigw_version_get_variable,
-      NGX_HTTP_APIGW_VERSION_V_VERSION, 0, 0 },
+      NGX_HTTP_APIGW_VERSION_V_VERSION,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("api_upstream"), NULL, ngx_http_apigw_version_get_variable,
-      NGX_HTTP_APIGW_VERSION_V_UPSTREAM, 0, 0 },
+      NGX_HTTP_APIGW_VERSION_V_UPSTREAM,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("api_version_source"), NULL,
       ngx_http_apigw_version_get_variable,
-      NGX_HTTP_APIGW_VERSION_V_SOURCE, 0, 0 },
+      NGX_HTTP_APIGW_VERSION_V_SOURCE,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("api_version_status"), NULL,
       ngx_http_apigw_version_get_variable,
-      NGX_HTTP_APIGW_VERSION_V_STATUS, 0, 0 },
+      NGX_HTTP_APIGW_VERSION_V_STATUS,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("api_path"), NULL, ngx_http_apigw_version_get_variable,
-      NGX_HTTP_APIGW_VERSION_V_PATH, 0, 0 },
+      NGX_HTTP_APIGW_VERSION_V_PATH,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
 };
@@ -253,11 +260,11 @@ ngx_http_apigw_version_handler(ngx_http_request_t *r)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_apigw_version_module);
 
-    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
+    ctx = ngx_http_apigw_version_own(r);
 
     if (lcf->publish == NULL) {
 
-        if (ctx && !ctx->applied && !ctx->sub && r == r->main) {
+        if (ctx && !ctx->applied) {
 
             /* what a variable wanted to know in the server */
 
@@ -267,15 +274,7 @@ ngx_http_apigw_version_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    if (r != r->main && ctx && ctx->applied && !ctx->sub) {
-
-        /* a subrequest follows its main request */
-
-        return NGX_DECLINED;
-    }
-
     if (ctx == NULL
-        || ctx->sub
         || ctx->publish->api != lcf->publish->api
         || (!ctx->applied
             && (ctx->publish != lcf->publish
@@ -284,8 +283,7 @@ ngx_http_apigw_version_handler(ngx_http_request_t *r)
     {
         /*
          * A decision that a variable wanted early holds if nothing has
-         * rewritten the URI since and the API lies below the same base, one
-         * made for a subrequest never.
+         * rewritten the URI since and the API lies below the same base.
          */
 
         ctx = ngx_http_apigw_version_enter(r, ctx, lcf->publish);
@@ -294,7 +292,7 @@ ngx_http_apigw_version_handler(ngx_http_request_t *r)
         }
     }
 
-    /* after an internal redirect the first decision holds */
+    /* after an internal redirect the first decision holds, or a parent's */
 
     if (ctx->applied) {
         return NGX_DECLINED;
@@ -467,70 +465,6 @@ ngx_http_apigw_version_literal(ngx_http_request_t *r,
 }
 
 
-/* Decides anew; a context that is there is used again. */
-
-static ngx_http_apigw_version_ctx_t *
-ngx_http_apigw_version_enter(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx,
-    ngx_http_apigw_version_publish_t *publish)
-{
-    ngx_int_t                      rc;
-    ngx_http_apigw_version_call_t  refused;
-
-    if (ctx == NULL) {
-        ctx = ngx_http_apigw_alloc_ctx(r, &ngx_http_apigw_version_module,
-                                       sizeof(ngx_http_apigw_version_ctx_t));
-        if (ctx == NULL) {
-            return NULL;
-        }
-
-        ngx_memzero(ctx, sizeof(ngx_http_apigw_version_ctx_t));
-
-    } else {
-        refused = ctx->refused;
-
-        if (refused.api == NULL && ctx->problem && ctx->applied && !ctx->sub) {
-
-            /* a page of error_page: the call is still one of the first API */
-
-            ngx_http_apigw_version_call(ctx, &refused);
-        }
-
-        ngx_memzero(ctx, sizeof(ngx_http_apigw_version_ctx_t));
-        ngx_http_apigw_version_forget(r);
-
-        ctx->refused = refused;
-    }
-
-    ctx->publish = publish;
-    ctx->sub = (r != r->main);
-    ctx->deciding = 1;
-
-    rc = ngx_http_apigw_version_decide(r, ctx, publish);
-
-    ctx->deciding = 0;
-
-    return rc == NGX_OK ? ctx : NULL;
-}
-
-
-/* What the variables said before does not hold any more. */
-
-static void
-ngx_http_apigw_version_forget(ngx_http_request_t *r)
-{
-    ngx_uint_t                           i;
-    ngx_http_apigw_version_main_conf_t  *amcf;
-
-    amcf = ngx_http_get_module_main_conf(r, ngx_http_apigw_version_module);
-
-    for (i = 0; i < NGX_HTTP_APIGW_VERSION_VARS; i++) {
-        r->variables[amcf->index[i]].valid = 0;
-        r->variables[amcf->index[i]].not_found = 0;
-    }
-}
-
-
 static ngx_int_t
 ngx_http_apigw_version_header_filter(ngx_http_request_t *r)
 {
@@ -542,18 +476,9 @@ ngx_http_apigw_version_header_filter(ngx_http_request_t *r)
 
     ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
 
-    if (ctx == NULL) {
-        return ngx_http_next_header_filter(r);
-    }
+    if (ctx == NULL || !ctx->applied) {
 
-    if (ctx->sub) {
-        ngx_http_apigw_version_forget(r);
-        return ngx_http_next_header_filter(r);
-    }
-
-    if (!ctx->applied) {
-
-        /* no more than a variable wanted it */
+        /* there is no API, or no more than a variable wanted it */
 
         return ngx_http_next_header_filter(r);
     }
@@ -857,38 +782,41 @@ ngx_http_apigw_version_get_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_str_t                          *text;
-    ngx_uint_t                          main;
     ngx_http_apigw_version_ctx_t       *ctx;
+    ngx_http_core_main_conf_t          *cmcf;
     ngx_http_apigw_version_loc_conf_t  *lcf;
 
-    main = (r == r->main);
-    r = r->main;
+    ctx = ngx_http_apigw_version_own(r);
 
-    ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
-
-    if (ctx == NULL) {
+    if (ctx == NULL || !ctx->applied) {
         lcf = ngx_http_get_module_loc_conf(r, ngx_http_apigw_version_module);
-
-        if (lcf->publish && r->uri.len) {
-            ctx = ngx_http_apigw_version_enter(r, NULL, lcf->publish);
-            if (ctx == NULL) {
-                return NGX_ERROR;
-            }
-        }
-    }
-
-    if (ctx && ctx->sub && main) {
-        ctx = NULL;
-    }
-
-    if (ctx && !ctx->applied && !ctx->sub) {
-
-        /* a decision that was wanted early holds where an API is published */
-
-        lcf = ngx_http_get_module_loc_conf(r, ngx_http_apigw_version_module);
+        cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
 
         if (lcf->publish == NULL) {
-            ctx = NULL;
+
+            /* a decision that was wanted early holds where one publishes */
+
+            ctx = ngx_http_apigw_version_inherited(r->parent);
+
+        } else if (ctx == NULL && r->uri.len) {
+
+            /*
+             * A subrequest that is past the handler has no decision of its
+             * own: it is a copy of its parent, as of slice.
+             */
+
+            if (r == r->main
+                || (ngx_uint_t) r->phase_handler
+                   < cmcf->phase_engine.location_rewrite_index)
+            {
+                ctx = ngx_http_apigw_version_enter(r, NULL, lcf->publish);
+                if (ctx == NULL) {
+                    return NGX_ERROR;
+                }
+
+            } else {
+                ctx = ngx_http_apigw_version_inherited(r->parent);
+            }
         }
     }
 
@@ -897,10 +825,6 @@ ngx_http_apigw_version_get_variable(ngx_http_request_t *r,
     if (text == NULL || text->len == 0) {
         v->valid = 0;
         v->not_found = 1;
-
-        /* the location that publishes the API may be yet to come */
-
-        v->no_cacheable = 1;
 
         return NGX_OK;
     }

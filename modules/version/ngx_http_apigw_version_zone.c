@@ -342,7 +342,7 @@ ngx_http_apigw_version_log_handler(ngx_http_request_t *r)
 
     vctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
 
-    if (vctx == NULL || vctx->sub || !vctx->applied || vctx->counted) {
+    if (vctx == NULL || !vctx->applied || vctx->counted) {
         return NGX_OK;
     }
 
