@@ -35,7 +35,12 @@ my @wrong = (
     ['auth_api_key_zone zone=k:1m store=logs/k prefix=a-very-long-prefix_;',
      '', qr/invalid parameter "prefix=a-very-long-prefix_"/],
     (map { ["auth_api_key_zone zone=k:1m store=logs/k flush=$_;", '',
-            qr/invalid parameter "flush=$_"/] } qw(0 -1s 2h x)),
+            qr/invalid parameter "flush=$_", it must be a time from 1ms to/] }
+     qw(0 -1s 2h x)),
+    ['auth_api_key_zone zone=k:1m store=logs/k flush=1s flush=2s;', '',
+     qr/duplicate parameter "flush=2s"/],
+    ['auth_api_key_zone zone=k:1m store=logs/k prefix=a_ prefix=b_;', '',
+     qr/duplicate parameter "prefix=b_"/],
     ['auth_api_key_zone zone=k:1m zone=l:1m store=logs/k;', '',
      qr/duplicate parameter "zone=l:1m"/],
     ['auth_api_key_zone zone=k:1m store=logs/k store=logs/l;', '',

@@ -14,6 +14,7 @@
 #include "ngx_apigw_helper.h"
 #include "ngx_apigw_key_cache.h"
 #include "ngx_apigw_key_flush.h"
+#include "ngx_apigw_word.h"
 #include "ngx_apigw_zone.h"
 #include "ngx_http_apigw_request.h"
 
@@ -49,6 +50,7 @@ typedef struct {
     ngx_apigw_zone_t             zone;
     ngx_http_apigw_key_shared_t  *sh;
     ngx_slab_pool_t             *shpool;
+    ngx_apigw_word_zone_t        declared;  /* as written */
     ngx_str_t                    prefix;
     ngx_apigw_helper_t           helper;    /* and the store's directory */
 

@@ -65,6 +65,10 @@ static void ngx_http_apigw_key_forget(ngx_http_request_t *r,
 static ngx_table_elt_t *ngx_http_apigw_key_next_header(ngx_list_t *headers,
     ngx_str_t *name, ngx_http_apigw_key_cursor_t *cursor);
 
+static ngx_int_t ngx_http_apigw_key_source_named(ngx_conf_t *cf,
+    ngx_str_t *value, ngx_http_apigw_key_source_t *source);
+static ngx_int_t ngx_http_apigw_key_source_invalid(ngx_conf_t *cf,
+    ngx_str_t *value);
 static ngx_int_t ngx_http_apigw_key_source_variables(ngx_conf_t *cf,
     ngx_http_apigw_key_source_t *source);
 
@@ -72,6 +76,26 @@ static ngx_int_t ngx_http_apigw_key_source_variables(ngx_conf_t *cf,
 static ngx_str_t  ngx_http_apigw_key_authorization =
     ngx_string("authorization");
 static ngx_str_t  ngx_http_apigw_key_cookie = ngx_string("cookie");
+
+
+static ngx_conf_enum_t  ngx_http_apigw_key_named[] = {
+    { ngx_string("header="), NGX_HTTP_APIGW_KEY_HEADER },
+    { ngx_string("query="), NGX_HTTP_APIGW_KEY_QUERY },
+    { ngx_string("cookie="), NGX_HTTP_APIGW_KEY_COOKIE },
+    { ngx_null_string, 0 }
+};
+
+
+/* a request would not be the same without them */
+
+static ngx_str_t  ngx_http_apigw_key_reserved[] = {
+    ngx_string("host"),
+    ngx_string("cookie"),
+    ngx_string("connection"),
+    ngx_string("content-length"),
+    ngx_string("transfer-encoding"),
+    ngx_null_string
+};
 
 
 ngx_int_t
@@ -734,19 +758,8 @@ ngx_int_t
 ngx_http_apigw_key_source_parse(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_apigw_key_source_t *source)
 {
-    u_char     ch;
-    size_t     i;
-    ngx_str_t  name;
-
-    /* a request would not be the same without them */
-
-    static const ngx_str_t  reserved[] = {
-        ngx_string("host"),
-        ngx_string("cookie"),
-        ngx_string("connection"),
-        ngx_string("content-length"),
-        ngx_string("transfer-encoding")
-    };
+    ngx_str_t   *prefix;
+    ngx_uint_t   i;
 
     ngx_memzero(source, sizeof(ngx_http_apigw_key_source_t));
 
@@ -769,31 +782,36 @@ ngx_http_apigw_key_source_parse(ngx_conf_t *cf, ngx_str_t *value,
         return ngx_http_apigw_key_source_variables(cf, source);
     }
 
-    if (ngx_strncmp(value->data, "header=", 7) == 0) {
-        source->type = NGX_HTTP_APIGW_KEY_HEADER;
-        i = 7;
+    for (i = 0; ngx_http_apigw_key_named[i].name.len; i++) {
+        prefix = &ngx_http_apigw_key_named[i].name;
 
-    } else if (ngx_strncmp(value->data, "query=", 6) == 0) {
-        source->type = NGX_HTTP_APIGW_KEY_QUERY;
-        i = 6;
+        if (ngx_strncmp(value->data, prefix->data, prefix->len) == 0) {
+            source->type = ngx_http_apigw_key_named[i].value;
+            source->name.data = value->data + prefix->len;
+            source->name.len = value->len - prefix->len;
 
-    } else if (ngx_strncmp(value->data, "cookie=", 7) == 0) {
-        source->type = NGX_HTTP_APIGW_KEY_COOKIE;
-        i = 7;
-
-    } else {
-        goto invalid;
+            return ngx_http_apigw_key_source_named(cf, value, source);
+        }
     }
 
-    name.data = value->data + i;
-    name.len = value->len - i;
+    return ngx_http_apigw_key_source_invalid(cf, value);
+}
 
-    if (name.len == 0) {
-        goto invalid;
-    }
 
-    for (i = 0; i < name.len; i++) {
-        ch = name.data[i];
+/* Of what has a name, which for headers is to be in lower case. */
+
+static ngx_int_t
+ngx_http_apigw_key_source_named(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_apigw_key_source_t *source)
+{
+    u_char      ch, *low;
+    size_t      i;
+    ngx_str_t  *name, *reserved;
+
+    name = &source->name;
+
+    for (i = 0; i < name->len; i++) {
+        ch = name->data[i];
 
         if ((ch >= '0' && ch <= '9') || (ch >= 'A' && ch <= 'Z')
             || (ch >= 'a' && ch <= 'z') || ch == '-' || ch == '_' || ch == '.')
@@ -801,25 +819,29 @@ ngx_http_apigw_key_source_parse(ngx_conf_t *cf, ngx_str_t *value,
             continue;
         }
 
-        goto invalid;
+        return ngx_http_apigw_key_source_invalid(cf, value);
     }
 
-    source->name = name;
+    if (name->len == 0) {
+        return ngx_http_apigw_key_source_invalid(cf, value);
+    }
 
     if (source->type != NGX_HTTP_APIGW_KEY_HEADER) {
         return ngx_http_apigw_key_source_variables(cf, source);
     }
 
-    source->name.data = ngx_pnalloc(cf->pool, name.len);
-    if (source->name.data == NULL) {
+    low = ngx_pnalloc(cf->pool, name->len);
+    if (low == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_strlow(source->name.data, name.data, name.len);
+    ngx_strlow(low, name->data, name->len);
+    name->data = low;
 
-    for (i = 0; i < sizeof(reserved) / sizeof(ngx_str_t); i++) {
-        if (reserved[i].len == name.len
-            && ngx_memcmp(reserved[i].data, source->name.data, name.len) == 0)
+    for (reserved = ngx_http_apigw_key_reserved; reserved->len; reserved++) {
+
+        if (reserved->len == name->len
+            && ngx_memcmp(reserved->data, low, name->len) == 0)
         {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid source \"%V\", nginx needs this header "
@@ -829,9 +851,12 @@ ngx_http_apigw_key_source_parse(ngx_conf_t *cf, ngx_str_t *value,
     }
 
     return ngx_http_apigw_key_source_variables(cf, source);
+}
 
-invalid:
 
+static ngx_int_t
+ngx_http_apigw_key_source_invalid(ngx_conf_t *cf, ngx_str_t *value)
+{
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "invalid source \"%V\", it has to be "
                        "\"header=name\", \"bearer\", \"query=name\", "

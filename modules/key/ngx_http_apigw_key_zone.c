@@ -53,11 +53,10 @@ static void ngx_http_apigw_key_end_flush(ngx_http_apigw_key_zone_t *zone);
 static void ngx_http_apigw_key_fill_batch(ngx_http_apigw_key_zone_t *zone,
     ngx_http_apigw_key_batch_t *batch);
 static int ngx_http_apigw_key_open_used(ngx_http_apigw_key_zone_t *zone);
+static ngx_int_t ngx_http_apigw_key_zone_prefix(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base);
 static char *ngx_http_apigw_key_add_zone(ngx_conf_t *cf,
-    ngx_http_apigw_key_main_conf_t *kmcf, ngx_http_apigw_key_zone_t *zone,
-    ngx_str_t *name, ssize_t size);
-static ngx_uint_t ngx_http_apigw_key_is_duplicate(ngx_str_t *value,
-    ngx_uint_t n);
+    ngx_http_apigw_key_main_conf_t *kmcf, ngx_http_apigw_key_zone_t *zone);
 
 
 #define ngx_http_apigw_key_metric(name, verdict, help)                        \
@@ -101,6 +100,29 @@ static const ngx_apigw_metric_t  ngx_http_apigw_key_metrics[] = {
       NGX_APIGW_COUNTER, offsetof(ngx_http_apigw_key_shared_t, guard.errors) },
 
     ngx_apigw_metric_end
+};
+
+
+#define ngx_http_apigw_key_zone_offset(field)                                 \
+    offsetof(ngx_http_apigw_key_zone_t, field)
+
+
+static const ngx_apigw_word_t  ngx_http_apigw_key_zone_words[] = {
+
+    { ngx_string("zone="), ngx_apigw_word_zone,
+      ngx_http_apigw_key_zone_offset(declared), 0, 0, 1 },
+
+    { ngx_string("store="), ngx_apigw_word_text,
+      ngx_http_apigw_key_zone_offset(helper.directory), 1, 0, 1 },
+
+    { ngx_string("prefix="), ngx_http_apigw_key_zone_prefix,
+      ngx_http_apigw_key_zone_offset(prefix), 0, 0, 0 },
+
+    { ngx_string("flush="), ngx_apigw_word_msec,
+      ngx_http_apigw_key_zone_offset(helper.interval),
+      1, NGX_HTTP_APIGW_KEY_FLUSH_MAX, 0 },
+
+    ngx_apigw_word_end
 };
 
 
@@ -518,17 +540,7 @@ ngx_http_apigw_key_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_key_main_conf_t  *kmcf = conf;
 
-    ssize_t                     size;
-    ngx_int_t                   flush;
-    ngx_str_t                  *value, name, s;
-    ngx_uint_t                  i;
     ngx_http_apigw_key_zone_t  *zone;
-
-    value = cf->args->elts;
-
-    size = 0;
-    flush = NGX_HTTP_APIGW_KEY_FLUSH;
-    ngx_str_null(&name);
 
     zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_key_zone_t));
     if (zone == NULL) {
@@ -536,113 +548,50 @@ ngx_http_apigw_key_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     ngx_str_set(&zone->prefix, NGX_APIGW_KEY_PREFIX);
+    zone->helper.interval = NGX_HTTP_APIGW_KEY_FLUSH;
 
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (ngx_http_apigw_key_is_duplicate(value, i)) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "duplicate parameter \"%V\"", &value[i]);
-            return NGX_CONF_ERROR;
-        }
-
-        if (ngx_strncmp(value[i].data, "zone=", 5) == 0) {
-
-            s.data = value[i].data + 5;
-            s.len = value[i].len - 5;
-
-            if (ngx_apigw_zone_parse(cf, &s, &name, &size) != NGX_OK) {
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        if (ngx_strncmp(value[i].data, "store=", 6) == 0) {
-
-            zone->helper.directory.data = value[i].data + 6;
-            zone->helper.directory.len = value[i].len - 6;
-
-            if (zone->helper.directory.len == 0) {
-                goto invalid;
-            }
-
-            continue;
-        }
-
-        if (ngx_strncmp(value[i].data, "prefix=", 7) == 0) {
-
-            zone->prefix.data = value[i].data + 7;
-            zone->prefix.len = value[i].len - 7;
-
-            if (ngx_apigw_key_check_prefix(zone->prefix.data,
-                                           zone->prefix.len)
-                != NGX_OK)
-            {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "invalid parameter \"%V\", a prefix has 2 "
-                                   "to 16 of letters, digits, \"-\" and "
-                                   "\"_\", and ends in \"-\" or \"_\"",
-                                   &value[i]);
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        if (ngx_strncmp(value[i].data, "flush=", 6) == 0) {
-
-            s.data = value[i].data + 6;
-            s.len = value[i].len - 6;
-
-            flush = ngx_parse_time(&s, 0);
-
-            if (flush <= 0 || flush > NGX_HTTP_APIGW_KEY_FLUSH_MAX) {
-                goto invalid;
-            }
-
-            continue;
-        }
-
-        goto invalid;
-    }
-
-    if (name.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"zone\" parameter",
-                           &cmd->name);
+    if (ngx_apigw_words(cf, 1, ngx_http_apigw_key_zone_words, zone)
+        != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
-    if (zone->helper.directory.len == 0) {
+    return ngx_http_apigw_key_add_zone(cf, kmcf, zone);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_key_zone_prefix(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, void *base)
+{
+    ngx_http_apigw_key_zone_t *zone = base;
+
+    if (ngx_apigw_key_check_prefix(value->data, value->len) != NGX_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"store\" parameter",
-                           &cmd->name);
-        return NGX_CONF_ERROR;
+                           "invalid parameter \"prefix=%V\", a prefix has 2 "
+                           "to 16 of letters, digits, \"-\" and \"_\", and "
+                           "ends in \"-\" or \"_\"", value);
+        return NGX_ERROR;
     }
 
-    zone->helper.interval = flush;
+    zone->prefix = *value;
 
-    return ngx_http_apigw_key_add_zone(cf, kmcf, zone, &name, size);
-
-invalid:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\"", &value[i]);
-
-    return NGX_CONF_ERROR;
+    return NGX_OK;
 }
 
 
 static char *
 ngx_http_apigw_key_add_zone(ngx_conf_t *cf,
-    ngx_http_apigw_key_main_conf_t *kmcf, ngx_http_apigw_key_zone_t *zone,
-    ngx_str_t *name, ssize_t size)
+    ngx_http_apigw_key_main_conf_t *kmcf, ngx_http_apigw_key_zone_t *zone)
 {
+    ngx_str_t            *name;
     ngx_shm_zone_t       *shm_zone;
     ngx_apigw_helper_t  **helper;
     ngx_pool_cleanup_t   *cln;
 
-    shm_zone = ngx_shared_memory_add(cf, name, size,
+    name = &zone->declared.name;
+
+    shm_zone = ngx_shared_memory_add(cf, name, zone->declared.size,
                                      &ngx_http_apigw_key_module);
     if (shm_zone == NULL) {
         return NGX_CONF_ERROR;
@@ -684,30 +633,4 @@ ngx_http_apigw_key_add_zone(ngx_conf_t *cf,
     shm_zone->data = zone;
 
     return NGX_CONF_OK;
-}
-
-
-/* Whether one of the parameters before has the same name. */
-
-static ngx_uint_t
-ngx_http_apigw_key_is_duplicate(ngx_str_t *value, ngx_uint_t n)
-{
-    u_char      *p;
-    size_t       len;
-    ngx_uint_t   i;
-
-    p = ngx_strlchr(value[n].data, value[n].data + value[n].len, '=');
-    if (p == NULL) {
-        return 0;
-    }
-
-    len = p + 1 - value[n].data;
-
-    for (i = 1; i < n; i++) {
-        if (ngx_strncmp(value[i].data, value[n].data, len) == 0) {
-            return 1;
-        }
-    }
-
-    return 0;
 }
