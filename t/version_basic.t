@@ -208,6 +208,54 @@ Vary: X-API-Version, Accept, X-Other"]
  "X-Api: v1 accept", "X-Api: v2 default", "X-Api: v1 accept"]
 
 
+=== Accept: a weight of zero is a version that is not wanted
+--- http_config
+    upstream one { server 127.0.0.1:$TEST_NGINX_SERVER_PORT; }
+    api short {
+        version v1 upstream=one deprecated=2020-01-01;
+        version v2 upstream=one default;
+        select path accept=application/x;
+    }
+    api first {
+        version v1 upstream=one;
+        version v2 upstream=one default;
+        select path accept=application/x on_conflict=first;
+    }
+    api trial {
+        version v1 upstream=one default;
+        version v2 upstream=one canary=100%;
+        select accept=application/x;
+    }
+--- config
+    add_header X-Api "$api_version/$api_version_source" always;
+    location /s/ { api_publish short; empty_gif; }
+    location /f/ { api_publish first; empty_gif; }
+    location /t/ { api_publish trial; empty_gif; }
+--- request eval
+[("GET /s/") x 7, "GET /s/v2/", "GET /s/v1/", "GET /f/v2/", "GET /f/",
+ ("GET /t/") x 2]
+--- more_headers eval
+[map { "Accept: $_" } "application/x.v2;q=0",
+ "application/x.v2;q=0, application/x.v1", "application/x.v1;q=0",
+ "application/x;version=2;q=0.000, */*",
+ "application/x.v2+json;q=0, application/x.v2+xml;q=0.1",
+ "application/x.v9;q=0, application/x;q=0",
+ "application/x.v1;q=0\r\nAccept: application/X.V2;Q=0.0",
+ ("application/x.v2;q=0") x 4,
+ "application/x.v2;q=0", "application/x.v1;q=0"]
+--- error_code eval
+[406, 200, 200, 406, 200, 200, 406, 406, 200, 200, 406, 200, 200]
+--- response_headers eval
+["! X-API-Version\nContent-Type: application/problem+json\nX-Api: /default\nVary: Accept",
+ "X-Api: v1/accept", "X-Api: v2/default", "X-Api: /default",
+ "X-Api: v2/accept", "X-Api: v2/default", "X-Api: /default",
+ "X-Api: /path", "X-Api: v1/path", "X-Api: v2/path", "X-Api: /default",
+ "X-Api: v1/default", "X-Api: v2/canary"]
+--- response_body_like eval
+[qr/^\{"type":"about:blank","title":"Not Acceptable","status":406,"detail":"Version \\"v2\\" is not accepted\.","api":"short","versions":\["v1","v2"\]\}$/,
+ ("") x 12]
+
+
 === Accept: unknown versions and contradictions
 --- http_config eval: $::http
 --- config eval: $::config
@@ -363,9 +411,9 @@ X-Map: no
 GET /catalog
 --- response_headers
 Content-Type: application/linkset+json; profile="https://www.rfc-editor.org/info/rfc9727"
-Link: </.well-known/api-catalog>; rel="api-catalog"
+Link: </catalog>; rel="api-catalog"
 --- response_body eval
-'{"linkset":[{"anchor":"/.well-known/api-catalog","item":['
+'{"linkset":[{"anchor":"/catalog","item":['
 . CORE::join(',', map { my $b = $_;
   qq({"href":"/$b/v0/","title":"orders v0","api":["orders"],"version":["v0"],"status":["sunset"],"deprecation":["2019-01-01T00:00:00Z"],"sunset":["2020-01-01T12:30:00Z"],"successor":["v1"]},)
 . qq({"href":"/$b/v1/","title":"orders v1","api":["orders"],"version":["v1"],"status":["deprecated"],"deprecation":["2026-06-01T00:00:00Z"],"sunset":["2099-06-01T00:00:00Z"],"successor":["v2"]},)
@@ -424,7 +472,7 @@ Host: localhost:8443
 --- request
 GET /catalog
 --- response_body eval
-'{"linkset":[{"anchor":"/.well-known/api-catalog","item":['
+'{"linkset":[{"anchor":"/catalog","item":['
 . '{"href":"/api/","title":"deep v1","api":["deep"],"version":["v1"],"status":["current"],"uri-template":["/api/{segment1}/{segment2}/v1/{+rest}"]},'
 . '{"href":"/b/?v=v1","title":"both v1","api":["both"],"version":["v1"],"status":["current"],"uri-template":["/b/{segment1}/v1/{+rest}"]}'
 . "]}]}\n"
@@ -455,13 +503,36 @@ GET /catalog
 --- response_headers eval
 ['! Expires', 'Cache-Control: max-age=3600']
 --- response_body eval
-[ ('{"linkset":[{"anchor":"/.well-known/api-catalog","item":['
+[ ('{"linkset":[{"anchor":"/catalog","item":['
  . '{"href":"/c/","title":"calls v1","api":["calls"],"version":["v1"],"status":["deprecated"],"uri-template":["/c/{+package}v1.{+rest}"],"deprecation":["2026-01-01T00:00:00Z"],"successor":["v2"]},'
  . '{"href":"/c/","title":"calls v2","api":["calls"],"version":["v2"],"status":["current"],"uri-template":["/c/{+package}v2.{+rest}"]},'
 . '{"href":"/h/","title":"heads v1","api":["heads"],"version":["v1"],"status":["deprecated"],"deprecation":["2026-01-01T00:00:00Z"],"successor":["v2"]},'
 . '{"href":"/h/","title":"heads v2","api":["heads"],"version":["v2"],"status":["current"]}'
 . ']},{"anchor":"/h/","service-doc":[{"href":"/why"}],"deprecation":[{"href":"/why"}]}'
 . "]}\n") x 2 ]
+
+
+=== the catalogue is where the client found it
+--- http_config
+    upstream one { server 127.0.0.1:$TEST_NGINX_SERVER_PORT; }
+    api a { version v1 upstream=one; }
+--- config
+    location /a/ { api_publish a; empty_gif; }
+    location ~ ^(/+\.well-known/api-catalog|/p/.*)$ { api_catalog; }
+    location = /moved { rewrite ^ /p/x last; }
+    location = /failed { error_page 404 = /p/x; }
+--- request eval
+['GET /.well-known/api-catalog?x', 'GET /p/a%22%3E%5C_b', 'GET /moved',
+ 'GET /failed', "GET //p//a HTTP/1.1", 'HEAD /.well-known/api-catalog',
+ 'GET http://localhost/p/a']
+--- response_headers eval
+[ map { qq(Link: <$_>; rel="api-catalog") } '/.well-known/api-catalog',
+  '/p/a%22%3E%5C_b', '/moved', '/failed', '/p//a', '/.well-known/api-catalog',
+  '/p/a' ]
+--- response_body_like eval
+[ (map { qr/^\{"linkset":\[\{"anchor":"\Q$_\E","item"/ }
+     '/.well-known/api-catalog', '/p/a%22%3E%5C_b', '/moved', '/failed',
+     '/p//a'), qr/^$/, qr/"anchor":"\/p\/a"/ ]
 
 
 === the catalogue is of no version itself

@@ -271,6 +271,7 @@ refuses("$v1 select path on_conflict=$_->[0] on_conflict=$_->[1];",
     qq(duplicate parameter "on_conflict=$_->[1]"))
     for ['first', 'reject'], ['reject', 'first'], ['first', 'first'];
 refuses("$v1 select header=A header=a;", 'duplicate "header=a"');
+refuses("$v1 select query=a query=a;", 'duplicate "query=a"');
 refuses("$v1 select " . join(' ', map { "query=q$_" } 1 .. 9) . ';',
     'too many places');
 accepts("$v1 select path header=A header=B accept=a/b query=q host=*.test"

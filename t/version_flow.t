@@ -95,11 +95,13 @@ my $gw = Apigw::Scenario->start(
                'html/message' => "\0\0\0\0\5hello",
                'html/ssi.html' => '<!--# include virtual="/web/v1/sub" -->'
                                   . ',<!--# include virtual="/web/sub" -->',
-               'html/late.html' => '<!--# include virtual="/late/v1/broken/slow"'
-                   . ' -->,<!--# include virtual="/late2/x1/a" -->,'
+               'html/late.html' =>
+                   '<!--# include virtual="/late/v1/broken/slow" -->,'
+                   . '<!--# include virtual="/late2/x1/a" -->,'
                    . '<!--# include virtual="/late/v2/broken/slow" -->,'
                    . '<!--# include virtual="/late/broken?version=1" -->',
-               'html/include/a.html' => '<!--# include virtual="/web/v1/sub" -->'
+               'html/include/a.html' =>
+                   '<!--# include virtual="/web/v1/sub" -->'
                    . ',<!--# include virtual="/web/sub" -->'
                    . ',<!--# include virtual="/late2/a" -->'
                    . ',<!--# include virtual="/check" -->'
@@ -157,7 +159,8 @@ api hosts { version v1 upstream=one sunset=2099-01-01 successor=v2;
     version v2 upstream=two default;
     select host=*.api.test query=v header=V; }
 api mixed { version v1 upstream=one sunset=2099-01-01 successor=v2;
-    version v2 upstream=two default; select path query=v query=w header=V; }
+    version v2 upstream=two default; select path query=v query=w query=W
+        header=V; }
 api old   { version v0 upstream=grpc sunset=2020-01-01 successor=v1;
     version v1 upstream=grpc sunset=2099-01-01 successor=v2;
     version v2 upstream=grpc default; select package header=V; }
@@ -717,7 +720,7 @@ is(link_to(@$_[1 .. $#$_]), $_->[0], "link: @$_[1 .. $#$_]") for
     ['/query/a?%76=v2&b', '/query/a?%76=1&v=1&b'],
     ['/query/a?v=&vv=1&v=v2', '/query/a?v=&vv=1', V => 1],
     ['/mixed/v2/a?v=v2&w=v2', '/mixed/v1/a?v=1&w=v1&v=1'],
-    ['/mixed/a?w=v2', '/mixed/a?w=v1'],
+    ['/mixed/a?w=v2', '/mixed/a?w=v1'], ['/mixed/a?W=v2', '/mixed/a?W=v1'],
     ['/mixed/v2/a?x', '/mixed/a?x', V => 1],
     ['/acme.old.v2.Old/Get', '/acme.old.v1.Old/Get'],
     ['/v2.Old/Get?v1', '/v1.Old/Get?v1'],

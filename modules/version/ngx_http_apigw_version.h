@@ -251,6 +251,7 @@ struct ngx_http_apigw_version_ctx_s {
     unsigned                         applied:1;
     unsigned                         counted:1;
     unsigned                         in_query:1;
+    unsigned                         zero:1;    /* a weight in Accept is 0 */
 };
 
 
@@ -324,6 +325,11 @@ ngx_int_t ngx_http_apigw_version_decide(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_publish_t *publish);
 
+/* Whether the client does not accept a version. */
+
+ngx_uint_t ngx_http_apigw_version_unwanted(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx, ngx_http_apigw_version_t *version);
+
 /* How a source of a type is read. */
 
 ngx_http_apigw_version_find_pt ngx_http_apigw_version_finder(
@@ -380,6 +386,8 @@ ngx_int_t ngx_http_apigw_version_missing(ngx_http_request_t *r,
 ngx_int_t ngx_http_apigw_version_unknown(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 ngx_int_t ngx_http_apigw_version_conflict(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+ngx_int_t ngx_http_apigw_version_unacceptable(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
 ngx_int_t ngx_http_apigw_version_retired(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);

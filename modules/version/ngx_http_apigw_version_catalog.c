@@ -27,11 +27,14 @@ typedef struct {
     size_t                             len;
     ngx_uint_t                         n;       /* of list elements */
     ngx_str_t                          port;    /* of the client's URI */
+    ngx_str_t                          anchor;  /* the path of that, escaped */
 } ngx_http_apigw_catalog_t;
 
 
 static ngx_int_t ngx_http_apigw_version_catalog_handler(
     ngx_http_request_t *r);
+static ngx_int_t ngx_http_apigw_catalog_anchor(ngx_http_request_t *r,
+    ngx_http_apigw_catalog_t *c);
 static void ngx_http_apigw_catalog_render(ngx_http_request_t *r,
     ngx_http_apigw_catalog_t *c);
 static void ngx_http_apigw_catalog_item(ngx_http_apigw_catalog_t *c,
@@ -143,6 +146,12 @@ ngx_http_apigw_version_catalog_handler(ngx_http_request_t *r)
 
     ngx_memzero(&c, sizeof(ngx_http_apigw_catalog_t));
 
+    if (ngx_http_apigw_catalog_anchor(r, &c) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_apigw_version_port(r, &c.port);
+
     ngx_http_apigw_catalog_render(r, &c);
 
     b = ngx_create_temp_buf(r->pool, c.len);
@@ -150,8 +159,9 @@ ngx_http_apigw_version_catalog_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_memzero(&c, sizeof(ngx_http_apigw_catalog_t));
     c.pos = b->pos;
+    c.len = 0;
+    c.n = 0;
 
     ngx_http_apigw_catalog_render(r, &c);
 
@@ -166,7 +176,13 @@ ngx_http_apigw_version_catalog_handler(ngx_http_request_t *r)
     r->headers_out.content_type_len = sizeof("application/linkset+json") - 1;
     r->headers_out.content_type_lowcase = NULL;
 
-    ngx_str_set(&link, "</.well-known/api-catalog>; rel=\"api-catalog\"");
+    link.len = sizeof("<>; rel=\"api-catalog\"") - 1 + c.anchor.len;
+    link.data = ngx_pnalloc(r->pool, link.len);
+    if (link.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_sprintf(link.data, "<%V>; rel=\"api-catalog\"", &c.anchor);
 
     if (ngx_http_apigw_add_header(r, "Link", &link) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -185,6 +201,54 @@ ngx_http_apigw_version_catalog_handler(ngx_http_request_t *r)
 }
 
 
+/*
+ * The catalogue is where the client found it: it need not be the well-known
+ * URI that shows it (RFC 9727, 2), and that one may have been rewritten.
+ */
+
+static ngx_int_t
+ngx_http_apigw_catalog_anchor(ngx_http_request_t *r,
+    ngx_http_apigw_catalog_t *c)
+{
+    u_char     *p;
+    ngx_str_t   path;
+
+    path = r->unparsed_uri;
+
+    p = ngx_strlchr(path.data, path.data + path.len, '?');
+
+    if (p) {
+        path.len = p - path.data;
+    }
+
+    if (r != r->main
+        || path.len == 0
+        || !ngx_apigw_path_plain(path.data, path.len))
+    {
+        path = r->uri;
+    }
+
+    while (path.len > 1 && path.data[1] == '/') {
+
+        /* "//" would be read as the name of a host */
+
+        path.data++;
+        path.len--;
+    }
+
+    c->anchor.data = ngx_pnalloc(r->pool, 3 * path.len);
+    if (c->anchor.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    c->anchor.len = ngx_http_apigw_version_escape(c->anchor.data, path.data,
+                                                  path.len)
+                    - c->anchor.data;
+
+    return NGX_OK;
+}
+
+
 static void
 ngx_http_apigw_catalog_render(ngx_http_request_t *r,
     ngx_http_apigw_catalog_t *c)
@@ -200,11 +264,9 @@ ngx_http_apigw_catalog_render(ngx_http_request_t *r,
 
     publish = amcf->publish.elts;
 
-    ngx_http_apigw_version_port(r, &c->port);
-
-    ngx_http_apigw_catalog_text(c,
-             "{\"linkset\":[{\"anchor\":\"/.well-known/api-catalog\","
-             "\"item\":[");
+    ngx_http_apigw_catalog_text(c, "{\"linkset\":[{\"anchor\":\"");
+    ngx_http_apigw_catalog_str(c, &c->anchor);
+    ngx_http_apigw_catalog_text(c, "\",\"item\":[");
 
     for (i = 0; i < amcf->publish.nelts; i++) {
 

@@ -163,7 +163,9 @@ ngx_http_apigw_version_canary(ngx_http_request_t *r,
 
         if (!version[i]->canary
             || version[i]->since > ngx_time()
-            || (version[i]->sunset && version[i]->sunset <= ngx_time()))
+            || (version[i]->sunset && version[i]->sunset <= ngx_time())
+            || (ctx->zero
+                && ngx_http_apigw_version_unwanted(r, ctx, version[i])))
         {
             continue;
         }

@@ -120,6 +120,40 @@ ngx_http_apigw_version_conflict(ngx_http_request_t *r,
 }
 
 
+/* RFC 9110, 12.5.1; what would have been chosen has no part in the answer. */
+
+ngx_int_t
+ngx_http_apigw_version_unacceptable(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx)
+{
+    u_char                    *p;
+    ngx_http_apigw_version_t  *version;
+
+    version = ctx->version;
+    ctx->version = NULL;
+
+    if (ngx_http_apigw_version_refuse(r, ctx, 406, "Not Acceptable")
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    p = ngx_pnalloc(r->pool, sizeof("Version \"\" is not accepted.") - 1
+                             + version->label.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->problem->detail.data = p;
+    ctx->problem->detail.len = ngx_sprintf(p,
+                                          "Version \"%V\" is not accepted.",
+                                          &version->label)
+                              - p;
+
+    return ngx_http_apigw_version_list(r, ctx);
+}
+
+
 ngx_int_t
 ngx_http_apigw_version_retired(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx)

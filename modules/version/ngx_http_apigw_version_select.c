@@ -146,8 +146,11 @@ ngx_http_apigw_version_source(ngx_conf_t *cf,
         if (other[i].type == source->type
             && other[i].index == source->index
             && other[i].name.len == source->name.len
-            && ngx_strncasecmp(other[i].name.data, source->name.data,
-                               source->name.len)
+            && (source->type == NGX_HTTP_APIGW_VERSION_QUERY
+                ? ngx_strncmp(other[i].name.data, source->name.data,
+                              source->name.len)
+                : ngx_strncasecmp(other[i].name.data, source->name.data,
+                                  source->name.len))
                == 0)
         {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate \"%V\"",
@@ -410,6 +413,14 @@ ngx_http_apigw_version_decide(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    if (ctx->zero
+        && ctx->version
+        && !(first && api->first)
+        && ngx_http_apigw_version_unwanted(r, ctx, ctx->version))
+    {
+        return ngx_http_apigw_version_unacceptable(r, ctx);
+    }
+
     if (ctx->version
         && ctx->version->acts
         && ctx->version->acts <= ngx_time())
@@ -609,6 +620,7 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
                   == NGX_OK)
         {
             if (accept.quality == 0) {
+                ctx->zero |= (accept.version.len != 0);
                 continue;
             }
 
@@ -674,6 +686,66 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
     }
 
     return NGX_OK;
+}
+
+
+/* Whether a version has the weight 0 and no other one (RFC 9110, 12.4.2). */
+
+ngx_uint_t
+ngx_http_apigw_version_unwanted(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx, ngx_http_apigw_version_t *version)
+{
+    ngx_uint_t                        i, n, zero;
+    const u_char                     *p, *last;
+    ngx_list_part_t                  *part;
+    ngx_table_elt_t                  *h;
+    ngx_apigw_accept_t                accept;
+    ngx_http_apigw_version_find_t     each;
+    ngx_http_apigw_version_source_t  *source;
+
+    source = ctx->publish->api->sources.elts;
+    zero = 0;
+
+    for (n = 0; n < ctx->publish->api->sources.nelts; n++) {
+
+        if (source[n].type != NGX_HTTP_APIGW_VERSION_ACCEPT) {
+            continue;
+        }
+
+        part = &r->headers_in.headers.part;
+        i = 0;
+
+        while ((h = ngx_http_apigw_version_header(&source[n], &part, &i))
+               != NULL)
+        {
+            p = h->value.data;
+            last = p + h->value.len;
+
+            while (ngx_apigw_accept_next(&p, last, &source[n].name, &accept)
+                   == NGX_OK)
+            {
+                each.found = 0;
+                each.version = NULL;
+
+                ngx_http_apigw_version_name(ctx->publish->api, &accept.version,
+                                       accept.dotted
+                                       ? NGX_HTTP_APIGW_VERSION_LOOSE
+                                       : NGX_HTTP_APIGW_VERSION_NAMED, &each);
+
+                if (each.version != version) {
+                    continue;
+                }
+
+                if (accept.quality) {
+                    return 0;
+                }
+
+                zero = 1;
+            }
+        }
+    }
+
+    return zero;
 }
 
 
