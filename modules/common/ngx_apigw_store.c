@@ -11,6 +11,7 @@
 
 #include "ngx_apigw_store.h"
 #include "ngx_apigw_store_file.h"
+#include "ngx_apigw_store_view.h"
 
 
 /*
@@ -52,30 +53,6 @@
 
 #define NGX_APIGW_STORE_TRIES    5
 #define NGX_APIGW_STORE_SETTLE   1000
-
-
-struct ngx_apigw_store_s {
-    ngx_apigw_store_t             *next;
-    const ngx_apigw_store_kind_t  *kind;
-    char                          *directory;
-    MDB_env                       *env;
-    MDB_txn                       *txn;
-    MDB_dbi                        dbs[NGX_APIGW_STORE_DBS];
-    dev_t                          device;
-    ino_t                          inode;
-    ngx_apigw_store_files_t        files;
-    off_t                          size;        /* of the data file, so far */
-    uint64_t                       seen[2];     /* at the last check */
-    struct timespec                modified;    /* the data file, then */
-    pid_t                          pid;
-    ngx_uint_t                     refs;
-    ngx_uint_t                     opened;      /* how many times */
-    int                            lost;        /* why there is no map */
-    unsigned                       ready:1;
-    unsigned                       reading:1;
-    unsigned                       read_only:1;
-    unsigned                       touched:1;
-};
 
 
 static ngx_apigw_store_t *ngx_apigw_store_find(const char *directory,
@@ -319,6 +296,7 @@ ngx_apigw_store_open_pair(ngx_apigw_store_t *store)
         return rc;
     }
 
+    ngx_apigw_store_view_close(&store->view);
     mdb_env_close(store->env);
     store->env = NULL;
     store->read_only = 0;
@@ -339,6 +317,10 @@ ngx_apigw_store_open_pair(ngx_apigw_store_t *store)
     rc = ngx_apigw_store_prepare(store->directory,
                                  store->kind->map ? store->kind->map
                                                   : NGX_APIGW_STORE_MAP);
+    if (rc == 0) {
+        rc = ngx_apigw_store_probe(store->directory, store->kind);
+    }
+
     if (rc == 0) {
         rc = ngx_apigw_store_open_files(store, 0);
     }
@@ -393,14 +375,13 @@ ngx_apigw_store_in_place(ngx_apigw_store_t *store)
 static int
 ngx_apigw_store_belongs(ngx_apigw_store_t *store)
 {
-    int               rc;
-    MDB_txn          *txn;
-    uint64_t          id, version;
-    ngx_uint_t        i;
-    struct stat       sb;
-    mdb_filehandle_t  fd;
+    int          rc;
+    MDB_txn     *txn;
+    uint64_t     id, version;
+    ngx_uint_t   i;
+    struct stat  sb;
 
-    rc = mdb_env_get_fd(store->env, &fd);
+    rc = mdb_env_get_fd(store->env, &store->fd);
 
     if (rc != 0) {
         return rc;
@@ -408,7 +389,7 @@ ngx_apigw_store_belongs(ngx_apigw_store_t *store)
 
     ngx_apigw_store_names(store->directory, &store->files);
 
-    if (fstat(fd, &sb) == -1) {
+    if (fstat(store->fd, &sb) == -1) {
         return errno;
     }
 
@@ -512,6 +493,8 @@ ngx_apigw_store_close(ngx_apigw_store_t *store)
             break;
         }
     }
+
+    ngx_apigw_store_view_close(&store->view);
 
     if (store->pid == getpid()) {
 
@@ -624,6 +607,19 @@ ngx_apigw_store_open_dbs(ngx_apigw_store_t *store, MDB_txn *txn,
 int
 ngx_apigw_store_read(ngx_apigw_store_t *store, MDB_txn **txn)
 {
+    int  rc;
+
+    rc = ngx_apigw_store_pin(store, 1);
+
+    *txn = (rc == 0) ? store->txn : NULL;
+
+    return rc;
+}
+
+
+int
+ngx_apigw_store_pin(ngx_apigw_store_t *store, ngx_uint_t handles)
+{
     int         rc;
     ngx_uint_t  i;
 
@@ -637,13 +633,12 @@ ngx_apigw_store_read(ngx_apigw_store_t *store, MDB_txn **txn)
             rc = ngx_apigw_store_settle(store);
         }
 
-        if (rc == 0 && !store->ready) {
+        if (rc == 0 && handles && !store->ready) {
             rc = ngx_apigw_store_handles(store);
         }
 
         if (rc == 0) {
             store->reading = 1;
-            *txn = store->txn;
             return 0;
         }
 
@@ -792,21 +787,13 @@ ngx_apigw_store_read_holds(ngx_apigw_store_t *store)
 int
 ngx_apigw_store_whole(ngx_apigw_store_t *store)
 {
-    int               rc;
-    struct stat       sb;
-    mdb_filehandle_t  fd;
+    struct stat  sb;
 
     if (store->lost) {
         return store->lost;
     }
 
-    rc = mdb_env_get_fd(store->env, &fd);
-
-    if (rc != 0) {
-        return rc;
-    }
-
-    if (fstat(fd, &sb) == -1) {
+    if (fstat(store->fd, &sb) == -1) {
         return errno;
     }
 
@@ -948,30 +935,18 @@ done:
 static void
 ngx_apigw_store_announce(ngx_apigw_store_t *store, int how)
 {
-    mdb_filehandle_t  fd;
-
-    if (mdb_env_get_fd(store->env, &fd) != 0) {
-        return;
-    }
-
-    while (flock(fd, how) == -1 && errno == EINTR) { /* void */ }
+    while (flock(store->fd, how) == -1 && errno == EINTR) { /* void */ }
 }
 
 
 static ngx_uint_t
 ngx_apigw_store_announced(ngx_apigw_store_t *store)
 {
-    mdb_filehandle_t  fd;
-
-    if (mdb_env_get_fd(store->env, &fd) != 0) {
-        return 0;
-    }
-
-    if (flock(fd, LOCK_EX|LOCK_NB) == -1) {
+    if (flock(store->fd, LOCK_EX|LOCK_NB) == -1) {
         return errno == EWOULDBLOCK;
     }
 
-    (void) flock(fd, LOCK_UN);
+    (void) flock(store->fd, LOCK_UN);
 
     return 0;
 }

@@ -30,6 +30,10 @@
 #define NGX_APIGW_STORE_META     "meta"
 #define NGX_APIGW_STORE_FORMAT   "format"
 
+/* how often to look again while others write */
+
+#define NGX_APIGW_STORE_LOOKS    20
+
 #define NGX_APIGW_STORE_EFORMAT  (-31001)   /* not this kind of store */
 #define NGX_APIGW_STORE_EEMPTY   (-31002)   /* nothing was written yet */
 #define NGX_APIGW_STORE_ESHORT   (-31003)   /* the data file was cut short */
@@ -39,6 +43,8 @@
 
 
 typedef struct ngx_apigw_store_s  ngx_apigw_store_t;
+
+typedef struct ngx_apigw_tree_item_s  ngx_apigw_tree_item_t;
 
 
 typedef struct {
@@ -143,6 +149,41 @@ void ngx_apigw_store_read_end(ngx_apigw_store_t *store);
  */
 
 ngx_uint_t ngx_apigw_store_read_holds(ngx_apigw_store_t *store);
+
+
+/*
+ * Another way to read, for who serves requests: believes nothing that is in
+ * the file, so a damaged one is MDB_CORRUPTED and nobody's end, and costs
+ * less.  LMDB's functions are not for it.
+ *
+ *     for (i = 0; i < NGX_APIGW_STORE_LOOKS; i++) {
+ *         rc = ngx_apigw_store_look(store, &version);
+ *
+ *         if (rc == 0) {
+ *             ... ngx_apigw_store_get() ...
+ *             rc = what is wrong, or ngx_apigw_store_look_end(store);
+ *         }
+ *
+ *         if (rc != EAGAIN) { break; }
+ *     }
+ *
+ * What is found lies in the file.  Others may write to it while it is read:
+ * EAGAIN of _look_end(), which has to be called in any case after a _look()
+ * of 0, says that it was not as it seemed, so it is to be copied and believed
+ * afterwards.  _look() returns what _read() does, and EAGAIN.
+ *
+ * _get() returns 0, MDB_NOTFOUND, or what is wrong.  Wherever to find nothing
+ * lets somebody pass, _near() says what stands before and behind the key, in
+ * two items of ngx_apigw_tree.h.
+ */
+
+int ngx_apigw_store_look(ngx_apigw_store_t *store, uint64_t *version);
+int ngx_apigw_store_look_end(ngx_apigw_store_t *store);
+int ngx_apigw_store_get(ngx_apigw_store_t *store, ngx_uint_t n,
+    const u_char *key, size_t len, ngx_str_t *value);
+int ngx_apigw_store_near(ngx_apigw_store_t *store, ngx_uint_t n,
+    const u_char *key, size_t len, ngx_apigw_tree_item_t *near);
+uint64_t ngx_apigw_store_entries(ngx_apigw_store_t *store, ngx_uint_t n);
 
 
 /*

@@ -6,29 +6,18 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include <sys/mman.h>
-
 #include "ngx_apigw_key_cache.h"
-#include "ngx_apigw_key_tree.h"
 
-
-#define NGX_APIGW_KEY_CACHE_MAP    ((size_t) 16 * 1024 * 1024)
-#define NGX_APIGW_KEY_CACHE_TRIES  20
 
 /* most records fit, so that the memory of one does for another */
 
 #define NGX_APIGW_KEY_CACHE_ROOM   128
 
 
-static int ngx_apigw_key_cache_probe(const char *directory);
 static int ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache,
     const ngx_str_t *key, uint64_t *version, ngx_apigw_key_entry_t **entry);
 static int ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache,
-    MDB_txn *txn, const u_char *digest, ngx_apigw_key_entry_t **entry);
-static int ngx_apigw_key_cache_tree(ngx_apigw_key_cache_t *cache,
-    MDB_txn *txn, ngx_apigw_key_tree_t *tree);
-static int ngx_apigw_key_cache_map(ngx_apigw_key_cache_t *cache, int fd);
-static void ngx_apigw_key_cache_unmap(ngx_apigw_key_cache_t *cache);
+    const u_char *digest, ngx_apigw_key_entry_t **entry);
 static void ngx_apigw_key_cache_forget(ngx_apigw_key_cache_t *cache);
 static ngx_apigw_key_place_t *ngx_apigw_key_cache_place(
     ngx_apigw_key_cache_t *cache, ngx_apigw_key_place_t *set,
@@ -48,12 +37,8 @@ ngx_apigw_key_cache_open(ngx_apigw_key_cache_t **cp, const char *directory)
         return ENOMEM;
     }
 
-    rc = ngx_apigw_key_cache_probe(directory);
-
-    if (rc == 0) {
-        rc = ngx_apigw_store_open(&cache->store, directory,
-                                  &ngx_apigw_key_store_kind);
-    }
+    rc = ngx_apigw_store_open(&cache->store, directory,
+                              &ngx_apigw_key_store_kind);
 
     if (rc != 0) {
         free(cache);
@@ -80,59 +65,6 @@ failed:
 
     ngx_apigw_store_close(cache->store);
     free(cache);
-
-    return rc;
-}
-
-
-/* What LMDB reads when it opens the store, before it does. */
-
-static int
-ngx_apigw_key_cache_probe(const char *directory)
-{
-    int                    fd, n, rc;
-    char                   name[NGX_MAX_PATH];
-    void                  *map;
-    struct stat            sb;
-    ngx_apigw_key_tree_t   tree;
-
-    n = snprintf(name, sizeof(name), "%s/data.mdb", directory);
-
-    if (n < 0 || n >= (int) sizeof(name)) {
-        return ENAMETOOLONG;
-    }
-
-    fd = open(name, O_RDONLY|O_NONBLOCK|O_CLOEXEC);
-
-    if (fd == -1) {
-
-        /* a new store, or an error to be found again */
-
-        return 0;
-    }
-
-    rc = 0;
-
-    if (fstat(fd, &sb) == 0 && sb.st_size > 0) {
-
-        map = mmap(NULL, sb.st_size, PROT_READ, MAP_SHARED, fd, 0);
-
-        if (map == MAP_FAILED) {
-            rc = errno;
-
-        } else {
-            rc = ngx_apigw_key_tree_init(&tree, map, sb.st_size);
-
-            if (rc == 0) {
-                rc = ngx_apigw_key_tree_probe(&tree,
-                                              &ngx_apigw_key_store_kind);
-            }
-
-            (void) munmap(map, sb.st_size);
-        }
-    }
-
-    (void) close(fd);
 
     return rc;
 }
@@ -173,10 +105,6 @@ ngx_apigw_key_cache_forget(ngx_apigw_key_cache_t *cache)
         }
     }
 
-    ngx_apigw_key_cache_unmap(cache);
-
-    cache->size = 0;
-    cache->rooted = 0;
     cache->version = 0;
 }
 
@@ -268,8 +196,7 @@ ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache, const ngx_str_t *key,
 {
     int         rc;
     u_char      digest[NGX_APIGW_KEY_DIGEST];
-    MDB_txn    *txn;
-    ngx_uint_t  i, holds;
+    ngx_uint_t  i;
 
     if (ngx_apigw_key_digest(&cache->hasher, digest, key->data, key->len)
         != NGX_OK)
@@ -277,97 +204,59 @@ ngx_apigw_key_cache_find(ngx_apigw_key_cache_t *cache, const ngx_str_t *key,
         return ENOMEM;
     }
 
-    rc = NGX_APIGW_STORE_EMOVED;
+    rc = EAGAIN;
 
-    for (i = 0; i < NGX_APIGW_KEY_CACHE_TRIES; i++) {
+    for (i = 0; i < NGX_APIGW_STORE_LOOKS && rc == EAGAIN; i++) {
 
-        rc = ngx_apigw_store_read(cache->store, &txn);
+        rc = ngx_apigw_store_look(cache->store, version);
 
         if (rc != 0) {
-            break;
+            continue;
         }
 
-        *version = mdb_txn_id(txn);
+        rc = ngx_apigw_key_cache_read(cache, digest, entry);
 
-        rc = ngx_apigw_key_cache_read(cache, txn, digest, entry);
-
-        if (rc == MDB_NOTFOUND && ngx_apigw_store_whole(cache->store) != 0) {
-            rc = NGX_APIGW_STORE_ESHORT;
-        }
-
-        holds = ngx_apigw_store_read_holds(cache->store);
-
-        ngx_apigw_store_read_end(cache->store);
-
-        if (rc != EAGAIN && holds) {
-            break;
+        if (ngx_apigw_store_look_end(cache->store) == 0) {
+            continue;
         }
 
         if (rc == 0) {
             ngx_apigw_key_entry_release(*entry);
         }
 
-        /* others were too fast */
-
-        rc = NGX_APIGW_STORE_EMOVED;
+        rc = EAGAIN;
     }
 
     explicit_bzero(digest, sizeof(digest));
 
-    /* no key was ever written */
+    switch (rc) {
 
-    return (rc == NGX_APIGW_STORE_EEMPTY) ? MDB_NOTFOUND : rc;
-}
+    case EAGAIN:
 
+        /* others were too fast */
 
-static int
-ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache, MDB_txn *txn,
-    const u_char *digest, ngx_apigw_key_entry_t **entry)
-{
-    int                    rc;
-    uint64_t               version;
-    ngx_str_t              value;
-    ngx_apigw_key_tree_t   tree;
-    ngx_apigw_key_found_t  found;
+        return NGX_APIGW_STORE_EMOVED;
 
-    version = mdb_txn_id(txn);
+    case NGX_APIGW_STORE_EEMPTY:
 
-    rc = ngx_apigw_key_cache_tree(cache, txn, &tree);
+        /* no key was ever written */
 
-    if (rc == 0 && cache->rooted != version) {
-        rc = ngx_apigw_key_tree_open(&tree, version, NGX_APIGW_KEY_STORE_KEYS,
-                                     &cache->root);
-        cache->rooted = (rc == 0) ? version : 0;
-    }
+        return MDB_NOTFOUND;
 
-    if (rc == 0) {
-        rc = ngx_apigw_key_tree_get(&tree, cache->root, digest,
-                                    NGX_APIGW_KEY_DIGEST, &value);
-    }
-
-    if (rc != 0) {
+    default:
         return rc;
     }
-
-    ngx_apigw_key_store_unseal(digest, &value, &found);
-
-    return ngx_apigw_key_entry_create(cache, &found, entry);
 }
 
 
-/*
- * The file as far as it is there.  LMDB never makes it smaller; who did that
- * took pages away.
- */
-
 static int
-ngx_apigw_key_cache_tree(ngx_apigw_key_cache_t *cache, MDB_txn *txn,
-    ngx_apigw_key_tree_t *tree)
+ngx_apigw_key_cache_read(ngx_apigw_key_cache_t *cache, const u_char *digest,
+    ngx_apigw_key_entry_t **entry)
 {
-    int                rc;
-    ngx_uint_t         opened;
-    struct stat        sb;
-    mdb_filehandle_t   fd;
+    int                    rc;
+    ngx_uint_t             opened;
+    ngx_str_t              value;
+    ngx_apigw_key_found_t  found;
 
     opened = ngx_apigw_store_opened(cache->store);
 
@@ -376,73 +265,15 @@ ngx_apigw_key_cache_tree(ngx_apigw_key_cache_t *cache, MDB_txn *txn,
         cache->opened = opened;
     }
 
-    rc = mdb_env_get_fd(mdb_txn_env(txn), &fd);
+    rc = ngx_apigw_store_get(cache->store, NGX_APIGW_KEY_STORE_KEYS, digest,
+                             NGX_APIGW_KEY_DIGEST, &value);
     if (rc != 0) {
         return rc;
     }
 
-    if (fstat(fd, &sb) == -1) {
-        return errno;
-    }
+    ngx_apigw_key_store_unseal(digest, &value, &found);
 
-    if (sb.st_size < cache->size) {
-        return NGX_APIGW_STORE_ESHORT;
-    }
-
-    cache->size = sb.st_size;
-
-    if ((size_t) sb.st_size > cache->mapped) {
-        rc = ngx_apigw_key_cache_map(cache, fd);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-
-    return ngx_apigw_key_tree_init(tree, cache->map, sb.st_size);
-}
-
-
-/* More than there is of the file, so that it is not done at every change. */
-
-static int
-ngx_apigw_key_cache_map(ngx_apigw_key_cache_t *cache, int fd)
-{
-    size_t  size;
-
-    ngx_apigw_key_cache_unmap(cache);
-
-    size = NGX_APIGW_KEY_CACHE_MAP;
-
-    while (size < (size_t) cache->size) {
-        size *= 2;
-    }
-
-    cache->map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-
-    if (cache->map == MAP_FAILED) {
-        cache->map = NULL;
-        return errno;
-    }
-
-    /* as LMDB does: keys are found anywhere */
-
-    (void) madvise(cache->map, size, MADV_RANDOM);
-
-    cache->mapped = size;
-
-    return 0;
-}
-
-
-static void
-ngx_apigw_key_cache_unmap(ngx_apigw_key_cache_t *cache)
-{
-    if (cache->map) {
-        (void) munmap(cache->map, cache->mapped);
-    }
-
-    cache->map = NULL;
-    cache->mapped = 0;
+    return ngx_apigw_key_entry_create(cache, &found, entry);
 }
 
 

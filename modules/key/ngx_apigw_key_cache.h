@@ -17,11 +17,11 @@
 /*
  * The way from a presented key to its record, private to one process.
  *
- * What lives in it: the opened store and a map of its file, and the records
- * of the last keys that were found, each under a keyed hash of the presented
- * text; neither a key nor its digest is kept.  A record found is valid for
- * the one version of the store in which it was found, so the first request
- * after any change reads the store again.
+ * What lives in it: the opened store, and the records of the last keys that
+ * were found, each under a keyed hash of the presented text; neither a key
+ * nor its digest is kept.  A record found is valid for the one version of the
+ * store in which it was found, so the first request after any change reads
+ * the store again.
  *
  * Memory is bounded by the number of places, whatever the number of keys.  A
  * record that is in use is counted, leaves its place when another comes and
@@ -59,11 +59,6 @@ typedef struct {
     ngx_apigw_key_entry_t   *spare;     /* that nobody uses */
     ngx_uint_t               opened;    /* of the store, with what is here */
     uint64_t                 version;   /* seen last */
-    off_t                    size;      /* of the data file */
-    uint64_t                 root;      /* of the keys */
-    uint64_t                 rooted;    /* the version of which it is that */
-    void                    *map;       /* of the data file, our own */
-    size_t                   mapped;
     ngx_apigw_key_place_t    place[NGX_APIGW_KEY_CACHE_SETS]
                                   [NGX_APIGW_KEY_CACHE_WAYS];
 } ngx_apigw_key_cache_t;

@@ -10,7 +10,7 @@
 #include "ngx_apigw_key_store.h"
 
 
-#define NGX_APIGW_KEY_DB_KEYS       0
+#define NGX_APIGW_KEY_DB_KEYS       NGX_APIGW_KEY_STORE_KEYS
 #define NGX_APIGW_KEY_DB_IDS        1
 #define NGX_APIGW_KEY_DB_CONSUMERS  2
 
@@ -67,7 +67,7 @@ static int ngx_apigw_key_store_walk(ngx_apigw_store_t *store, MDB_txn *txn,
 
 const ngx_apigw_store_kind_t  ngx_apigw_key_store_kind = {
     "apigw-keys 2",
-    { NGX_APIGW_KEY_STORE_KEYS, "ids", "consumers", NULL },
+    { "keys", "ids", "consumers", NULL },
     16 * 1024 * 1024
 };
 

@@ -44,7 +44,10 @@
 #define NGX_APIGW_KEY_STORE_EBROKEN  (-31101)   /* contradicts itself */
 #define NGX_APIGW_KEY_STORE_ELATER   (-31102)   /* record of a later version */
 
-#define NGX_APIGW_KEY_STORE_KEYS     "keys"
+/* the number of "keys" among the databases */
+
+#define NGX_APIGW_KEY_STORE_KEYS     0
+
 #define NGX_APIGW_KEY_STORE_USED     "used"
 
 

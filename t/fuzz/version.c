@@ -20,6 +20,8 @@
 #include "ngx_apigw_reap.c"
 #include "ngx_apigw_store.c"
 #include "ngx_apigw_store_file.c"
+#include "ngx_apigw_store_view.c"
+#include "ngx_apigw_tree.c"
 #include "ngx_apigw_tally.c"
 #include "ngx_apigw_tally_store.c"
 

@@ -35,6 +35,8 @@ static int fault_commit(MDB_txn *txn);
 #include "../../modules/common/ngx_apigw_reap.c"
 #include "../../modules/common/ngx_apigw_store.c"
 #include "../../modules/common/ngx_apigw_store_file.c"
+#include "../../modules/common/ngx_apigw_store_view.c"
+#include "../../modules/common/ngx_apigw_tree.c"
 #include "../../modules/common/ngx_apigw_window.c"
 #include "../../modules/usage/ngx_apigw_counter.c"
 #include "../../modules/usage/ngx_apigw_ledger.c"

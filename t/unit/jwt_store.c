@@ -12,6 +12,8 @@
 #include "ngx_apigw_jwt_store.c"
 #include "../common/ngx_apigw_store.c"
 #include "../common/ngx_apigw_store_file.c"
+#include "../common/ngx_apigw_store_view.c"
+#include "../common/ngx_apigw_tree.c"
 
 
 typedef struct {

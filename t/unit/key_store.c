@@ -5,8 +5,6 @@
 
 /*
  * The store of keys, the cache in front of it, and the table of uses.
- *
- * Between two steps of a look-up anything may happen to the store.
  */
 
 
@@ -20,18 +18,13 @@
 #include "ngx_apigw_key_list.c"
 #include "ngx_apigw_key_record.c"
 #include "ngx_apigw_key_store.c"
-#include "ngx_apigw_key_tree.c"
-
-static void disturb(void);
-
-#define ngx_apigw_key_tree_get(tree, root, key, len, value)                   \
-    (disturb(), ngx_apigw_key_tree_get(tree, root, key, len, value))
-
 #include "ngx_apigw_key_cache.c"
 #include "ngx_apigw_key_uses.c"
 #include "ngx_apigw_key_flush.c"
 #include "../common/ngx_apigw_store.c"
 #include "../common/ngx_apigw_store_file.c"
+#include "../common/ngx_apigw_store_view.c"
+#include "../common/ngx_apigw_tree.c"
 
 
 #define THREADS  4
@@ -1004,152 +997,6 @@ test_swap(ngx_apigw_store_t *store, const char *dir)
 }
 
 
-/*
- * A store that is mounted read-only and written to elsewhere: a reader has no
- * place to announce itself, its pages are used again.
- */
-
-static const char  *disturbed;      /* the directory, to write to */
-static ngx_uint_t   disturbances;
-
-
-static void
-disturb(void)
-{
-    int                 status;
-    char                id[16];
-    ngx_uint_t          i;
-    ngx_apigw_store_t  *store;
-
-    if (disturbances == 0) {
-        return;
-    }
-
-    disturbances--;
-
-    if (fork() == 0) {
-
-        if (ngx_apigw_store_open(&store, disturbed, &ngx_apigw_key_store_kind)
-            != 0)
-        {
-            _exit(1);
-        }
-
-        (void) mdb_env_set_flags(store->env, MDB_NOSYNC, 1);
-
-        for (i = 0; i < 8; i++) {
-            snprintf(id, sizeof(id), "moving-%lu", (u_long) i);
-            (void) run(store, "delete", NULL, id, NULL);
-
-            if (run(store, "put", "sixteen-letters-m", "m", "m") != 0
-                || run(store, "delete", NULL, "m", NULL) != 0)
-            {
-                _exit(2);
-            }
-        }
-
-        _exit(0);
-    }
-
-    (void) wait(&status);
-
-    if (status != 0) {
-        ok(0, "another process writes");
-    }
-}
-
-
-static ngx_int_t
-is_of(ngx_apigw_key_cache_t *cache, const char *key, const char *id)
-{
-    ngx_int_t               same;
-    ngx_apigw_key_entry_t  *entry;
-
-    if (get(cache, key, &entry) != 0) {
-        return 0;
-    }
-
-    same = entry->record.id.len == strlen(id)
-           && ngx_memcmp(entry->record.id.data, id, strlen(id)) == 0;
-
-    ngx_apigw_key_entry_release(entry);
-
-    return same;
-}
-
-
-static void
-test_read_only(void)
-{
-    char                    dir[] = "/tmp/apigw-unit.XXXXXX", mounted[64],
-                            key[32], id[32], command[512];
-    ngx_uint_t              i, bad;
-    ngx_apigw_store_t      *store;
-    ngx_apigw_key_entry_t  *entry;
-    ngx_apigw_key_cache_t  *cache;
-
-    if (mkdtemp(dir) == NULL) {
-        ok(0, "a directory");
-        return;
-    }
-
-    snprintf(mounted, sizeof(mounted), "%s/mounted", dir);
-    snprintf(command, sizeof(command), "mkdir %s %s/k && "
-             "mount --bind %s/k %s 2>/dev/null && "
-             "mount -o remount,bind,ro %s 2>/dev/null",
-             mounted, dir, dir, mounted, mounted);
-
-    if (system(command) != 0) {
-        ok(1, "# SKIP cannot mount");
-        goto clean;
-    }
-
-    snprintf(id, sizeof(id), "%s/k", dir);
-    disturbed = id;
-
-    bad = ngx_apigw_store_open(&store, disturbed, &ngx_apigw_key_store_kind)
-          != 0;
-    (void) mdb_env_set_flags(store->env, MDB_NOSYNC, 1);
-
-    for (i = 0; i < 200; i++) {
-        snprintf(key, sizeof(key), "sixteen-letters-%lu", (u_long) i);
-        bad += run(store, "put", key, key + 12, "joe") != 0;
-    }
-
-    ngx_apigw_store_close(store);
-
-    ok(bad == 0 && ngx_apigw_key_cache_open(&cache, mounted) == 0
-       && ngx_apigw_store_read_only(cache->store),
-       "read-only here, written to elsewhere");
-
-    for (i = 0; i < 20; i++) {
-        snprintf(key, sizeof(key), "sixteen-letters-%lu", (u_long) i);
-
-        disturbances = i % 4;
-        bad += !is_of(cache, key, key + 12);
-        disturbances = i % 4;
-        bad += get(cache, "sixteen-letters-none", &entry) != MDB_NOTFOUND;
-    }
-
-    ok(bad == 0, "pages used again under a reader: read again");
-
-    disturbances = NGX_APIGW_KEY_CACHE_TRIES;
-    ok(get(cache, "sixteen-letters-9", &entry) == NGX_APIGW_STORE_EMOVED
-       && disturbances == 0, "and again: given up");
-    ok(is_of(cache, "sixteen-letters-9", "ers-9"), "and found in the end");
-
-    ngx_apigw_key_cache_close(cache);
-
-    snprintf(command, sizeof(command), "umount %s", mounted);
-    ok(system(command) == 0, "unmounted");
-
-clean:
-
-    snprintf(command, sizeof(command), "rm -rf %s", dir);
-    ok(system(command) == 0, "removed");
-}
-
-
 int
 main(void)
 {
@@ -1183,7 +1030,6 @@ main(void)
 
     ngx_apigw_store_close(store);
 
-    test_read_only();
 
     snprintf(rm, sizeof(rm), "rm -rf %s", dir);
     ok(system(rm) == 0, "clean");

@@ -24,10 +24,11 @@
 #include "ngx_apigw_key_list.c"
 #include "ngx_apigw_key_record.c"
 #include "ngx_apigw_key_store.c"
-#include "ngx_apigw_key_tree.c"
 #include "ngx_apigw_key_cache.c"
 #include "../common/ngx_apigw_store.c"
 #include "../common/ngx_apigw_store_file.c"
+#include "../common/ngx_apigw_store_view.c"
+#include "../common/ngx_apigw_tree.c"
 
 
 #define CASES   100

@@ -16,6 +16,8 @@
 
 #include "../../modules/common/ngx_apigw_store.c"
 #include "../../modules/common/ngx_apigw_store_file.c"
+#include "../../modules/common/ngx_apigw_store_view.c"
+#include "../../modules/common/ngx_apigw_tree.c"
 
 #include <sys/resource.h>
 #include <sys/wait.h>

@@ -35,6 +35,8 @@ static int fault_commit(MDB_txn *txn);
 #include "../../modules/common/ngx_apigw_reap.c"
 #include "../../modules/common/ngx_apigw_store.c"
 #include "../../modules/common/ngx_apigw_store_file.c"
+#include "../../modules/common/ngx_apigw_store_view.c"
+#include "../../modules/common/ngx_apigw_tree.c"
 #include "../../modules/version/ngx_apigw_tally.c"
 #include "../../modules/version/ngx_apigw_tally_store.c"
 

@@ -4,12 +4,12 @@
 
 
 /*
- * Damaged files of keys, for libFuzzer: the input changes bytes of a small
+ * Damaged files of a store, for libFuzzer: the input changes bytes of a small
  * store, which then is read.  Nothing outside of it is touched, and every
  * look-up comes to an end.
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I ... \
- *           t/fuzz/key_tree.c -llmdb
+ *           t/fuzz/tree.c -llmdb
  *
  * with the include paths of t/unit.
  */
@@ -20,7 +20,7 @@
 
 #include <lmdb.h>
 
-#include "ngx_apigw_key_tree.c"
+#include "ngx_apigw_tree.c"
 
 
 #define must(condition)  if (!(condition)) __builtin_trap()
@@ -105,16 +105,29 @@ make_image(image_t *image)
 }
 
 
+static void
+touch(const ngx_str_t *s)
+{
+    volatile u_char  byte;
+
+    if (s->len) {
+        byte = s->data[0];
+        byte = s->data[s->len - 1];
+        (void) byte;
+    }
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t                 at;
     u_char                *map, key[LEN];
-    uint64_t               root;
     ngx_str_t              value;
     ngx_uint_t             i;
-    volatile u_char        byte;
-    ngx_apigw_key_tree_t   tree;
+    ngx_apigw_tree_t       tree;
+    ngx_apigw_tree_item_t  near[2];
+    ngx_apigw_tree_root_t  root;
 
     static image_t  image;
 
@@ -134,32 +147,34 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         map[at] = data[i + 3];
     }
 
-    if (ngx_apigw_key_tree_init(&tree, map, image.size) == 0) {
+    if (ngx_apigw_tree_init(&tree, map, image.size) == 0) {
 
-        (void) ngx_apigw_key_tree_probe(&tree, &kind);
-
-        root = 0;
+        (void) ngx_apigw_tree_probe(&tree, &kind);
 
         for (i = 0; i < KEYS + 20; i += 7) {
             make_key(key, i);
 
-            if (ngx_apigw_key_tree_open(&tree, ngx_apigw_key_tree_txnid(&tree),
+            if (ngx_apigw_tree_open(&tree, ngx_apigw_tree_txnid(&tree),
                                         "keys", &root)
                 != 0)
             {
                 break;
             }
 
-            if (ngx_apigw_key_tree_get(&tree, root, key, LEN, &value) != 0) {
+            if (ngx_apigw_tree_near(&tree, &root, key, LEN, near) == 0) {
+                must(size >= 4 || i >= KEYS);
+                touch(&near[0].key);
+                touch(&near[0].value);
+                touch(&near[1].key);
+                touch(&near[1].value);
+            }
+
+            if (ngx_apigw_tree_get(&tree, &root, key, LEN, &value) != 0) {
                 must(size >= 4 || i >= KEYS);
                 continue;
             }
 
-            if (value.len) {
-                byte = value.data[0];
-                byte = value.data[value.len - 1];
-                (void) byte;
-            }
+            touch(&value);
         }
     }
 
