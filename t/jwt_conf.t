@@ -65,7 +65,6 @@ my @wrong = (
     # what is required of tokens that nobody asks for
 
     (map { my ($name) = /^(\w+)/;
-           $name =~ s/_header/_claim/;
            [$file, "$_;", qr/"$name" has no effect without "auth_jwt"/],
            ["auth_jwt a; $file", "auth_jwt off; $_;",
             qr/"$name" has no effect without "auth_jwt"/] }
@@ -278,6 +277,16 @@ for my $case (
     ['', "$on\nauth_jwt_require_claim '.a[' eq a;", 'auth_jwt_require_claim'],
     ["auth_jwt_allow_nested;\nauth_jwt_claim_set \$a a..b;", '',
      'auth_jwt_claim_set'],
+    (map { ['', "$_;", (split)[0]],
+           ["auth_jwt shop; $file", "auth_jwt off;\n$_;\nauth_jwt_scope x;",
+            (split)[0]] }
+         'auth_jwt_require $jwt_claim_sub', 'auth_jwt_require_claim a eq b',
+         'auth_jwt_require_header a eq b', 'auth_jwt_scope a',
+         'auth_jwt_audience a', 'auth_jwt_algorithms RS256',
+         'auth_jwt_revocation_list_sub list.json'),
+    [$issuer, "$file\nauth_jwt shop issuer=i;", 'auth_jwt_key_file'],
+    ["$issuer auth_jwt shop issuer=i;", "\nauth_jwt_key_request /k;\n",
+     'auth_jwt_key_request'],
     ['', 'auth_jwt_key_file gone.json;', 'auth_jwt_key_file'],
     ['', "$on\nauth_jwt_revocation_list_sub array.json;",
      'auth_jwt_revocation_list_sub'],

@@ -100,6 +100,10 @@ my @wrong = (
     (map { [in_block("$_ '';"), qr/invalid value "" in "$_" directive/] }
          qw(audience type consumer plan ca proxy zone)),
 
+    (map { [in_block("\n$_ " . join(' ', 1 .. 17) . ";\n"),
+            qr/the path in "$_" directive is too long in \S+:\d+$/m] }
+         qw(consumer plan)),
+
     [in_block('ca none.pem;'), qr/stat\(\) ".*none\.pem" failed/],
     [in_block('proxy socks5://p;'), qr/invalid value "socks5:\/\/p"/],
     [in_block('refresh 10s;'),
@@ -130,6 +134,7 @@ my @right = (
              . ' consumer realm_access id; plan plan; max_age 1d; leeway 0;'
              . ' refresh 30m; cooldown 1m; stale 0; timeout 5s; ca ca.pem;'
              . ' proxy http://user:secret@proxy.example:3128; zone j;'),
+    in_block('consumer ' . join(' ', 1 .. 16) . ';'),
     "$zone auth_jwt_issuer i { url accounts.example; jwks https://a/k; }",
     "$zone " . join(' ', map { "auth_jwt_issuer i$_ { $url }" } 0 .. 63),
 );

@@ -96,6 +96,11 @@ location /short {
     empty_gif;
 }
 location /by { auth_jwt_key_request /up/by?t=$jwt_claim_iss; empty_gif; }
+location /byid {
+    auth_jwt_key_request /up/byid?$request_id;
+    add_header X-Id $request_id;
+    empty_gif;
+}
 location /byhost {
     auth_jwt_key_cache 1h;
     auth_jwt_key_request $uri/../../up/x;
@@ -384,6 +389,14 @@ is(said(ask('/short', $one)), '401 key', 'the old key is gone');
 $up->answer({ body => jwks($one) });
 is(said(ask('/by', $one, { iss => 'a' })), '200 ok', 'a URI by variables');
 is(asked('/up/by?t=a'), 1, 'with what the token says');
+
+{
+    my $answer = ask('/byid', $one);
+
+    is($answer->status, 200, 'a URI by a variable that is no token\'s');
+    is(asked('/up/byid?' . $answer->header('X-Id')), 1,
+       'whose value is the same one later');
+}
 
 is(said(ask('/early', $one)), '200 ok', 'a variable before the keys are there');
 is(said(ask('/early', $one)), '200 ok', 'and when they are');

@@ -237,7 +237,17 @@ is($gw->get('/password', [Authorization => 'Basic am9lOnNlY3JldA=='])->status,
    200, 'a password');
 
 my @challenges = ask('/either')->header_list('WWW-Authenticate');
-is(scalar @challenges, 2, 'a challenge of each');
+is_deeply([sort @challenges],
+          ['Bearer realm="api", ApiKey realm="api"', 'Bearer realm="shop"'],
+          'a challenge of each (RFC 9110, 11.6.1)');
+is_deeply([sort map { /^(\w+).*?(error="\w+")?\z/ ? "$1 " . ($2 // '') : $_ }
+           ask('/either', $bad)->header_list('WWW-Authenticate')],
+          ['Bearer ', 'Bearer error="invalid_token"'], '... and what is wrong');
+is_deeply([map { /^(\w+)/ } ask('/both')->header_list('WWW-Authenticate')],
+          ['ApiKey'], 'satisfy all: a challenge of what is missing first');
+is_deeply([sort map { /^(\w+)/ }
+           ask('/password')->header_list('WWW-Authenticate')],
+          ['Basic', 'Bearer'], 'a challenge of nginx and one of ours');
 is(JSON::PP::decode_json(ask('/either')->body)->{status}, 401,
    'one document');
 

@@ -209,6 +209,10 @@ typedef struct {
     ngx_str_t                    place_name;
     ngx_array_t                 *issuers;    /* ngx_str_t, names */
     ngx_array_t                 *sources;    /* ngx_http_apigw_jwt_source_t */
+    ngx_http_apigw_jwt_line_t    sources_line;
+    ngx_str_t                    needs;      /* the first directive of a level
+                                                that wants auth_jwt */
+    ngx_http_apigw_jwt_line_t    needs_line;
     ngx_array_t                 *audience;
     ngx_apigw_jwa_t              algorithms;
     time_t                       leeway;
@@ -296,6 +300,7 @@ typedef struct {
     unsigned                     parsed:1;
     unsigned                     cleanup:1;    /* of what was parsed */
     unsigned                     resolving:1;  /* the place of the keys */
+    unsigned                     told:1;       /* by the token meanwhile */
     unsigned                     counted:1;
 } ngx_http_apigw_jwt_ctx_t;
 
@@ -317,6 +322,19 @@ ngx_http_apigw_jwt_line(ngx_conf_t *cf, ngx_http_apigw_jwt_line_t *line)
 {
     line->file = cf->conf_file->file.name.data;
     line->number = cf->conf_file->line;
+}
+
+
+/* What a location requires of tokens is worth nothing if none is asked for. */
+
+static ngx_inline void
+ngx_http_apigw_jwt_needs(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_apigw_jwt_loc_conf_t *lcf)
+{
+    if (lcf->needs.len == 0) {
+        lcf->needs = cmd->name;
+        ngx_http_apigw_jwt_line(cf, &lcf->needs_line);
+    }
 }
 
 

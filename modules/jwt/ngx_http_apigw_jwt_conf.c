@@ -188,6 +188,9 @@ ngx_http_apigw_jwt_source(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
 
     if (lcf->sources == NGX_CONF_UNSET_PTR) {
+
+        ngx_http_apigw_jwt_line(cf, &lcf->sources_line);
+
         lcf->sources = ngx_array_create(cf->pool, 2,
                                         sizeof(ngx_http_apigw_jwt_source_t));
         if (lcf->sources == NULL) {
@@ -278,6 +281,8 @@ ngx_http_apigw_jwt_list(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    ngx_http_apigw_jwt_needs(cf, cmd, conf);
+
     list = ngx_http_apigw_jwt_keys_add(cf, &value[1], NGX_APIGW_JWKS_JSON, 1);
 
     if (list && *lists == NGX_CONF_UNSET_PTR) {
@@ -342,6 +347,8 @@ ngx_http_apigw_jwt_algorithms(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
+    ngx_http_apigw_jwt_needs(cf, cmd, lcf);
+
     value = cf->args->elts;
 
     for (i = 1; i < cf->args->nelts; i++) {
@@ -372,6 +379,8 @@ ngx_http_apigw_jwt_audiences(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (lcf->audience != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
+
+    ngx_http_apigw_jwt_needs(cf, cmd, lcf);
 
     value = cf->args->elts;
 
@@ -669,7 +678,13 @@ ngx_http_apigw_jwt_source_volatile(ngx_conf_t *cf, ngx_uint_t index)
             && ngx_strncmp(key[i].key.data, name->data, name->len) == 0)
         {
             v = key[i].value;
-            v->flags |= NGX_HTTP_VAR_NOCACHEABLE;
+
+            /* as those of "map" are; $request_id has to stay what it is */
+
+            if (v->flags & NGX_HTTP_VAR_CHANGEABLE) {
+                v->flags |= NGX_HTTP_VAR_NOCACHEABLE;
+            }
+
             return;
         }
     }

@@ -9,6 +9,7 @@
 
 #include <openssl/evp.h>
 
+#include "ngx_apigw_claims.h"
 #include "ngx_http_apigw_jwt_issuer.h"
 
 
@@ -50,6 +51,9 @@ static char *ngx_http_apigw_jwt_set_text(ngx_conf_t *cf,
     const ngx_http_apigw_jwt_line_t *line,
     ngx_http_apigw_jwt_issuer_t *issuer);
 static char *ngx_http_apigw_jwt_set_list(ngx_conf_t *cf,
+    const ngx_http_apigw_jwt_line_t *line,
+    ngx_http_apigw_jwt_issuer_t *issuer);
+static char *ngx_http_apigw_jwt_set_path(ngx_conf_t *cf,
     const ngx_http_apigw_jwt_line_t *line,
     ngx_http_apigw_jwt_issuer_t *issuer);
 static char *ngx_http_apigw_jwt_set_time(ngx_conf_t *cf,
@@ -97,10 +101,10 @@ static const ngx_http_apigw_jwt_line_t  ngx_http_apigw_jwt_lines[] = {
     { ngx_string("type"), 0, ngx_http_apigw_jwt_set_text,
       ngx_http_apigw_jwt_offset(type), 0 },
 
-    { ngx_string("consumer"), 1, ngx_http_apigw_jwt_set_list,
+    { ngx_string("consumer"), 1, ngx_http_apigw_jwt_set_path,
       ngx_http_apigw_jwt_offset(consumer), 0 },
 
-    { ngx_string("plan"), 1, ngx_http_apigw_jwt_set_list,
+    { ngx_string("plan"), 1, ngx_http_apigw_jwt_set_path,
       ngx_http_apigw_jwt_offset(plan), 0 },
 
     { ngx_string("max_age"), 0, ngx_http_apigw_jwt_set_time,
@@ -316,6 +320,22 @@ ngx_http_apigw_jwt_set_list(ngx_conf_t *cf,
     }
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_apigw_jwt_set_path(ngx_conf_t *cf,
+    const ngx_http_apigw_jwt_line_t *line,
+    ngx_http_apigw_jwt_issuer_t *issuer)
+{
+    if (cf->args->nelts - 1 > NGX_APIGW_CLAIMS_STEPS_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "the path in \"%V\" directive is too long",
+                           &line->name);
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_apigw_jwt_set_list(cf, line, issuer);
 }
 
 

@@ -29,8 +29,6 @@ static char *ngx_http_apigw_jwt_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static void ngx_http_apigw_jwt_merge_values(
     ngx_http_apigw_jwt_loc_conf_t *prev, ngx_http_apigw_jwt_loc_conf_t *conf);
-static ngx_uint_t ngx_http_apigw_jwt_is_useless(
-    ngx_http_apigw_jwt_loc_conf_t *conf, const char **name);
 static ngx_int_t ngx_http_apigw_jwt_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_apigw_jwt_init_process(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_apigw_jwt_filter_init(ngx_conf_t *cf);
@@ -646,6 +644,9 @@ ngx_http_apigw_jwt_create_loc_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     conf->line = { NULL, 0 };
+     *     conf->sources_line = { NULL, 0 };
+     *     conf->needs = { 0, NULL };
+     *     conf->needs_line = { NULL, 0 };
      *     conf->place = NGX_HTTP_APIGW_JWT_ELSEWHERE;
      *     conf->place_name = { 0, NULL };
      *     conf->algorithms = 0;
@@ -689,13 +690,9 @@ ngx_http_apigw_jwt_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_apigw_jwt_loc_conf_t *prev = parent;
     ngx_http_apigw_jwt_loc_conf_t *conf = child;
 
-    ngx_uint_t                 useless;
-    const char                *name;
     ngx_http_core_loc_conf_t  *clcf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    useless = ngx_http_apigw_jwt_is_useless(conf, &name);
 
     if (conf->realm == NGX_CONF_UNSET_PTR) {
 
@@ -711,15 +708,13 @@ ngx_http_apigw_jwt_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->issuers = prev->issuers;
     }
 
-    /*
-     * What a location requires of tokens is worth nothing if none is asked
-     * for.  On the level of a server it may be meant for its locations.
-     */
+    /* on the level of a server it may be meant for its locations */
 
-    if (useless && conf->realm == NULL && clcf->name.len) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%s\" has no effect without \"auth_jwt\" in "
-                           "location \"%V\"", name, &clcf->name);
+    if (conf->needs.len && conf->realm == NULL && clcf->name.len) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"%V\" has no effect without \"auth_jwt\" in location "
+                      "\"%V\" in %s:%ui", &conf->needs, &clcf->name,
+                      conf->needs_line.file, conf->needs_line.number);
         return NGX_CONF_ERROR;
     }
 
@@ -728,10 +723,10 @@ ngx_http_apigw_jwt_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     if (conf->issuers && conf->sources != NGX_CONF_UNSET_PTR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"auth_jwt_key_file\" and "
-                           "\"auth_jwt_key_request\" have no effect with "
-                           "\"auth_jwt ... issuer=\"");
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"auth_jwt_key_file\" and \"auth_jwt_key_request\" have "
+                      "no effect with \"auth_jwt ... issuer=\" in %s:%ui",
+                      conf->sources_line.file, conf->sources_line.number);
         return NGX_CONF_ERROR;
     }
 
@@ -822,41 +817,6 @@ ngx_http_apigw_jwt_merge_values(ngx_http_apigw_jwt_loc_conf_t *prev,
 
     ngx_conf_merge_uint_value(conf->challenge, prev->challenge,
                               NGX_HTTP_APIGW_JWT_CHALLENGE);
-}
-
-
-/* Whether the level says something that wants auth_jwt. */
-
-static ngx_uint_t
-ngx_http_apigw_jwt_is_useless(ngx_http_apigw_jwt_loc_conf_t *conf,
-    const char **name)
-{
-    if (conf->requires != NGX_CONF_UNSET_PTR) {
-        *name = "auth_jwt_require";
-
-    } else if (conf->rules != NGX_CONF_UNSET_PTR) {
-        *name = "auth_jwt_require_claim";
-
-    } else if (conf->scopes != NGX_CONF_UNSET_PTR) {
-        *name = "auth_jwt_scope";
-
-    } else if (conf->audience != NGX_CONF_UNSET_PTR) {
-        *name = "auth_jwt_audience";
-
-    } else if (conf->algorithms) {
-        *name = "auth_jwt_algorithms";
-
-    } else if (conf->revoked_sub != NGX_CONF_UNSET_PTR) {
-        *name = "auth_jwt_revocation_list_sub";
-
-    } else if (conf->revoked_kid != NGX_CONF_UNSET_PTR) {
-        *name = "auth_jwt_revocation_list_kid";
-
-    } else {
-        return 0;
-    }
-
-    return 1;
 }
 
 

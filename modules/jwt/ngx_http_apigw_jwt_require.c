@@ -299,6 +299,10 @@ ngx_http_apigw_jwt_require(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     requires = (ngx_array_t **) (p + cmd->offset);
 
+    if (cmd->offset == offsetof(ngx_http_apigw_jwt_loc_conf_t, requires)) {
+        ngx_http_apigw_jwt_needs(cf, cmd, conf);
+    }
+
     if (*requires == NGX_CONF_UNSET_PTR) {
         *requires = ngx_array_create(cf->pool, 2,
                                      sizeof(ngx_http_apigw_jwt_require_t));
@@ -420,6 +424,7 @@ ngx_http_apigw_jwt_require_rule(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     rule->slot = NGX_HTTP_APIGW_JWT_NONE;
 
     ngx_http_apigw_jwt_line(cf, &rule->line);
+    ngx_http_apigw_jwt_needs(cf, cmd, lcf);
 
     if (value[1].len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -685,6 +690,8 @@ ngx_http_apigw_jwt_require_scope(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     scope->slot = NGX_HTTP_APIGW_JWT_NONE;
+
+    ngx_http_apigw_jwt_needs(cf, cmd, lcf);
 
     if (ngx_array_init(&scope->scopes, cf->pool, 4, sizeof(ngx_str_t))
         != NGX_OK)

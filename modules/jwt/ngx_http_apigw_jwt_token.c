@@ -117,6 +117,8 @@ ngx_http_apigw_jwt_authenticate(ngx_http_request_t *r,
 
         /* a variable that needs the verdict cannot lead to it */
 
+        ctx->told = 1;
+
         return NGX_AGAIN;
 
     } else if (ctx->fetch && ctx->fetch->waiting) {
@@ -364,11 +366,16 @@ ngx_http_apigw_jwt_resolve(ngx_http_request_t *r,
 
     ngx_memcpy(saved, r->variables, size);
 
+    ctx->told = 0;
     ctx->resolving = 1;
     rc = ngx_http_complex_value(r, cv, value);
     ctx->resolving = 0;
 
-    ngx_memcpy(r->variables, saved, size);
+    /* $request_id is another one each time: keep what need not be forgotten */
+
+    if (ctx->told) {
+        ngx_memcpy(r->variables, saved, size);
+    }
 
     return rc;
 }

@@ -757,6 +757,7 @@ ngx_http_apigw_jwt_known(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     ctx = ngx_http_apigw_get_ctx(r, &ngx_http_apigw_jwt_module);
 
     if (ctx && ctx->resolving) {
+        ctx->told = 1;
         *ctxp = ctx;
         return NGX_OK;
     }
