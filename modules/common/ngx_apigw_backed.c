@@ -9,9 +9,12 @@
 #include "ngx_apigw_backed.h"
 
 
+#define NGX_APIGW_BACKED_FLUSH  1000     /* if the directive says nothing */
 #define NGX_APIGW_BACKED_SWEEP  600
 
 
+static ngx_int_t ngx_apigw_backed_declare(ngx_conf_t *cf,
+    ngx_apigw_backed_t *backed);
 static ngx_int_t ngx_apigw_backed_keep(ngx_apigw_backed_t *backed,
     const ngx_apigw_backed_t *previous, ngx_log_t *log);
 static ngx_int_t ngx_apigw_backed_new_instance(ngx_apigw_backed_t *backed,
@@ -19,14 +22,47 @@ static ngx_int_t ngx_apigw_backed_new_instance(ngx_apigw_backed_t *backed,
 
 
 ngx_int_t
-ngx_apigw_backed_add(ngx_conf_t *cf, ngx_apigw_backed_t *backed, void *tag,
-    ngx_shm_zone_init_pt init, ngx_apigw_collect_pt collect)
+ngx_apigw_backed_add(ngx_conf_t *cf, ngx_apigw_backed_t *backed,
+    const ngx_apigw_backed_type_t *type, ngx_array_t *helpers)
+{
+    ngx_apigw_helper_t  **hp;
+    ngx_pool_cleanup_t   *cln;
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    hp = ngx_array_push(helpers);
+
+    if (cln == NULL || hp == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = type->cleanup;
+    cln->data = backed;
+
+    *hp = &backed->helper;
+
+    backed->type = type;
+    backed->helper.name = type->name;
+    backed->helper.interval = NGX_APIGW_BACKED_FLUSH;
+    backed->helper.run = type->run;
+    backed->helper.data = backed;
+
+    if (ngx_apigw_words(cf, 1, type->words, backed) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_apigw_backed_declare(cf, backed);
+}
+
+
+static ngx_int_t
+ngx_apigw_backed_declare(ngx_conf_t *cf, ngx_apigw_backed_t *backed)
 {
     ngx_shm_zone_t      *shm_zone;
     ngx_apigw_backed_t  *other;
 
     shm_zone = ngx_shared_memory_add(cf, &backed->declared.name,
-                                     backed->declared.size, tag);
+                                     backed->declared.size,
+                                     backed->type->tag);
     if (shm_zone == NULL) {
         return NGX_ERROR;
     }
@@ -45,9 +81,9 @@ ngx_apigw_backed_add(ngx_conf_t *cf, ngx_apigw_backed_t *backed, void *tag,
     }
 
     ngx_apigw_zone_init(&backed->zone, (char *) backed->helper.name.data,
-                        &shm_zone->shm.name, collect);
+                        &shm_zone->shm.name, backed->type->collect);
 
-    shm_zone->init = init;
+    shm_zone->init = backed->type->init;
     shm_zone->data = backed;
 
     return NGX_OK;
@@ -72,11 +108,12 @@ ngx_apigw_backed_init(ngx_shm_zone_t *shm_zone,
         backed->shared = backed->shpool->data;
 
         if (backed->shared == NULL
-            || backed->shared->layout != backed->layout)
+            || backed->shared->layout != backed->type->layout)
         {
             ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                           "%s \"%V\" has another layout, stop nginx and start "
-                          "it again", backed->directive, &shm_zone->shm.name);
+                          "it again", backed->type->directive,
+                          &shm_zone->shm.name);
             return NGX_ERROR;
         }
 
@@ -85,7 +122,7 @@ ngx_apigw_backed_init(ngx_shm_zone_t *shm_zone,
         return NGX_OK;
     }
 
-    backed->shared = ngx_slab_calloc(backed->shpool, backed->size);
+    backed->shared = ngx_slab_calloc(backed->shpool, backed->type->size);
     if (backed->shared == NULL) {
         return NGX_ERROR;
     }
@@ -101,7 +138,7 @@ ngx_apigw_backed_keep(ngx_apigw_backed_t *backed,
     const ngx_apigw_backed_t *previous, ngx_log_t *log)
 {
     if (ngx_apigw_helper_keep(&backed->helper, &previous->helper,
-                              backed->directive, &backed->zone.name, log)
+                              backed->type->directive, &backed->zone.name, log)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -132,7 +169,7 @@ ngx_apigw_backed_made(ngx_apigw_backed_t *backed, ngx_log_t *log)
         backed->shared->instance = backed->instance->id;
     }
 
-    backed->shared->layout = backed->layout;
+    backed->shared->layout = backed->type->layout;
 
     /* that tables are full is said by those who fill them */
 
@@ -216,7 +253,7 @@ ngx_apigw_backed_open(ngx_apigw_backed_t *backed, ngx_log_t *log)
 
     rc = ngx_apigw_store_open(&backed->store,
                               (char *) backed->helper.directory.data,
-                              backed->kind);
+                              backed->type->kind);
 
     if (rc != 0) {
         backed->store = NULL;
@@ -254,7 +291,7 @@ ngx_apigw_backed_error(ngx_apigw_backed_t *backed, ngx_log_t *log,
     if (ngx_apigw_log_due(&backed->shared->log_store)) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "%s \"%V\": the store \"%V\" cannot be %s: %s",
-                      backed->directive, &backed->zone.name,
+                      backed->type->directive, &backed->zone.name,
                       &backed->helper.directory, what,
                       ngx_apigw_store_strerror(rc));
     }
@@ -276,7 +313,7 @@ ngx_apigw_backed_damaged(ngx_apigw_backed_t *backed, ngx_log_t *log,
     if (ngx_apigw_log_due(&backed->shared->log_store)) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "%s \"%V\": the store \"%V\" has damaged or overlong "
-                      "records", backed->directive, &backed->zone.name,
+                      "records", backed->type->directive, &backed->zone.name,
                       &backed->helper.directory);
     }
 }
@@ -289,6 +326,6 @@ ngx_apigw_backed_full(ngx_apigw_backed_t *backed, ngx_log_t *log,
     if (ngx_apigw_log_due(&backed->shared->log_full)) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "%s \"%V\" has no room: its %s wait for the store",
-                      backed->directive, &backed->zone.name, what);
+                      backed->type->directive, &backed->zone.name, what);
     }
 }

@@ -41,20 +41,30 @@ typedef struct {
 } ngx_apigw_backed_shared_t;
 
 
-/*
- * In a process, the first member of the zone's context, shm_zone->data.  The
- * directive's parser sets the members of the first group, and of the helper
- * those that ngx_apigw_helper_add() wants.
- */
+/* What all zones of a directive have in common. */
+
+typedef struct {
+    ngx_str_t                     name;      /* of the module, "usage" */
+    const char                   *directive; /* "api_usage_zone", for logs */
+    void                         *tag;       /* the module */
+    const ngx_apigw_word_t       *words;     /* set members of the context */
+    uint64_t                      layout;    /* of the header, not 0 */
+    size_t                        size;      /* of the header, in bytes */
+    const ngx_apigw_store_kind_t *kind;
+    ngx_apigw_helper_pt           run;
+    ngx_shm_zone_init_pt          init;
+    ngx_apigw_collect_pt          collect;
+    ngx_pool_cleanup_pt           cleanup;   /* of the context */
+} ngx_apigw_backed_type_t;
+
+
+/* In a process, the first member of the zone's context, shm_zone->data. */
 
 typedef struct {
     ngx_apigw_zone_t              zone;
     ngx_apigw_helper_t            helper;
     ngx_apigw_word_zone_t         declared;  /* as written */
-    const char                   *directive; /* "api_usage_zone", for logs */
-    uint64_t                      layout;    /* of the header, not 0 */
-    size_t                        size;      /* of the header, in bytes */
-    const ngx_apigw_store_kind_t *kind;
+    const ngx_apigw_backed_type_t  *type;
 
     ngx_apigw_backed_shared_t    *shared;    /* the header */
     ngx_slab_pool_t              *shpool;
@@ -74,13 +84,15 @@ typedef struct {
 
 
 /*
- * Declares the zone and its helper when the directive was read; tag is the
- * module, and helper.name its short name.  NGX_ERROR, logged, if there is a
- * zone of that name or the directory cannot be used.
+ * Reads the words of the directive into the context, which is zeroed but for
+ * its defaults, declares the zone, and its helper, which is added to helpers
+ * (of ngx_apigw_helper_t *).  NGX_ERROR, logged but for a lack of memory, if a
+ * word is wrong, there is a zone of that name, or the directory cannot be
+ * used.
  */
 
 ngx_int_t ngx_apigw_backed_add(ngx_conf_t *cf, ngx_apigw_backed_t *backed,
-    void *tag, ngx_shm_zone_init_pt init, ngx_apigw_collect_pt collect);
+    const ngx_apigw_backed_type_t *type, ngx_array_t *helpers);
 
 
 /*

@@ -20,6 +20,8 @@
 #define NGX_APIGW_WORD_EVER  315360000000LL
 
 
+static ngx_int_t ngx_apigw_word_duration(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, ngx_uint_t is_sec);
 static void ngx_apigw_word_range(ngx_conf_t *cf, const ngx_apigw_word_t *word,
     ngx_str_t *value, ngx_int_t n, ngx_int_t unit);
 static u_char *ngx_apigw_word_time(u_char *p, ngx_int_t n, ngx_int_t unit);
@@ -183,10 +185,9 @@ ngx_apigw_word_msec(ngx_conf_t *cf, const ngx_apigw_word_t *word,
 {
     ngx_int_t  n;
 
-    n = ngx_parse_time(value, 0);
+    n = ngx_apigw_word_duration(cf, word, value, 0);
 
-    if (n == NGX_ERROR || n < word->least || n > word->most) {
-        ngx_apigw_word_range(cf, word, value, n, 1);
+    if (n == NGX_ERROR) {
         return NGX_ERROR;
     }
 
@@ -202,16 +203,32 @@ ngx_apigw_word_sec(ngx_conf_t *cf, const ngx_apigw_word_t *word,
 {
     ngx_int_t  n;
 
-    n = ngx_parse_time(value, 1);
+    n = ngx_apigw_word_duration(cf, word, value, 1);
 
-    if (n == NGX_ERROR || n < word->least || n > word->most) {
-        ngx_apigw_word_range(cf, word, value, n, 1000);
+    if (n == NGX_ERROR) {
         return NGX_ERROR;
     }
 
     *ngx_apigw_word_member(time_t, base, word) = (time_t) n;
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_apigw_word_duration(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, ngx_uint_t is_sec)
+{
+    ngx_int_t  n;
+
+    n = ngx_parse_time(value, is_sec);
+
+    if (n == NGX_ERROR || n < word->least || n > word->most) {
+        ngx_apigw_word_range(cf, word, value, n, is_sec ? 1000 : 1);
+        return NGX_ERROR;
+    }
+
+    return n;
 }
 
 

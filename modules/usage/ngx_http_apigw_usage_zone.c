@@ -169,56 +169,51 @@ static const ngx_apigw_word_t  ngx_http_apigw_usage_zone_words[] = {
 };
 
 
+static const ngx_apigw_backed_type_t  ngx_http_apigw_usage_zone_type = {
+    ngx_string("usage"),
+    "api_usage_zone",
+    &ngx_http_apigw_usage_module,
+    ngx_http_apigw_usage_zone_words,
+    NGX_HTTP_APIGW_USAGE_LAYOUT,
+    sizeof(ngx_http_apigw_usage_shctx_t),
+    &ngx_apigw_usage_kind,
+    ngx_http_apigw_usage_run,
+    ngx_http_apigw_usage_init_zone,
+    ngx_http_apigw_usage_collect,
+    ngx_http_apigw_usage_cleanup
+};
+
+
 char *
 ngx_http_apigw_usage_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_usage_main_conf_t *mcf = conf;
 
-    ngx_pool_cleanup_t            *cln;
-    ngx_apigw_helper_t           **hp;
-    ngx_http_apigw_usage_zone_t   *ctx, **zp;
+    ngx_http_apigw_usage_zone_t  *ctx, **zp;
 
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
     ctx = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_usage_zone_t));
-
-    if (ctx == NULL || cln == NULL) {
+    if (ctx == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    cln->handler = ngx_http_apigw_usage_cleanup;
-    cln->data = ctx;
-
-    ngx_str_set(&ctx->backed.helper.name, "usage");
-    ctx->backed.helper.interval = 1000;
-    ctx->backed.helper.run = ngx_http_apigw_usage_run;
-    ctx->backed.helper.data = ctx;
-    ctx->backed.directive = "api_usage_zone";
-    ctx->backed.layout = NGX_HTTP_APIGW_USAGE_LAYOUT;
-    ctx->backed.size = sizeof(ngx_http_apigw_usage_shctx_t);
-    ctx->backed.kind = &ngx_apigw_usage_kind;
     ctx->retention = NGX_HTTP_APIGW_USAGE_RETENTION;
     ctx->on_full = NGX_HTTP_APIGW_USAGE_REFUSE;
 
     ngx_http_apigw_usage_late_init(ctx);
 
-    if (ngx_apigw_words(cf, 1, ngx_http_apigw_usage_zone_words, ctx) != NGX_OK
-        || ngx_apigw_backed_add(cf, &ctx->backed, &ngx_http_apigw_usage_module,
-                                ngx_http_apigw_usage_init_zone,
-                                ngx_http_apigw_usage_collect)
-           != NGX_OK)
+    if (ngx_apigw_backed_add(cf, &ctx->backed, &ngx_http_apigw_usage_zone_type,
+                             &mcf->helpers)
+        != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
 
     zp = ngx_array_push(&mcf->zones);
-    hp = ngx_array_push(&mcf->helpers);
-
-    if (zp == NULL || hp == NULL) {
+    if (zp == NULL) {
         return NGX_CONF_ERROR;
     }
 
     *zp = ctx;
-    *hp = &ctx->backed.helper;
 
     return NGX_CONF_OK;
 }

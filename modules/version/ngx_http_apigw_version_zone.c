@@ -165,58 +165,48 @@ static const ngx_apigw_word_t  ngx_http_apigw_version_zone_words[] = {
 };
 
 
+static const ngx_apigw_backed_type_t  ngx_http_apigw_version_zone_type = {
+    ngx_string("version"),
+    "api_version_zone",
+    &ngx_http_apigw_version_module,
+    ngx_http_apigw_version_zone_words,
+    NGX_HTTP_APIGW_VERSION_LAYOUT,
+    sizeof(ngx_http_apigw_version_shctx_t),
+    &ngx_apigw_tally_kind,
+    ngx_http_apigw_version_run,
+    ngx_http_apigw_version_init_zone,
+    ngx_http_apigw_version_collect,
+    ngx_http_apigw_version_cleanup
+};
+
+
 char *
 ngx_http_apigw_version_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_version_main_conf_t *amcf = conf;
 
-    ngx_pool_cleanup_t              *cln;
-    ngx_apigw_helper_t             **hp;
-    ngx_http_apigw_version_zone_t   *ctx;
+    ngx_http_apigw_version_zone_t  *ctx;
 
     if (amcf->zone) {
         return "is duplicate";
     }
 
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
     ctx = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_version_zone_t));
-
-    if (ctx == NULL || cln == NULL) {
+    if (ctx == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    cln->handler = ngx_http_apigw_version_cleanup;
-    cln->data = ctx;
-
-    ngx_str_set(&ctx->backed.helper.name, "version");
-    ctx->backed.helper.interval = 1000;
-    ctx->backed.helper.run = ngx_http_apigw_version_run;
-    ctx->backed.helper.data = ctx;
-    ctx->backed.directive = "api_version_zone";
-    ctx->backed.layout = NGX_HTTP_APIGW_VERSION_LAYOUT;
-    ctx->backed.size = sizeof(ngx_http_apigw_version_shctx_t);
-    ctx->backed.kind = &ngx_apigw_tally_kind;
     ctx->by = NGX_ERROR;
     ctx->retention = NGX_HTTP_APIGW_VERSION_RETENTION;
     ctx->conf = amcf;
 
-    if (ngx_apigw_words(cf, 1, ngx_http_apigw_version_zone_words, ctx)
-        != NGX_OK
-        || ngx_apigw_backed_add(cf, &ctx->backed,
-                                &ngx_http_apigw_version_module,
-                                ngx_http_apigw_version_init_zone,
-                                ngx_http_apigw_version_collect)
-           != NGX_OK)
+    if (ngx_apigw_backed_add(cf, &ctx->backed,
+                             &ngx_http_apigw_version_zone_type, &amcf->helpers)
+        != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
 
-    hp = ngx_array_push(&amcf->helpers);
-    if (hp == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *hp = &ctx->backed.helper;
     amcf->zone = ctx;
 
     return NGX_CONF_OK;
