@@ -11,6 +11,7 @@ use Test::More;
 
 use lib 't/lib';
 use Apigw::Command;
+use Apigw::Token qw(jwks);
 
 my $apigw = Apigw::Command->new;
 my $dir = $apigw->{dir};
@@ -238,6 +239,32 @@ is_deeply($got, { sub => 's', exp => 7, jti => 'f', iat => 1.5,
 $got = claims('standard input', { stdin => '{"x":1}' }, @key, '--claims', '-');
 is($got->{x}, 1, 'from standard input');
 
+my $r = run(@key, '--expires', '2020-01-01');
+is("$r->{status} $r->{err}", "0 apigw: the token has expired already\n",
+   'one of the past is told');
+
+for (map({ my $name = $_; map { [$name, '--claim', "$name=$_", 1] } 1, 'x' }
+         qw(exp nbf iat)),
+     map({ my $name = $_; map { [$name, '--claim-json', "$name=$_", 0] }
+           'null', 'true', '-1', '[1]', '9007199254740993', '1e300' }
+         qw(exp nbf iat)),
+     ['exp', '--claim-json', 'exp="9"', 1])
+{
+    my ($claim, $option, $value, $hint) = @$_;
+
+    refused("$option $value", 1, $hint
+            ? qr/the claim "$claim" is no number .*refuse.*; use --claim-json$/
+            : qr/the claim "$claim" is no number .* refuse the token$/,
+            @key, $option, $value);
+}
+
+refused("$_ is no string", 1, qr/the claim "$_" is no string: nginx would/,
+        @key, '--claim-json', "$_=1") for qw(iss sub jti);
+refused("aud is $_", 1, qr/the claim "aud" is neither .* audience$/,
+        @key, '--claim-json', "aud=$_") for '1', '[1]', '{}', 'null';
+is(claims('a right number', @key, '--claim-json', 'exp=9000000000.5')->{exp},
+   9000000000.5, 'a time with a fraction');
+
 refused('no key', 2, qr/"--key FILE" is missing/, 'issue');
 refused('no such key', 1, qr/cannot open ".*none": No such file/, 'issue',
         '--key', "$dir/none");
@@ -341,7 +368,7 @@ SKIP: {
 # inspect
 
 my $token = done('a token', @key, '--claim', "bell=a\a\x7f\xc2\x9b31m");
-my $r = run({ stdin => $token }, 'inspect');
+$r = run({ stdin => $token }, 'inspect');
 
 is($r->{status}, 0, 'inspect');
 like($r->{out}, qr/\Asignature  unchecked\nvalid      yes\nissued     \d{4}-/,
@@ -361,8 +388,7 @@ ok(!$seen->{valid}, 'and so it is not valid');
 my @jwks = ('--jwks', "$dir/ES256.jwks");
 
 for (['it has expired', '--expires', '2020-01-01'],
-     ['it is not valid yet', '--not-before', '1d', '--expires', '2d'],
-     ['"exp", "nbf" or "iat" is no date', '--claim', 'exp=soon'])
+     ['it is not valid yet', '--not-before', '1d', '--expires', '2d'])
 {
     my ($why, @args) = @$_;
 
@@ -371,6 +397,14 @@ for (['it has expired', '--expires', '2020-01-01'],
     is($r->{status}, 1, "$why: status");
     like($r->{out}, qr/^signature  right\nvalid      no: \Q$why\E$/m, $why);
 }
+
+my $others = Apigw::Token->new('HS256');
+Apigw::Command::spew("$dir/others", jwks($others));
+$r = run({ stdin => $others->sign({ exp => 'soon' }) }, 'inspect', '--jwks',
+         "$dir/others");
+is($r->{status}, 1, 'a date that is none: status');
+like($r->{out}, qr/^signature  right\nvalid      no: "exp", "nbf" or "iat" is no/m,
+     'a date that is none');
 
 refused('nothing', 1, qr/no token that nginx would accept: less than three/,
         { stdin => "\n" }, 'inspect');

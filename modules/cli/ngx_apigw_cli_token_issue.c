@@ -41,6 +41,8 @@ static json_t *ngx_apigw_cli_token_claims(ngx_apigw_cli_t *cli);
 static json_t *ngx_apigw_cli_token_claims_file(ngx_str_t *name);
 static ngx_int_t ngx_apigw_cli_token_claims_default(ngx_apigw_cli_t *cli,
     json_t *claims);
+static ngx_int_t ngx_apigw_cli_token_claims_check(ngx_apigw_cli_t *cli,
+    json_t *claims);
 static ngx_int_t ngx_apigw_cli_token_claim(json_t *claims,
     ngx_apigw_cli_token_claim_t *claim);
 static ngx_int_t ngx_apigw_cli_token_repeated(json_t *claims,
@@ -632,6 +634,11 @@ ngx_apigw_cli_token_claims(ngx_apigw_cli_t *cli)
         return NULL;
     }
 
+    if (ngx_apigw_cli_token_claims_check(cli, claims) != NGX_OK) {
+        json_decref(claims);
+        return NULL;
+    }
+
     return claims;
 }
 
@@ -658,6 +665,71 @@ ngx_apigw_cli_token_claims_file(ngx_str_t *name)
     }
 
     return claims;
+}
+
+
+/* What nginx would refuse in any place; a token of the past may be wanted. */
+
+static ngx_int_t
+ngx_apigw_cli_token_claims_check(ngx_apigw_cli_t *cli, json_t *claims)
+{
+    json_t                     *value, *alone;
+    ngx_str_t                   text;
+    const char                **name;
+    ngx_apigw_claims_rc_e       rc;
+    ngx_apigw_claims_times_t    times;
+    ngx_apigw_claims_window_t   window;
+
+    static const char  *texts[] = { "iss", "sub", "jti", NULL };
+    static const char  *dates[] = { "exp", "nbf", "iat", NULL };
+
+    for (name = texts; *name; name++) {
+
+        if (ngx_apigw_claims_string(claims, *name, &text) == NGX_ERROR) {
+            (void) ngx_apigw_cli_error("the claim \"%s\" is no string: nginx "
+                                       "would refuse the token", *name);
+            return NGX_ERROR;
+        }
+    }
+
+    if (ngx_apigw_claims_audience(claims, "aud", NULL, 0) == NGX_ERROR) {
+        (void) ngx_apigw_cli_error("the claim \"aud\" is neither a string nor "
+                                   "an array of strings: nginx would refuse "
+                                   "the token for whatever audience");
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&times, sizeof(ngx_apigw_claims_times_t));
+
+    for (name = dates; *name; name++) {
+
+        value = json_object_get(claims, *name);
+
+        if (value == NULL) {
+            continue;
+        }
+
+        alone = json_pack("{s:O}", *name, value);
+        rc = ngx_apigw_claims_window(alone, &times, &window);
+        json_decref(alone);
+
+        if (rc != NGX_APIGW_CLAIMS_OK) {
+            (void) ngx_apigw_cli_error("the claim \"%s\" is no number of "
+                                       "seconds since 1970: nginx would refuse "
+                                       "the token%s", *name,
+                                       json_is_string(value)
+                                       ? "; use --claim-json" : "");
+            return NGX_ERROR;
+        }
+    }
+
+    (void) ngx_apigw_claims_window(claims, &times, &window);
+
+    if (window.until <= cli->now) {
+        ngx_apigw_cli_note("the token has expired already");
+    }
+
+    return NGX_OK;
 }
 
 
