@@ -280,8 +280,12 @@ ngx_apigw_store_view_roots(ngx_apigw_store_view_t *view, uint64_t version,
 
     rc = ngx_apigw_tree_open(&view->tree, version, NGX_APIGW_STORE_META,
                              &meta);
+    if (rc == MDB_NOTFOUND) {
+        return meta.others ? NGX_APIGW_STORE_EFORMAT : NGX_APIGW_STORE_EEMPTY;
+    }
+
     if (rc != 0) {
-        return (rc == MDB_NOTFOUND) ? NGX_APIGW_STORE_EEMPTY : rc;
+        return rc;
     }
 
     rc = ngx_apigw_tree_get(&view->tree, &meta,

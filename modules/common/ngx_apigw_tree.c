@@ -131,7 +131,7 @@ static int ngx_apigw_tree_value(const ngx_apigw_tree_t *tree,
 
 
 const ngx_apigw_tree_root_t  ngx_apigw_tree_none = {
-    NGX_APIGW_TREE_NONE, 0, 0
+    NGX_APIGW_TREE_NONE, 0, 0, 0
 };
 
 
@@ -191,6 +191,8 @@ ngx_apigw_tree_open(const ngx_apigw_tree_t *tree, uint64_t txnid,
     rc = ngx_apigw_tree_top(tree, txnid, &top);
 
     if (rc == 0) {
+        root->others = (top != NGX_APIGW_TREE_NONE);
+
         rc = ngx_apigw_tree_leaf(tree, top, (const u_char *) name,
                                  strlen(name), &view);
     }
@@ -264,6 +266,10 @@ ngx_apigw_tree_probe(const ngx_apigw_tree_t *tree,
         rc = ngx_apigw_tree_open(tree, txnid, NGX_APIGW_STORE_META, &root);
     }
 
+    if (rc == MDB_NOTFOUND && root.others) {
+        rc = NGX_APIGW_STORE_EFORMAT;
+    }
+
     if (rc == 0) {
         rc = ngx_apigw_tree_sound(tree, root.root);
     }
@@ -274,13 +280,14 @@ ngx_apigw_tree_probe(const ngx_apigw_tree_t *tree,
                                 sizeof(NGX_APIGW_STORE_FORMAT) - 1, &value);
     }
 
-    for (i = 0; kind->dbs[i] && rc != MDB_CORRUPTED; i++) {
+    for (i = 0; kind->dbs[i] && (rc == 0 || rc == MDB_NOTFOUND); i++) {
         rc = ngx_apigw_tree_open(tree, txnid, kind->dbs[i], &root);
     }
 
     /* nothing keeps the pages: while others write they may be anything */
 
-    return (rc == MDB_CORRUPTED && ngx_apigw_tree_txnid(tree) == txnid)
+    return ((rc == MDB_CORRUPTED || rc == NGX_APIGW_STORE_EFORMAT)
+            && ngx_apigw_tree_txnid(tree) == txnid)
            ? rc : 0;
 }
 

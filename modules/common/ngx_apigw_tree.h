@@ -40,6 +40,7 @@ typedef struct {
     uint64_t             root;      /* the number of a page */
     uint64_t             entries;
     ngx_uint_t           depth;
+    ngx_uint_t           others;    /* there are databases, if not this one */
 } ngx_apigw_tree_root_t;
 
 
@@ -106,8 +107,8 @@ int ngx_apigw_tree_near(const ngx_apigw_tree_t *tree,
 
 /*
  * Whether the databases of a store can be opened, as far as they are there:
- * where LMDB goes for that, it finds what it expects.  Returns 0 or
- * MDB_CORRUPTED.
+ * where LMDB goes for that, it finds what it expects.  Returns 0,
+ * MDB_CORRUPTED, or NGX_APIGW_STORE_EFORMAT if something else is there.
  */
 
 int ngx_apigw_tree_probe(const ngx_apigw_tree_t *tree,

@@ -8,16 +8,22 @@
 
 #include <openssl/evp.h>
 
+#include "ngx_apigw_hash.h"
 #include "ngx_apigw_jwt_store.h"
+#include "ngx_apigw_tree.h"
 
 
 /*
  * "revoked": the byte of what it is revoked by and the value, or 0x80 added to
  * the byte and the SHA-256 of a value that is longer than LMDB's keys may be;
- * its record is a head and the value.
+ * its record is a head, the value, and a seal.
  *
- * "keysets": the id of the issuer; its record is a head and the key set as it
- * was fetched.
+ * "keysets": the id of the issuer; its record is a head, the key set as it
+ * was fetched, and a seal.
+ *
+ * The seal, 8 bytes, is a hash of what is before it and of what it belongs
+ * to, and tells of damage.  A bit of the head says that there is one: records
+ * of older versions have none, and are valid still.
  *
  * The heads are in the order of bytes of this machine, as everything in LMDB.
  */
@@ -28,6 +34,8 @@
 
 #define NGX_APIGW_JWT_KEY_MAX      256   /* bytes of a value in a key */
 #define NGX_APIGW_JWT_DIGEST       32
+#define NGX_APIGW_JWT_SEAL         8
+#define NGX_APIGW_JWT_SEALED       ((uint64_t) 1 << 63)
 #define NGX_APIGW_JWT_REAP_BATCH   256
 
 
@@ -38,7 +46,7 @@ typedef struct {
 
 
 typedef struct {
-    uint64_t                     made;
+    uint64_t                     made;      /* and whether it is sealed */
     uint64_t                     until;
 } ngx_apigw_jwt_head_t;
 
@@ -59,6 +67,12 @@ typedef struct {
 
 static int ngx_apigw_jwt_store_key(ngx_apigw_jwt_key_t *key,
     ngx_apigw_jwt_by_e by, const ngx_str_t *value);
+static void ngx_apigw_jwt_store_seal(u_char *seal, const u_char *owner,
+    size_t len, const u_char *data, size_t size);
+static int ngx_apigw_jwt_store_unseal(const u_char *owner, size_t len,
+    const u_char *data, size_t size, ngx_apigw_jwt_head_t *head,
+    ngx_str_t *text);
+static int ngx_apigw_jwt_store_sound(const ngx_apigw_tree_item_t *item);
 static int ngx_apigw_jwt_store_decode(const MDB_val *key, const MDB_val *val,
     ngx_apigw_jwt_revocation_t *revocation);
 static int ngx_apigw_jwt_store_write_set(ngx_apigw_store_t *store,
@@ -107,8 +121,10 @@ ngx_apigw_jwt_store_put(ngx_apigw_store_t *store, MDB_txn *txn,
     const ngx_apigw_jwt_revocation_t *revocation)
 {
     int                   rc;
+    size_t                size;
     u_char                data[sizeof(ngx_apigw_jwt_head_t)
-                               + NGX_APIGW_JWT_REVOCATION_MAX];
+                               + NGX_APIGW_JWT_REVOCATION_MAX
+                               + NGX_APIGW_JWT_SEAL];
     MDB_val               val;
     ngx_apigw_jwt_key_t   key;
     ngx_apigw_jwt_head_t  head;
@@ -119,15 +135,19 @@ ngx_apigw_jwt_store_put(ngx_apigw_store_t *store, MDB_txn *txn,
         return rc;
     }
 
-    head.made = revocation->made;
+    head.made = revocation->made | NGX_APIGW_JWT_SEALED;
     head.until = revocation->until;
 
     ngx_memcpy(data, &head, sizeof(head));
     ngx_memcpy(data + sizeof(head), revocation->value.data,
                revocation->value.len);
 
+    size = sizeof(head) + revocation->value.len;
+
+    ngx_apigw_jwt_store_seal(data + size, key.data, 1, data, size);
+
     val.mv_data = data;
-    val.mv_size = sizeof(head) + revocation->value.len;
+    val.mv_size = size + NGX_APIGW_JWT_SEAL;
 
     return mdb_put(txn, ngx_apigw_store_db(store, NGX_APIGW_JWT_DB_REVOKED),
                    &key.val, &val, 0);
@@ -152,48 +172,73 @@ ngx_apigw_jwt_store_delete(ngx_apigw_store_t *store, MDB_txn *txn,
 }
 
 
-/* mdb_stat() says 0, too, if it cannot read the page with the number. */
-
 int
-ngx_apigw_jwt_store_count(ngx_apigw_store_t *store, MDB_txn *txn, uint64_t *n)
+ngx_apigw_jwt_store_find(ngx_apigw_store_t *store, ngx_apigw_jwt_by_e by,
+    const ngx_str_t *value, ngx_apigw_jwt_revocation_t *revocation)
 {
-    int          rc;
-    MDB_dbi      db;
-    MDB_val      key, val;
-    MDB_stat     stat;
-    MDB_cursor  *cursor;
+    int                    rc;
+    MDB_val                val;
+    ngx_str_t              found;
+    ngx_apigw_jwt_key_t    key;
+    ngx_apigw_tree_item_t  near[2];
 
-    db = ngx_apigw_store_db(store, NGX_APIGW_JWT_DB_REVOKED);
-
-    rc = mdb_cursor_open(txn, db, &cursor);
+    rc = ngx_apigw_jwt_store_key(&key, by, value);
 
     if (rc != 0) {
+        return rc == EINVAL ? MDB_NOTFOUND : rc;
+    }
+
+    rc = ngx_apigw_store_get(store, NGX_APIGW_JWT_DB_REVOKED, key.data,
+                             key.val.mv_size, &found);
+
+    if (rc == 0) {
+        val.mv_data = found.data;
+        val.mv_size = found.len;
+
+        return ngx_apigw_jwt_store_decode(&key.val, &val, revocation);
+    }
+
+    if (rc != MDB_NOTFOUND) {
         return rc;
     }
 
-    rc = mdb_cursor_get(cursor, &key, &val, MDB_FIRST);
+    rc = ngx_apigw_store_near(store, NGX_APIGW_JWT_DB_REVOKED, key.data,
+                              key.val.mv_size, near);
 
-    mdb_cursor_close(cursor);
-
-    if (rc == MDB_NOTFOUND) {
-        *n = 0;
-        return mdb_stat(txn, db, &stat) == 0 && stat.ms_entries == 0
-               ? 0 : NGX_APIGW_JWT_STORE_EBROKEN;
+    if (rc == 0
+        && ngx_apigw_jwt_store_sound(&near[0])
+        && ngx_apigw_jwt_store_sound(&near[1]))
+    {
+        return MDB_NOTFOUND;
     }
 
-    if (rc == 0) {
-        rc = mdb_stat(txn, db, &stat);
+    return rc == 0 ? NGX_APIGW_JWT_STORE_EBROKEN : rc;
+}
+
+
+static int
+ngx_apigw_jwt_store_sound(const ngx_apigw_tree_item_t *item)
+{
+    MDB_val                      key, val;
+    ngx_apigw_jwt_revocation_t   revocation;
+
+    if (item->key.data == NULL) {
+        return 1;
     }
 
-    if (rc == 0) {
-        *n = stat.ms_entries;
+    key.mv_data = item->key.data;
+    key.mv_size = item->key.len;
+    val.mv_data = item->value.data;
+    val.mv_size = item->value.len;
 
-        if (*n == 0) {
-            rc = NGX_APIGW_JWT_STORE_EBROKEN;
-        }
-    }
+    return ngx_apigw_jwt_store_decode(&key, &val, &revocation) == 0;
+}
 
-    return rc;
+
+uint64_t
+ngx_apigw_jwt_store_count(ngx_apigw_store_t *store)
+{
+    return ngx_apigw_store_entries(store, NGX_APIGW_JWT_DB_REVOKED);
 }
 
 
@@ -270,17 +315,73 @@ ngx_apigw_jwt_store_key(ngx_apigw_jwt_key_t *key, ngx_apigw_jwt_by_e by,
 }
 
 
+/* The owner is what the record is of. */
+
+static void
+ngx_apigw_jwt_store_seal(u_char *seal, const u_char *owner, size_t len,
+    const u_char *data, size_t size)
+{
+    ngx_apigw_hash_t      hash;
+    ngx_apigw_hash_key_t  key;
+
+    ngx_memzero(&key, sizeof(ngx_apigw_hash_key_t));
+    ngx_memcpy(&key, owner, ngx_min(len, sizeof(ngx_apigw_hash_key_t)));
+
+    ngx_apigw_hash_half(&hash, &key, data, size);
+
+    ngx_memcpy(seal, hash.h, NGX_APIGW_JWT_SEAL);
+}
+
+
+static int
+ngx_apigw_jwt_store_unseal(const u_char *owner, size_t len,
+    const u_char *data, size_t size, ngx_apigw_jwt_head_t *head,
+    ngx_str_t *text)
+{
+    u_char  seal[NGX_APIGW_JWT_SEAL];
+
+    if (size <= sizeof(ngx_apigw_jwt_head_t)) {
+        return NGX_APIGW_JWT_STORE_EBROKEN;
+    }
+
+    ngx_memcpy(head, data, sizeof(ngx_apigw_jwt_head_t));
+
+    if (head->made & NGX_APIGW_JWT_SEALED) {
+
+        if (size <= sizeof(ngx_apigw_jwt_head_t) + NGX_APIGW_JWT_SEAL) {
+            return NGX_APIGW_JWT_STORE_EBROKEN;
+        }
+
+        size -= NGX_APIGW_JWT_SEAL;
+
+        ngx_apigw_jwt_store_seal(seal, owner, len, data, size);
+
+        if (ngx_memcmp(seal, data + size, NGX_APIGW_JWT_SEAL) != 0) {
+            return NGX_APIGW_JWT_STORE_EBROKEN;
+        }
+
+        head->made &= ~NGX_APIGW_JWT_SEALED;
+    }
+
+    text->data = (u_char *) data + sizeof(ngx_apigw_jwt_head_t);
+    text->len = size - sizeof(ngx_apigw_jwt_head_t);
+
+    return 0;
+}
+
+
+/* A record says what it is of, with or without a seal. */
+
 static int
 ngx_apigw_jwt_store_decode(const MDB_val *key, const MDB_val *val,
     ngx_apigw_jwt_revocation_t *revocation)
 {
+    int                   rc;
     u_char                by;
+    ngx_apigw_jwt_key_t   own;
     ngx_apigw_jwt_head_t  head;
 
-    if (key->mv_size < 1
-        || val->mv_size <= sizeof(head)
-        || val->mv_size > sizeof(head) + NGX_APIGW_JWT_REVOCATION_MAX)
-    {
+    if (key->mv_size < 1) {
         return NGX_APIGW_JWT_STORE_EBROKEN;
     }
 
@@ -293,13 +394,27 @@ ngx_apigw_jwt_store_decode(const MDB_val *key, const MDB_val *val,
         return NGX_APIGW_JWT_STORE_EBROKEN;
     }
 
-    ngx_memcpy(&head, val->mv_data, sizeof(head));
+    rc = ngx_apigw_jwt_store_unseal(key->mv_data, 1, val->mv_data,
+                                    val->mv_size, &head, &revocation->value);
+
+    if (rc == 0) {
+        rc = ngx_apigw_jwt_store_key(&own, by, &revocation->value);
+        rc = (rc == EINVAL) ? NGX_APIGW_JWT_STORE_EBROKEN : rc;
+    }
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    if (own.val.mv_size != key->mv_size
+        || ngx_memcmp(own.data, key->mv_data, key->mv_size) != 0)
+    {
+        return NGX_APIGW_JWT_STORE_EBROKEN;
+    }
 
     revocation->by = by;
     revocation->made = head.made;
     revocation->until = head.until;
-    revocation->value.data = (u_char *) val->mv_data + sizeof(head);
-    revocation->value.len = val->mv_size - sizeof(head);
 
     return 0;
 }
@@ -436,35 +551,28 @@ ngx_apigw_jwt_store_remove(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
 
 
 int
-ngx_apigw_jwt_store_load(ngx_apigw_store_t *store, MDB_txn *txn,
+ngx_apigw_jwt_store_load(ngx_apigw_store_t *store,
     const u_char id[NGX_APIGW_JWT_ISSUER_ID], ngx_apigw_jwt_saved_t *saved)
 {
     int                   rc;
-    MDB_val               key, val;
+    ngx_str_t             found;
     ngx_apigw_jwt_head_t  head;
 
-    key.mv_data = (void *) id;
-    key.mv_size = NGX_APIGW_JWT_ISSUER_ID;
+    rc = ngx_apigw_store_get(store, NGX_APIGW_JWT_DB_KEYSETS, id,
+                             NGX_APIGW_JWT_ISSUER_ID, &found);
 
-    rc = mdb_get(txn, ngx_apigw_store_db(store, NGX_APIGW_JWT_DB_KEYSETS),
-                 &key, &val);
-
-    if (rc != 0) {
-        return rc;
+    if (rc == 0) {
+        rc = ngx_apigw_jwt_store_unseal(id, NGX_APIGW_JWT_ISSUER_ID,
+                                        found.data, found.len, &head,
+                                        &saved->text);
     }
 
-    if (val.mv_size <= sizeof(head)) {
-        return NGX_APIGW_JWT_STORE_EBROKEN;
+    if (rc == 0) {
+        saved->fetched = head.made;
+        saved->expires = head.until;
     }
 
-    ngx_memcpy(&head, val.mv_data, sizeof(head));
-
-    saved->fetched = head.made;
-    saved->expires = head.until;
-    saved->text.data = (u_char *) val.mv_data + sizeof(head);
-    saved->text.len = val.mv_size - sizeof(head);
-
-    return 0;
+    return rc;
 }
 
 
@@ -489,28 +597,36 @@ ngx_apigw_jwt_store_write_set(ngx_apigw_store_t *store, MDB_txn *txn,
     ngx_apigw_jwt_save_t *save = data;
 
     int                           rc;
+    u_char                       *p;
+    size_t                        size;
     MDB_val                       key, val;
     ngx_apigw_jwt_head_t          head;
     const ngx_apigw_jwt_saved_t  *saved;
 
     saved = save->saved;
 
-    head.made = saved->fetched;
+    head.made = saved->fetched | NGX_APIGW_JWT_SEALED;
     head.until = saved->expires;
 
     key.mv_data = (void *) save->id;
     key.mv_size = NGX_APIGW_JWT_ISSUER_ID;
 
+    size = sizeof(head) + saved->text.len;
+
     val.mv_data = NULL;
-    val.mv_size = sizeof(head) + saved->text.len;
+    val.mv_size = size + NGX_APIGW_JWT_SEAL;
 
     rc = mdb_put(txn, ngx_apigw_store_db(store, NGX_APIGW_JWT_DB_KEYSETS),
                  &key, &val, MDB_RESERVE);
 
     if (rc == 0) {
-        ngx_memcpy(val.mv_data, &head, sizeof(head));
-        ngx_memcpy((u_char *) val.mv_data + sizeof(head), saved->text.data,
-                   saved->text.len);
+        p = val.mv_data;
+
+        ngx_memcpy(p, &head, sizeof(head));
+        ngx_memcpy(p + sizeof(head), saved->text.data, saved->text.len);
+
+        ngx_apigw_jwt_store_seal(p + size, save->id, NGX_APIGW_JWT_ISSUER_ID,
+                                 p, size);
     }
 
     return rc;
@@ -522,6 +638,7 @@ ngx_apigw_jwt_store_strerror(int rc)
 {
     switch (rc) {
 
+    case MDB_CORRUPTED:
     case NGX_APIGW_JWT_STORE_EBROKEN:
         return "the store of tokens is damaged";
 

@@ -78,8 +78,23 @@ int ngx_apigw_jwt_store_put(ngx_apigw_store_t *store, MDB_txn *txn,
     const ngx_apigw_jwt_revocation_t *revocation);
 int ngx_apigw_jwt_store_delete(ngx_apigw_store_t *store, MDB_txn *txn,
     ngx_apigw_jwt_by_e by, const ngx_str_t *value);
-int ngx_apigw_jwt_store_count(ngx_apigw_store_t *store, MDB_txn *txn,
-    uint64_t *n);
+
+
+/*
+ * What the others do, for who serves requests: between ngx_apigw_store_look()
+ * and _look_end().  What is found lies in the file.  A revocation that is
+ * damaged is never none: _find() looks at its neighbours if there seems to be
+ * none.
+ */
+
+int ngx_apigw_jwt_store_find(ngx_apigw_store_t *store, ngx_apigw_jwt_by_e by,
+    const ngx_str_t *value, ngx_apigw_jwt_revocation_t *revocation);
+uint64_t ngx_apigw_jwt_store_count(ngx_apigw_store_t *store);
+
+/* the key set of an issuer */
+
+int ngx_apigw_jwt_store_load(ngx_apigw_store_t *store,
+    const u_char id[NGX_APIGW_JWT_ISSUER_ID], ngx_apigw_jwt_saved_t *saved);
 
 
 /* Ends with what each() returns if that is not 0. */
@@ -97,10 +112,6 @@ int ngx_apigw_jwt_store_reap(ngx_apigw_store_t *store, uint64_t now,
     ngx_uint_t max, ngx_uint_t *n);
 
 
-/* The key set of an issuer. */
-
-int ngx_apigw_jwt_store_load(ngx_apigw_store_t *store, MDB_txn *txn,
-    const u_char id[NGX_APIGW_JWT_ISSUER_ID], ngx_apigw_jwt_saved_t *saved);
 int ngx_apigw_jwt_store_save(ngx_apigw_store_t *store,
     const u_char id[NGX_APIGW_JWT_ISSUER_ID],
     const ngx_apigw_jwt_saved_t *saved);

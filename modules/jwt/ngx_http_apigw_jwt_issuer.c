@@ -44,6 +44,8 @@ static ngx_uint_t ngx_http_apigw_jwt_keyset_is(
     const ngx_http_apigw_jwt_keyset_t *keyset, const u_char *id);
 static void ngx_http_apigw_jwt_keyset_load(
     ngx_http_apigw_jwt_issuer_t *issuer, ngx_log_t *log);
+static int ngx_http_apigw_jwt_keyset_read(ngx_http_apigw_jwt_issuer_t *issuer,
+    ngx_apigw_store_t *store, ngx_apigw_jwt_saved_t *saved, u_char **text);
 static ngx_int_t ngx_http_apigw_jwt_keyset_set(
     ngx_http_apigw_jwt_issuer_t *issuer, const ngx_apigw_jwt_saved_t *set,
     ngx_uint_t only_new, ngx_log_t *log);
@@ -329,7 +331,7 @@ ngx_http_apigw_jwt_keyset_load(ngx_http_apigw_jwt_issuer_t *issuer,
 {
     int                     rc;
     u_char                 *text;
-    MDB_txn                *txn;
+    ngx_uint_t              i;
     ngx_apigw_store_t      *store;
     ngx_apigw_jwt_saved_t   saved;
 
@@ -345,42 +347,60 @@ ngx_http_apigw_jwt_keyset_load(ngx_http_apigw_jwt_issuer_t *issuer,
         return;
     }
 
-    rc = ngx_apigw_store_read(store, &txn);
-
-    if (rc == NGX_APIGW_STORE_EEMPTY) {
-        return;
-    }
-
-    if (rc != 0) {
-        ngx_http_apigw_jwt_zone_store_error(issuer->zone, log, "read", rc);
-        return;
-    }
-
+    rc = EAGAIN;
     text = NULL;
 
-    rc = ngx_apigw_jwt_store_load(store, txn, issuer->id, &saved);
-
-    if (rc == 0) {
-
-        /* the pages may have to come from the disk: not under the mutex */
-
-        text = malloc(saved.text.len);
-
-        if (text) {
-            ngx_memcpy(text, saved.text.data, saved.text.len);
-            saved.text.data = text;
-        }
+    for (i = 0; i < NGX_APIGW_STORE_LOOKS && rc == EAGAIN; i++) {
+        rc = ngx_http_apigw_jwt_keyset_read(issuer, store, &saved, &text);
     }
-
-    ngx_apigw_store_read_end(store);
 
     if (text) {
         (void) ngx_http_apigw_jwt_keyset_set(issuer, &saved, 1, log);
         free(text);
 
-    } else if (rc != 0 && rc != MDB_NOTFOUND) {
+    } else if (rc != 0
+               && rc != EAGAIN
+               && rc != MDB_NOTFOUND
+               && rc != NGX_APIGW_STORE_EEMPTY)
+    {
         ngx_http_apigw_jwt_zone_store_error(issuer->zone, log, "read", rc);
     }
+}
+
+
+/* A copy, as the pages may have to come from the disk: not under the mutex. */
+
+static int
+ngx_http_apigw_jwt_keyset_read(ngx_http_apigw_jwt_issuer_t *issuer,
+    ngx_apigw_store_t *store, ngx_apigw_jwt_saved_t *saved, u_char **text)
+{
+    int       rc;
+    uint64_t  version;
+
+    rc = ngx_apigw_store_look(store, &version);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    rc = ngx_apigw_jwt_store_load(store, issuer->id, saved);
+
+    if (rc == 0) {
+        *text = malloc(saved->text.len);
+
+        if (*text) {
+            ngx_memcpy(*text, saved->text.data, saved->text.len);
+            saved->text.data = *text;
+        }
+    }
+
+    if (ngx_apigw_store_look_end(store) != 0) {
+        free(*text);
+        *text = NULL;
+        rc = EAGAIN;
+    }
+
+    return rc;
 }
 
 

@@ -43,14 +43,17 @@
 
 
 static uint64_t ngx_http_apigw_jwt_now(void);
-static ngx_int_t ngx_http_apigw_jwt_look_up(ngx_apigw_store_t *store,
-    MDB_txn *txn, const ngx_str_t *values);
+static int ngx_http_apigw_jwt_ask(ngx_http_apigw_jwt_zone_t *zone,
+    const ngx_str_t *values, uint64_t *version, uint64_t *revocations,
+    ngx_int_t *found);
+static int ngx_http_apigw_jwt_look_up(ngx_apigw_store_t *store,
+    const ngx_str_t *values, ngx_int_t *found);
 static uint64_t ngx_http_apigw_jwt_revision(ngx_http_apigw_jwt_zone_t *zone,
     uint64_t version);
 static int ngx_http_apigw_jwt_zone_open(ngx_http_apigw_jwt_zone_t *zone,
     char *directory);
-static int ngx_http_apigw_jwt_zone_read(ngx_http_apigw_jwt_zone_t *zone,
-    MDB_txn **txn);
+static int ngx_http_apigw_jwt_zone_look(ngx_http_apigw_jwt_zone_t *zone,
+    uint64_t *version);
 static void ngx_http_apigw_jwt_zone_file(ngx_http_apigw_jwt_zone_t *zone);
 static void ngx_http_apigw_jwt_zone_close(ngx_http_apigw_jwt_zone_t *zone);
 static ngx_int_t ngx_http_apigw_jwt_zone_collect(ngx_apigw_zone_t *zone,
@@ -279,9 +282,9 @@ ngx_http_apigw_jwt_revoked(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log,
     const ngx_str_t values[NGX_HTTP_APIGW_JWT_VALUES], uint64_t *revision)
 {
     int                 rc;
-    MDB_txn            *txn;
-    uint64_t            n;
+    uint64_t            n, version;
     ngx_int_t           found;
+    ngx_uint_t          i;
     ngx_apigw_store_t  *store;
 
     *revision = 0;
@@ -303,7 +306,14 @@ ngx_http_apigw_jwt_revoked(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log,
         return NGX_OK;
     }
 
-    rc = ngx_http_apigw_jwt_zone_read(zone, &txn);
+    rc = EAGAIN;
+    n = 0;
+    version = 0;
+    found = NGX_OK;
+
+    for (i = 0; i < NGX_APIGW_STORE_LOOKS && rc == EAGAIN; i++) {
+        rc = ngx_http_apigw_jwt_ask(zone, values, &version, &n, &found);
+    }
 
     if (rc == NGX_APIGW_STORE_EEMPTY) {
         zone->revocations = 0;
@@ -313,49 +323,56 @@ ngx_http_apigw_jwt_revoked(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log,
     }
 
     if (rc != 0) {
-        ngx_http_apigw_jwt_zone_store_error(zone, log, "read", rc);
+        ngx_http_apigw_jwt_zone_store_error(zone, log, "read",
+                                            rc == EAGAIN
+                                            ? NGX_APIGW_STORE_EMOVED : rc);
         return NGX_ERROR;
     }
 
-    *revision = ngx_http_apigw_jwt_revision(zone, mdb_txn_id(txn));
+    *revision = ngx_http_apigw_jwt_revision(zone, version);
 
-    rc = ngx_apigw_jwt_store_count(store, txn, &n);
-
-    found = NGX_OK;
-
-    if (rc == 0 && n) {
-        found = ngx_http_apigw_jwt_look_up(store, txn, values);
-
-        if (found == NGX_ERROR) {
-            rc = NGX_APIGW_JWT_STORE_EBROKEN;
-        }
-    }
-
-    /* in a file that was cut short there may seem to be nothing */
-
-    if (found != NGX_DECLINED && ngx_apigw_store_whole(store) != 0) {
-        rc = NGX_APIGW_STORE_ESHORT;
-    }
-
-    if (rc == 0) {
-        zone->version = mdb_txn_id(txn);
-        zone->revocations = n;
-    }
-
-    ngx_apigw_store_read_end(store);
-
-    if (rc != 0) {
-        ngx_http_apigw_jwt_zone_store_error(zone, log, "read", rc);
-        return NGX_ERROR;
-    }
+    zone->version = version;
+    zone->revocations = n;
 
     return found;
 }
 
 
-static ngx_int_t
-ngx_http_apigw_jwt_look_up(ngx_apigw_store_t *store, MDB_txn *txn,
-    const ngx_str_t *values)
+/* What is found is believed if the store still is what it was. */
+
+static int
+ngx_http_apigw_jwt_ask(ngx_http_apigw_jwt_zone_t *zone,
+    const ngx_str_t *values, uint64_t *version, uint64_t *revocations,
+    ngx_int_t *found)
+{
+    int  rc;
+
+    rc = ngx_http_apigw_jwt_zone_look(zone, version);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    *found = NGX_OK;
+    *revocations = ngx_apigw_jwt_store_count(zone->store);
+
+    if (*revocations) {
+        rc = ngx_http_apigw_jwt_look_up(zone->store, values, found);
+    }
+
+    /* in a file that was cut short there may seem to be nothing */
+
+    if (*found != NGX_DECLINED && ngx_apigw_store_whole(zone->store) != 0) {
+        rc = NGX_APIGW_STORE_ESHORT;
+    }
+
+    return (ngx_apigw_store_look_end(zone->store) == 0) ? rc : EAGAIN;
+}
+
+
+static int
+ngx_http_apigw_jwt_look_up(ngx_apigw_store_t *store, const ngx_str_t *values,
+    ngx_int_t *found)
 {
     int                          rc;
     ngx_uint_t                   i;
@@ -373,25 +390,25 @@ ngx_http_apigw_jwt_look_up(ngx_apigw_store_t *store, MDB_txn *txn,
             continue;
         }
 
-        rc = ngx_apigw_jwt_store_get(store, txn, by[i], &values[i],
-                                     &revocation);
+        rc = ngx_apigw_jwt_store_find(store, by[i], &values[i], &revocation);
 
         if (rc == MDB_NOTFOUND) {
             continue;
         }
 
         if (rc != 0) {
-            return NGX_ERROR;
+            return rc;
         }
 
         if (revocation.until == 0
             || (uint64_t) ngx_time() < revocation.until)
         {
-            return NGX_DECLINED;
+            *found = NGX_DECLINED;
+            break;
         }
     }
 
-    return NGX_OK;
+    return 0;
 }
 
 
@@ -433,9 +450,9 @@ ngx_http_apigw_jwt_revision(ngx_http_apigw_jwt_zone_t *zone, uint64_t version)
 ngx_apigw_store_t *
 ngx_http_apigw_jwt_zone_store(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log)
 {
-    int       rc;
-    char     *directory;
-    MDB_txn  *txn;
+    int        rc;
+    char      *directory;
+    uint64_t   version;
 
     if (zone->helper.directory.len == 0) {
         return NULL;
@@ -469,12 +486,12 @@ ngx_http_apigw_jwt_zone_store(ngx_http_apigw_jwt_zone_t *zone, ngx_log_t *log)
         }
     }
 
-    rc = ngx_http_apigw_jwt_zone_read(zone, &txn);
+    rc = ngx_http_apigw_jwt_zone_look(zone, &version);
 
     if (rc == 0) {
-        ngx_apigw_store_read_end(zone->store);
+        (void) ngx_apigw_store_look_end(zone->store);
 
-    } else if (rc != NGX_APIGW_STORE_EEMPTY) {
+    } else if (rc != NGX_APIGW_STORE_EEMPTY && rc != EAGAIN) {
         ngx_http_apigw_jwt_zone_store_error(zone, log, "read", rc);
         return NULL;
     }
@@ -540,11 +557,12 @@ ngx_http_apigw_jwt_zone_file(ngx_http_apigw_jwt_zone_t *zone)
 /* A store may be empty as long as it has never had data. */
 
 static int
-ngx_http_apigw_jwt_zone_read(ngx_http_apigw_jwt_zone_t *zone, MDB_txn **txn)
+ngx_http_apigw_jwt_zone_look(ngx_http_apigw_jwt_zone_t *zone,
+    uint64_t *version)
 {
     int  rc;
 
-    rc = ngx_apigw_store_read(zone->store, txn);
+    rc = ngx_apigw_store_look(zone->store, version);
 
     ngx_http_apigw_jwt_zone_file(zone);
 
