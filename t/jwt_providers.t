@@ -1,5 +1,6 @@
-# The examples for Keycloak, Amazon Cognito and Auth0, as they are but for the
-# provider's address, with key sets and tokens of the shapes that these have.
+# The examples for Keycloak, Amazon Cognito, Auth0 and Entra ID, as they are but
+# for the provider's address, with key sets and tokens of the shapes that these
+# have.
 
 use strict;
 use warnings;
@@ -32,6 +33,20 @@ sub certified {
 }
 
 
+# without "alg" and with the issuer, as in Entra's
+
+sub of_entra {
+    my ($key) = @_;
+
+    my %jwk = (%{ certified($key, 'x5t') }, use => 'sig',
+               issuer => 'https://login.microsoftonline.com/{tenantid}/v2.0');
+
+    delete $jwk{alg};
+
+    return \%jwk;
+}
+
+
 # one of each provider, and one that no token is signed by
 
 my %key = (next => Apigw::Token->new('RS256', kid => 'next'));
@@ -40,7 +55,7 @@ my $signer = Apigw::Token->new('RS256');
 
 $key{$_} = bless { %$signer, members => { kid => $_ } }, ref $signer
     for qw(kUk0qQ9Xh2 jCSnGYUPkfzw1hcqzbZ1Cbiw10tqpTDSM7k2V9BCFoI=
-           NEMyQUM4RTk2);
+           NEMyQUM4RTk2 -KI3Q9nNR7bRofxmeZoXqbHZGew);
 
 my $cognito = $key{'jCSnGYUPkfzw1hcqzbZ1Cbiw10tqpTDSM7k2V9BCFoI='};
 
@@ -115,8 +130,43 @@ my @cases = (
           [ '/admin/', {}, 401 ],
           [ '/admin/', { permissions => [ 'admin:orders' ] }, 200 ],
       ] },
+
+    { name => 'entra', path => '/aaaabbbb-0000-cccc-1111-dddd2222eeee/v2.0',
+      key => $key{'-KI3Q9nNR7bRofxmeZoXqbHZGew'},
+      keys => [ map { of_entra($_) } $key{next},
+                                     $key{'-KI3Q9nNR7bRofxmeZoXqbHZGew'} ],
+
+      claims => { aud => '00001111-aaaa-2222-bbbb-3333cccc4444',
+                  nbf => time - 5, azp => 'web', azpacr => '1', ver => '2.0',
+                  name => 'Joe', oid => 'o-1', sub => 'pairwise-1',
+                  preferred_username => 'joe@shop.example', rh => '0.A',
+                  scp => 'Orders.Read User.Read', uti => 'u', aio => 'x',
+                  tid => 'aaaabbbb-0000-cccc-1111-dddd2222eeee' },
+
+      tries => [
+          [ '/orders/', {}, 200, "web o-1\n" ],
+          [ '/orders/', { scp => 'Orders.ReadWrite' }, 200 ],
+          [ '/orders/', { scp => 'User.Read' }, 403 ],
+          [ '/orders/', { scp => undef }, 403 ],
+          [ '/orders/', { aud => 'api://00001111-aaaa-2222-bbbb-3333cccc4444' },
+            401 ],
+          [ '/orders/', { aud => '00000003-0000-0000-c000-000000000000' },
+            401 ],
+          [ '/orders/', { ver => '1.0' }, 401 ],
+          [ '/orders/', { iss => 'https://sts.windows.net/aaaabbbb/' }, 401 ],
+          [ '/jobs/', {}, 401 ],
+          [ '/jobs/', { scp => undef, roles => [ 'Orders.Sync' ],
+                        idtyp => 'app', azp => 'job', name => undef }, 200,
+            "job \n" ],
+          [ '/jobs/', { scp => undef, roles => [ 'Orders.Sync' ] }, 401 ],
+          [ '/jobs/', { scp => undef, roles => [ 'Other' ], idtyp => 'app' },
+            401 ],
+          [ '/', { ver => undef }, 401 ],
+      ] },
 );
 
+
+my $gw;
 
 for my $case (@cases) {
     my $name = $case->{name};
@@ -143,12 +193,17 @@ for my $case (@cases) {
 
     $http =~ s/127\.0\.0\.1:(\d+)/"127.0.0.1:%%PORT_" . ($1 < 8087 ? 1 : 2)
                                    . '%%'/ge;
-    $http =~ s/(\burl +)https:\S+;/$1$url; ca ${\ $provider->ca};/
+    $http =~ s/(\burl\s+)https:\S+;/$1$url; ca ${\ $provider->ca};/
         or die "no url in examples/$name/nginx.conf\n";
     $http =~ s/\bstore=(\w+)/store=%%ROOT%%\/logs\/$1/g;
     $http =~ s/^ *(?:access_log +logs|\w+_temp_path).*\n//mg;
 
-    my $gw = Apigw::Scenario->start(http => $http, default_location => 0);
+    if ($gw) {
+        $gw->reload(http => $http);
+
+    } else {
+        $gw = Apigw::Scenario->start(http => $http, default_location => 0);
+    }
 
     for my $try (@{$case->{tries}}) {
         my ($uri, $other, $code, $body) = @$try;
@@ -175,8 +230,6 @@ for my $case (@cases) {
         is($answer->code, $code, $title);
         is($answer->body, $body, "$title: what is known") if defined $body;
     }
-
-    $gw->stop;
 }
 
 done_testing;
