@@ -14,7 +14,9 @@
 /* The ledger's way to the store and back; see ngx_apigw_usage_store.c. */
 
 
-static int ngx_apigw_ledger_get(MDB_txn *txn, MDB_dbi dbi,
+static int ngx_apigw_ledger_get(ngx_apigw_store_t *store, MDB_txn *txn,
+    const ngx_apigw_ledger_info_t *info, ngx_apigw_ledger_record_t *record);
+static int ngx_apigw_ledger_look(ngx_apigw_store_t *store,
     const ngx_apigw_ledger_info_t *info, ngx_apigw_ledger_record_t *record);
 static ngx_uint_t ngx_apigw_ledger_dirty(ngx_apigw_ledger_table_t *table,
     ngx_uint_t slot);
@@ -145,18 +147,31 @@ ngx_apigw_ledger_sum(const ngx_apigw_ledger_record_t *record,
 }
 
 
+/* Without a transaction of LMDB the store is being looked at. */
+
 static int
-ngx_apigw_ledger_get(MDB_txn *txn, MDB_dbi dbi,
+ngx_apigw_ledger_get(ngx_apigw_store_t *store, MDB_txn *txn,
     const ngx_apigw_ledger_info_t *info, ngx_apigw_ledger_record_t *record)
 {
-    int      rc;
-    u_char   name[NGX_APIGW_LEDGER_MAX];
-    MDB_val  key, value;
+    int        rc;
+    u_char     name[NGX_APIGW_LEDGER_MAX];
+    MDB_val    key, value;
+    ngx_str_t  found;
 
     key.mv_data = name;
     key.mv_size = ngx_apigw_ledger_key(name, info);
 
-    rc = mdb_get(txn, dbi, &key, &value);
+    if (txn) {
+        rc = mdb_get(txn, ngx_apigw_store_db(store, NGX_APIGW_USAGE_LEDGER),
+                     &key, &value);
+
+    } else {
+        rc = ngx_apigw_store_get(store, NGX_APIGW_USAGE_LEDGER, name,
+                                 key.mv_size, &found);
+
+        value.mv_data = found.data;
+        value.mv_size = found.len;
+    }
 
     if (rc == MDB_NOTFOUND) {
         record->head.version = NGX_APIGW_LEDGER_VERSION;
@@ -177,30 +192,20 @@ ngx_apigw_ledger_load(ngx_apigw_store_t *store, uint64_t instance,
     const ngx_apigw_ledger_info_t *info, ngx_apigw_ledger_row_t *own)
 {
     int                         rc;
-    MDB_txn                    *txn;
     ngx_uint_t                  i;
     ngx_apigw_ledger_record_t   record;
 
     ngx_memzero(own, sizeof(ngx_apigw_ledger_row_t));
 
-    rc = ngx_apigw_store_read(store, &txn);
+    rc = EAGAIN;
 
-    if (rc != 0) {
-        return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
+    for (i = 0; i < NGX_APIGW_STORE_LOOKS && rc == EAGAIN; i++) {
+        rc = ngx_apigw_ledger_look(store, info, &record);
     }
 
-    rc = ngx_apigw_ledger_get(txn,
-                       ngx_apigw_store_db(store, NGX_APIGW_USAGE_LEDGER),
-                       info, &record);
-
-    if (rc == 0) {
-        rc = ngx_apigw_store_whole(store);
-    }
-
-    ngx_apigw_store_read_end(store);
-
     if (rc != 0) {
-        return rc;
+        return rc == EAGAIN ? NGX_APIGW_STORE_EMOVED
+                            : rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
     }
 
     for (i = 0; i < record.head.parts; i++) {
@@ -211,6 +216,29 @@ ngx_apigw_ledger_load(ngx_apigw_store_t *store, uint64_t instance,
     }
 
     return 0;
+}
+
+
+static int
+ngx_apigw_ledger_look(ngx_apigw_store_t *store,
+    const ngx_apigw_ledger_info_t *info, ngx_apigw_ledger_record_t *record)
+{
+    int       rc;
+    uint64_t  version;
+
+    rc = ngx_apigw_store_look(store, &version);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    rc = ngx_apigw_ledger_get(store, NULL, info, record);
+
+    if (rc == 0) {
+        rc = ngx_apigw_store_whole(store);
+    }
+
+    return (ngx_apigw_store_look_end(store) == 0) ? rc : EAGAIN;
 }
 
 
@@ -391,7 +419,7 @@ ngx_apigw_ledger_put(ngx_apigw_ledger_flush_t *flush, MDB_txn *txn,
     key.mv_data = name;
     key.mv_size = ngx_apigw_ledger_key(name, info);
 
-    rc = ngx_apigw_ledger_get(txn, dbi, info, &record);
+    rc = ngx_apigw_ledger_get(flush->store, txn, info, &record);
 
     if (rc == NGX_APIGW_USAGE_EDAMAGED) {
         flush->damaged++;

@@ -27,11 +27,14 @@ static void ngx_apigw_usage_empty(const ngx_apigw_counter_info_t *info,
     ngx_apigw_usage_record_t *record);
 static void ngx_apigw_usage_sum(const ngx_apigw_usage_record_t *record,
     uint64_t instance, ngx_apigw_counter_load_t *load);
-static int ngx_apigw_usage_get(MDB_txn *txn, MDB_dbi dbi,
+static int ngx_apigw_usage_get(ngx_apigw_store_t *store, MDB_txn *txn,
     const ngx_apigw_counter_info_t *info, ngx_apigw_usage_record_t *record,
     MDB_val *key);
-static int ngx_apigw_usage_read(MDB_txn *txn, MDB_dbi dbi, MDB_val *key,
-    ngx_apigw_usage_record_t *record);
+static int ngx_apigw_usage_read(ngx_apigw_store_t *store, MDB_txn *txn,
+    MDB_val *key, ngx_apigw_usage_record_t *record);
+static int ngx_apigw_usage_look(ngx_apigw_store_t *store,
+    const ngx_apigw_counter_info_t *info, ngx_apigw_usage_record_t *record,
+    uint64_t *version);
 static int ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
     ngx_apigw_usage_refresh_pt refresh, void *data);
 static ngx_apigw_reap_e ngx_apigw_usage_expired(const MDB_val *key,
@@ -109,11 +112,12 @@ ngx_apigw_usage_decode(ngx_apigw_usage_record_t *record, const MDB_val *value)
 /*
  * What the store has of a counter; an empty record if nothing.  The key is
  * that of the record, or the one to write it under; its memory is the
- * caller's, NGX_APIGW_USAGE_KEY_MAX bytes.
+ * caller's, NGX_APIGW_USAGE_KEY_MAX bytes.  Without a transaction of LMDB the
+ * store is being looked at.
  */
 
 static int
-ngx_apigw_usage_get(MDB_txn *txn, MDB_dbi dbi,
+ngx_apigw_usage_get(ngx_apigw_store_t *store, MDB_txn *txn,
     const ngx_apigw_counter_info_t *info, ngx_apigw_usage_record_t *record,
     MDB_val *key)
 {
@@ -121,7 +125,7 @@ ngx_apigw_usage_get(MDB_txn *txn, MDB_dbi dbi,
 
     key->mv_size = ngx_apigw_usage_key(key->mv_data, info, 0);
 
-    first = ngx_apigw_usage_read(txn, dbi, key, record);
+    first = ngx_apigw_usage_read(store, txn, key, record);
 
     if (first == MDB_NOTFOUND) {
         ngx_apigw_usage_empty(info, record);
@@ -140,7 +144,7 @@ ngx_apigw_usage_get(MDB_txn *txn, MDB_dbi dbi,
 
     key->mv_size = ngx_apigw_usage_key(key->mv_data, info, 1);
 
-    rc = ngx_apigw_usage_read(txn, dbi, key, record);
+    rc = ngx_apigw_usage_read(store, txn, key, record);
 
     if (rc != MDB_NOTFOUND) {
         return rc;
@@ -158,13 +162,24 @@ ngx_apigw_usage_get(MDB_txn *txn, MDB_dbi dbi,
 
 
 static int
-ngx_apigw_usage_read(MDB_txn *txn, MDB_dbi dbi, MDB_val *key,
+ngx_apigw_usage_read(ngx_apigw_store_t *store, MDB_txn *txn, MDB_val *key,
     ngx_apigw_usage_record_t *record)
 {
-    int      rc;
-    MDB_val  value;
+    int        rc;
+    MDB_val    value;
+    ngx_str_t  found;
 
-    rc = mdb_get(txn, dbi, key, &value);
+    if (txn) {
+        rc = mdb_get(txn, ngx_apigw_store_db(store, NGX_APIGW_USAGE_COUNTERS),
+                     key, &value);
+
+    } else {
+        rc = ngx_apigw_store_get(store, NGX_APIGW_USAGE_COUNTERS,
+                                 key->mv_data, key->mv_size, &found);
+
+        value.mv_data = found.data;
+        value.mv_size = found.len;
+    }
 
     if (rc == 0 && ngx_apigw_usage_decode(record, &value) != 0) {
         return NGX_APIGW_USAGE_EDAMAGED;
@@ -262,9 +277,7 @@ ngx_apigw_usage_load(ngx_apigw_store_t *store, uint64_t instance,
     const ngx_apigw_counter_info_t *info, ngx_apigw_counter_load_t *load)
 {
     int                       rc;
-    u_char                    name[NGX_APIGW_USAGE_KEY_MAX];
-    MDB_txn                  *txn;
-    MDB_val                   key;
+    ngx_uint_t                i;
     ngx_apigw_usage_record_t  record;
 
     load->version = 0;
@@ -272,31 +285,55 @@ ngx_apigw_usage_load(ngx_apigw_store_t *store, uint64_t instance,
     load->others = 0;
     load->grant = 0;
 
-    rc = ngx_apigw_store_read(store, &txn);
+    rc = EAGAIN;
 
-    if (rc != 0) {
-        return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
+    for (i = 0; i < NGX_APIGW_STORE_LOOKS && rc == EAGAIN; i++) {
+        rc = ngx_apigw_usage_look(store, info, &record, &load->version);
     }
 
-    load->version = mdb_txn_id(txn);
+    switch (rc) {
+
+    case 0:
+        ngx_apigw_usage_sum(&record, instance, load);
+        return 0;
+
+    case NGX_APIGW_STORE_EEMPTY:
+        load->version = 0;
+        return 0;
+
+    case EAGAIN:
+        return NGX_APIGW_STORE_EMOVED;
+
+    default:
+        return rc;
+    }
+}
+
+
+static int
+ngx_apigw_usage_look(ngx_apigw_store_t *store,
+    const ngx_apigw_counter_info_t *info, ngx_apigw_usage_record_t *record,
+    uint64_t *version)
+{
+    int      rc;
+    u_char   name[NGX_APIGW_USAGE_KEY_MAX];
+    MDB_val  key;
+
+    rc = ngx_apigw_store_look(store, version);
+
+    if (rc != 0) {
+        return rc;
+    }
 
     key.mv_data = name;
 
-    rc = ngx_apigw_usage_get(txn,
-                     ngx_apigw_store_db(store, NGX_APIGW_USAGE_COUNTERS),
-                     info, &record, &key);
+    rc = ngx_apigw_usage_get(store, NULL, info, record, &key);
 
     if (rc == 0) {
         rc = ngx_apigw_store_whole(store);
     }
 
-    ngx_apigw_store_read_end(store);
-
-    if (rc == 0) {
-        ngx_apigw_usage_sum(&record, instance, load);
-    }
-
-    return rc;
+    return (ngx_apigw_store_look_end(store) == 0) ? rc : EAGAIN;
 }
 
 
@@ -429,7 +466,7 @@ ngx_apigw_usage_put(ngx_apigw_usage_flush_t *flush, MDB_txn *txn, MDB_dbi dbi,
 
     key.mv_data = name;
 
-    rc = ngx_apigw_usage_get(txn, dbi, info, &record, &key);
+    rc = ngx_apigw_usage_get(flush->store, txn, info, &record, &key);
 
     if (rc == NGX_APIGW_USAGE_EDAMAGED) {
         flush->damaged++;
@@ -547,7 +584,6 @@ ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
     u_char                     name[NGX_APIGW_USAGE_KEY_MAX];
     MDB_txn                   *txn;
     MDB_val                    key;
-    MDB_dbi                    dbi;
     ngx_uint_t                 i, n, last;
     ngx_apigw_pair_t           pair;
     ngx_apigw_counter_info_t   info;
@@ -575,8 +611,6 @@ ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
 
     key.mv_data = name;
 
-    dbi = ngx_apigw_store_db(flush->store, NGX_APIGW_USAGE_COUNTERS);
-
     n = (ngx_uint_t) flush->table->sets * NGX_APIGW_COUNTER_WAYS;
     last = ngx_min(flush->cursor + NGX_APIGW_USAGE_SCAN, n);
 
@@ -586,7 +620,7 @@ ngx_apigw_usage_refresh_slots(ngx_apigw_usage_flush_t *flush,
             continue;
         }
 
-        rc = ngx_apigw_usage_get(txn, dbi, &info, &record, &key);
+        rc = ngx_apigw_usage_get(flush->store, txn, &info, &record, &key);
 
         if (rc == NGX_APIGW_USAGE_EDAMAGED) {
             flush->damaged++;
