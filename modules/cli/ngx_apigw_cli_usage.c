@@ -847,7 +847,7 @@ ngx_apigw_cli_usage_line_table(ngx_apigw_cli_buf_t *b,
             n += line->row.n[column->two];
         }
 
-        snprintf(text, sizeof(text), "%llu", (unsigned long long) n);
+        snprintf(text, sizeof(text), "%lld", (long long) n);
         ngx_apigw_cli_usage_cell(b, text, strlen(text), -column->width);
     }
 

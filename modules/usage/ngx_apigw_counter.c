@@ -19,9 +19,6 @@
  */
 
 
-static ngx_int_t ngx_apigw_counter_change(ngx_apigw_counter_table_t *table,
-    ngx_uint_t slot, uint64_t tag, uint64_t more, uint64_t less,
-    uint64_t *before);
 static ngx_uint_t ngx_apigw_counter_make_room(ngx_apigw_counter_table_t *table,
     const ngx_apigw_counter_id_t *id, int64_t now, ngx_uint_t *evicted);
 static ngx_uint_t ngx_apigw_counter_rank(ngx_apigw_counter_table_t *table,
@@ -89,7 +86,7 @@ ngx_apigw_counter_charge(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
     uint64_t tag, uint64_t cost, uint64_t limit, uint64_t *value,
     uint64_t *total)
 {
-    uint64_t                     own;
+    uint64_t                     own, before, after;
     ngx_apigw_pair_t             pair, set;
     ngx_apigw_counter_info_t    *info;
     volatile ngx_apigw_pair_t   *counter;
@@ -125,8 +122,9 @@ ngx_apigw_counter_charge(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
     if (ngx_apigw_counter_within(info, own, cost, limit, value, total)
         != NGX_OK)
     {
-        return ngx_apigw_counter_refund(table, slot, tag, cost) == NGX_OK
-               ? NGX_DECLINED : NGX_AGAIN;
+        return ngx_apigw_counter_change(table, slot, tag, -(int64_t) cost,
+                                        &before, &after)
+               == NGX_OK ? NGX_DECLINED : NGX_AGAIN;
     }
 
     return NGX_OK;
@@ -134,44 +132,17 @@ ngx_apigw_counter_charge(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
 
 
 ngx_int_t
-ngx_apigw_counter_refund(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
-    uint64_t tag, uint64_t cost)
-{
-    uint64_t  own;
-
-    return ngx_apigw_counter_change(table, slot, tag, 0, cost, &own);
-}
-
-
-ngx_int_t
-ngx_apigw_counter_add(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
-    uint64_t tag, uint64_t cost, uint64_t *value)
-{
-    uint64_t   own, total;
-    ngx_int_t  rc;
-
-    rc = ngx_apigw_counter_change(table, slot, tag, cost, 0, &own);
-
-    /* it is dirty and stays, so "others" are its own */
-
-    if (rc == NGX_OK) {
-        (void) ngx_apigw_counter_within(&table->infos[slot], own, cost, 0,
-                                        value, &total);
-    }
-
-    return rc;
-}
-
-
-static ngx_int_t
 ngx_apigw_counter_change(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
-    uint64_t tag, uint64_t more, uint64_t less, uint64_t *before)
+    uint64_t tag, int64_t units, uint64_t *before, uint64_t *after)
 {
-    uint64_t                    own;
+    uint64_t                    own, total;
     ngx_apigw_pair_t            pair, set;
+    ngx_apigw_counter_info_t   *info;
     volatile ngx_apigw_pair_t  *counter;
 
     counter = &table->pairs[slot];
+    info = &table->infos[slot];
+
     pair = ngx_apigw_pair_get(counter);
 
     do {
@@ -179,15 +150,20 @@ ngx_apigw_counter_change(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
             return NGX_AGAIN;
         }
 
-        *before = pair.value & NGX_APIGW_COUNTER_VALUE;
-
-        own = *before + more;
-        own = own > less ? own - less : 0;
+        own = pair.value & NGX_APIGW_COUNTER_VALUE;
 
         set.tag = tag;
-        set.value = own | NGX_APIGW_COUNTER_DIRTY;
+        set.value = ngx_max((int64_t) own + units, 0)
+                    | NGX_APIGW_COUNTER_DIRTY;
 
     } while (!ngx_apigw_pair_cas(counter, &pair, set));
+
+    /* it is dirty and stays, so "others" are its own */
+
+    (void) ngx_apigw_counter_within(info, own, 0, 0, before, &total);
+    (void) ngx_apigw_counter_within(info,
+                                    set.value & NGX_APIGW_COUNTER_VALUE,
+                                    0, 0, after, &total);
 
     return NGX_OK;
 }

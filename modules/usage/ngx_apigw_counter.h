@@ -132,15 +132,13 @@ ngx_int_t ngx_apigw_counter_charge(ngx_apigw_counter_table_t *table,
     uint64_t *value, uint64_t *total);
 
 /*
- * Takes back what was charged, or adds without regard to the limit; value is
- * what was counted before.  NGX_OK or NGX_AGAIN.
+ * Adds units without regard to the limit, or takes them back if there are less
+ * than 0; before and after are what was counted.  NGX_OK or NGX_AGAIN.
  */
 
-ngx_int_t ngx_apigw_counter_refund(ngx_apigw_counter_table_t *table,
-    ngx_uint_t slot, uint64_t tag, uint64_t cost);
-
-ngx_int_t ngx_apigw_counter_add(ngx_apigw_counter_table_t *table,
-    ngx_uint_t slot, uint64_t tag, uint64_t cost, uint64_t *value);
+ngx_int_t ngx_apigw_counter_change(ngx_apigw_counter_table_t *table,
+    ngx_uint_t slot, uint64_t tag, int64_t units, uint64_t *before,
+    uint64_t *after);
 
 
 /* To be called before the counter is read from the store. */
@@ -297,6 +295,7 @@ ngx_apigw_counter_charge_seen(ngx_apigw_counter_table_t *table,
     ngx_uint_t slot, uint64_t tag, uint64_t seen, uint64_t cost,
     uint64_t limit, uint64_t *value, uint64_t *total)
 {
+    uint64_t          before, after;
     ngx_apigw_pair_t  expect, set;
 
     expect.tag = tag;
@@ -318,8 +317,21 @@ ngx_apigw_counter_charge_seen(ngx_apigw_counter_table_t *table,
         return NGX_OK;
     }
 
-    return ngx_apigw_counter_refund(table, slot, tag, cost) == NGX_OK
-           ? NGX_DECLINED : NGX_AGAIN;
+    return ngx_apigw_counter_change(table, slot, tag, -(int64_t) cost,
+                                    &before, &after)
+           == NGX_OK ? NGX_DECLINED : NGX_AGAIN;
+}
+
+
+/*
+ * What a change of a counter adds to the units beyond a limit; less than 0 if
+ * it takes of them.  So the sum over all changes is what is beyond in the end.
+ */
+
+static ngx_inline int64_t
+ngx_apigw_counter_beyond(uint64_t limit, uint64_t before, uint64_t after)
+{
+    return (int64_t) (ngx_max(after, limit) - ngx_max(before, limit));
 }
 
 

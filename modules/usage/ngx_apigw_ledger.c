@@ -24,8 +24,6 @@ static ngx_int_t ngx_apigw_ledger_mend(ngx_apigw_ledger_table_t *table,
     ngx_uint_t slot, uint64_t tag, const ngx_apigw_ledger_row_t *own);
 static ngx_uint_t ngx_apigw_ledger_make_room(ngx_apigw_ledger_table_t *table,
     const ngx_apigw_counter_id_t *id, ngx_uint_t *evicted);
-static ngx_uint_t ngx_apigw_ledger_unwritten(ngx_apigw_ledger_table_t *table,
-    ngx_uint_t slot);
 static ngx_int_t ngx_apigw_ledger_evict(ngx_apigw_ledger_table_t *table,
     ngx_uint_t slot, uint64_t tag);
 static ngx_int_t ngx_apigw_ledger_swap(ngx_apigw_ledger_table_t *table,
@@ -314,15 +312,20 @@ ngx_apigw_ledger_make_room(ngx_apigw_ledger_table_t *table,
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_apigw_ledger_unwritten(ngx_apigw_ledger_table_t *table, ngx_uint_t slot)
 {
-    ngx_uint_t  i;
+    uint64_t                    tag;
+    ngx_uint_t                  i;
+    volatile ngx_apigw_pair_t  *counter;
+
+    tag = table->entries[slot].info.tag;
 
     for (i = 0; i < NGX_APIGW_LEDGER_FIELDS; i++) {
+        counter = ngx_apigw_ledger_pair(table, slot, i);
 
-        if (ngx_apigw_ledger_pair(table, slot, i)->value
-            & NGX_APIGW_COUNTER_DIRTY)
+        if ((counter->value & NGX_APIGW_COUNTER_DIRTY)
+            && counter->tag == tag)
         {
             return 1;
         }

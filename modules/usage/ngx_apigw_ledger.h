@@ -25,7 +25,8 @@
  * The flush writes those that are there; who needs the entry again takes it
  * up and reads the missing ones from the store.
  *
- * Nobody needs the sum of all instances here, so there are no "others".
+ * Nobody needs the sum of all instances here, so there are no "others".  Sums
+ * wrap around, so what a row takes away is added like what it adds.
  *
  * Database "ledger": key
  *
@@ -101,7 +102,7 @@ typedef struct {
 
 
 typedef struct {
-    uint64_t                     n[NGX_APIGW_LEDGER_FIELDS];
+    uint64_t                     n[NGX_APIGW_LEDGER_FIELDS];  /* signed */
 } ngx_apigw_ledger_row_t;
 
 
@@ -180,6 +181,15 @@ ngx_int_t ngx_apigw_ledger_add(ngx_apigw_ledger_table_t *table,
     ngx_uint_t slot, uint64_t tag, ngx_apigw_ledger_row_t *row);
 
 
+/*
+ * Whether a number has to be written.  One with the tag of another entry does
+ * not: it is left from one whose description is gone, so nobody can write it.
+ */
+
+ngx_uint_t ngx_apigw_ledger_unwritten(ngx_apigw_ledger_table_t *table,
+    ngx_uint_t slot);
+
+
 /* As those of a quota counter; _insert() also mends an entry that is there. */
 
 void ngx_apigw_ledger_load_begin(ngx_apigw_ledger_table_t *table,
@@ -230,6 +240,23 @@ ngx_apigw_ledger_check(const ngx_apigw_ledger_info_t *info)
                    NGX_APIGW_LEDGER_NAMES + NGX_APIGW_LEDGER_NAME);
 
     return (uint32_t) hash.h[0];
+}
+
+
+/*
+ * A number as the store has it.  In memory it lacks a bit, which is the sign's:
+ * units included or beyond a limit can be less than 0, see
+ * ngx_apigw_counter_beyond().
+ */
+
+static ngx_inline uint64_t
+ngx_apigw_ledger_number(uint64_t value)
+{
+    uint64_t  sign;
+
+    sign = NGX_APIGW_COUNTER_DIRTY >> 1;
+
+    return ((value & NGX_APIGW_COUNTER_VALUE) ^ sign) - sign;
 }
 
 

@@ -18,8 +18,6 @@ static int ngx_apigw_ledger_get(ngx_apigw_store_t *store, MDB_txn *txn,
     const ngx_apigw_ledger_info_t *info, ngx_apigw_ledger_record_t *record);
 static int ngx_apigw_ledger_look(ngx_apigw_store_t *store,
     const ngx_apigw_ledger_info_t *info, ngx_apigw_ledger_record_t *record);
-static ngx_uint_t ngx_apigw_ledger_dirty(ngx_apigw_ledger_table_t *table,
-    ngx_uint_t slot);
 static int ngx_apigw_ledger_flush_write(ngx_apigw_store_t *store, MDB_txn *txn,
     void *data);
 static ngx_int_t ngx_apigw_ledger_copy(ngx_apigw_ledger_table_t *table,
@@ -252,7 +250,7 @@ ngx_apigw_ledger_flush(ngx_apigw_ledger_flush_t *flush)
     last = ngx_min(flush->cursor + NGX_APIGW_LEDGER_SCAN, n);
 
     for (i = flush->cursor; i < last; i++) {
-        if (ngx_apigw_ledger_dirty(flush->table, i)) {
+        if (ngx_apigw_ledger_unwritten(flush->table, i)) {
             break;
         }
     }
@@ -286,24 +284,6 @@ ngx_apigw_ledger_flush(ngx_apigw_ledger_flush_t *flush)
 }
 
 
-static ngx_uint_t
-ngx_apigw_ledger_dirty(ngx_apigw_ledger_table_t *table, ngx_uint_t slot)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < NGX_APIGW_LEDGER_FIELDS; i++) {
-
-        if (ngx_apigw_ledger_pair(table, slot, i)->value
-            & NGX_APIGW_COUNTER_DIRTY)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
 static int
 ngx_apigw_ledger_flush_write(ngx_apigw_store_t *store, MDB_txn *txn,
     void *data)
@@ -326,7 +306,7 @@ ngx_apigw_ledger_flush_write(ngx_apigw_store_t *store, MDB_txn *txn,
          i < last && flush->n < NGX_APIGW_LEDGER_BATCH;
          i++)
     {
-        if (!ngx_apigw_ledger_dirty(flush->table, i)
+        if (!ngx_apigw_ledger_unwritten(flush->table, i)
             || ngx_apigw_ledger_copy(flush->table, i, &info,
                                      &flush->notes[flush->n], &missing)
                != NGX_OK)
@@ -491,7 +471,7 @@ ngx_apigw_ledger_merge(ngx_apigw_ledger_flush_t *flush,
 
     for (k = 0; k < NGX_APIGW_LEDGER_FIELDS; k++) {
         if (!(missing & ((ngx_uint_t) 1 << k))) {
-            own.n[k] = note->row.n[k] & NGX_APIGW_COUNTER_VALUE;
+            own.n[k] = ngx_apigw_ledger_number(note->row.n[k]);
         }
     }
 

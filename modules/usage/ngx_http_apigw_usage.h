@@ -289,8 +289,6 @@ typedef struct {
     uint64_t                      value;    /* without this request */
     uint64_t                      total;    /* most that is admitted */
     uint64_t                      units;    /* charged by this request */
-    uint64_t                      added;    /* of them, in the end */
-    uint64_t                      before;   /* value before that */
     unsigned                      charged:1;
     unsigned                      exceeded:1;
 } ngx_http_apigw_usage_quota_t;
@@ -307,6 +305,7 @@ typedef struct {
     const ngx_str_t              *consumer;
     const ngx_apigw_hash_t       *hash;     /* of the consumer */
     uint64_t                      cost;
+    int64_t                       over;     /* units beyond the limit */
     unsigned                      shadow:1;
 
     ngx_uint_t                    result;
@@ -425,7 +424,7 @@ void ngx_http_apigw_usage_late_row(ngx_http_apigw_usage_zone_t *ctx,
     const ngx_apigw_ledger_row_t *row, ngx_uint_t needed);
 void ngx_http_apigw_usage_late_units(ngx_http_apigw_usage_zone_t *ctx,
     const ngx_apigw_counter_id_t *id, const ngx_apigw_counter_info_t *info,
-    uint64_t more, uint64_t less);
+    int64_t units);
 
 /* Tries to add some of it; returns how much is left. */
 
@@ -452,19 +451,14 @@ void ngx_http_apigw_usage_evaluate(ngx_http_request_t *r,
 void ngx_http_apigw_usage_observe(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval);
 
-/* Changes what was charged to "units", in the end. */
+/*
+ * Changes what was charged to "units", in the end.  eval->over is then what
+ * the request has added to the units beyond the limit; less than 0 if it made
+ * room within the limit for what others were charged beyond it.
+ */
 
 void ngx_http_apigw_usage_settle(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, uint64_t units);
-
-/* Units of the request beyond what its quotas include, once it is settled. */
-
-uint64_t ngx_http_apigw_usage_overage(ngx_http_apigw_usage_eval_t *eval,
-    uint64_t units);
-
-/* The limit of a quota without overage, with what was granted. */
-
-uint64_t ngx_http_apigw_usage_nominal(ngx_http_apigw_usage_quota_t *q);
 
 /* Seconds until a quota admits the cost, -1 if that is never. */
 
@@ -538,6 +532,19 @@ uint64_t ngx_http_apigw_usage_units(ngx_str_t *text, uint64_t unknown);
 
 
 #pragma GCC visibility pop
+
+
+/* The limit of a quota without overage, with what was granted. */
+
+static ngx_inline uint64_t
+ngx_http_apigw_usage_nominal(ngx_http_apigw_usage_quota_t *q)
+{
+    uint64_t  extra;
+
+    extra = q->quota->ceiling - q->quota->limit;
+
+    return q->total > extra ? q->total - extra : 0;
+}
 
 
 #endif /* _NGX_HTTP_APIGW_USAGE_H_INCLUDED_ */

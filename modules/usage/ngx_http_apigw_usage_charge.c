@@ -38,14 +38,15 @@ static ngx_int_t ngx_http_apigw_usage_take(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q);
 static ngx_uint_t ngx_http_apigw_usage_take_all(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval);
+static ngx_inline ngx_uint_t ngx_http_apigw_usage_near(
+    ngx_http_apigw_usage_quota_t *q);
+static void ngx_http_apigw_usage_taken(ngx_http_apigw_usage_eval_t *eval);
 static void ngx_http_apigw_usage_change(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
-    uint64_t units);
-static ngx_inline uint64_t ngx_http_apigw_usage_beyond(uint64_t nominal,
-    uint64_t value, uint64_t units);
+    uint64_t units, uint64_t *before, uint64_t *after);
 static void ngx_http_apigw_usage_thresholds(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
-    uint64_t value, uint64_t units);
+    uint64_t value, uint64_t used);
 
 
 void
@@ -216,8 +217,6 @@ ngx_http_apigw_usage_place(ngx_http_apigw_usage_eval_t *eval,
         q->value = 0;
         q->total = 0;
         q->units = 0;
-        q->added = 0;
-        q->before = 0;
         q->charged = 0;
         q->exceeded = 0;
 
@@ -387,10 +386,11 @@ ngx_http_apigw_usage_take_all(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval)
 {
     ngx_int_t                      rc;
-    ngx_uint_t                     i, n, result;
+    ngx_uint_t                     i, n, result, near;
     ngx_http_apigw_usage_quota_t  *q;
 
     result = NGX_HTTP_APIGW_USAGE_PASSED;
+    near = 0;
 
     for (i = 0; i < eval->nquotas; i++) {
         q = &eval->quotas[i];
@@ -400,6 +400,7 @@ ngx_http_apigw_usage_take_all(ngx_http_request_t *r,
         if (rc == NGX_OK) {
             q->charged = 1;
             q->units = eval->cost;
+            near |= ngx_http_apigw_usage_near(q);
             continue;
         }
 
@@ -417,14 +418,17 @@ ngx_http_apigw_usage_take_all(ngx_http_request_t *r,
         result = NGX_HTTP_APIGW_USAGE_PASSED_UNCOUNTED;
     }
 
-    if (eval->shadow) {
-        return result;
-    }
+    if (near && !eval->shadow) {
+        ngx_http_apigw_usage_taken(eval);
 
-    for (i = 0; i < eval->nquotas; i++) {
-        q = &eval->quotas[i];
+        for (i = 0; i < eval->nquotas; i++) {
+            q = &eval->quotas[i];
 
-        ngx_http_apigw_usage_thresholds(r, eval, q, q->value, q->units);
+            if (q->charged) {
+                ngx_http_apigw_usage_thresholds(r, eval, q, q->value,
+                                                q->value + q->units);
+            }
+        }
     }
 
     return result;
@@ -435,11 +439,46 @@ rollback:
         ngx_apigw_bucket_give_back(&eval->rates[n], ngx_current_msec);
     }
 
-    for (n = 0; n < i; n++) {
-        ngx_http_apigw_usage_change(r, eval, &eval->quotas[n], 0);
-    }
+    ngx_http_apigw_usage_taken(eval);
+    ngx_http_apigw_usage_settle(r, eval, 0);
 
     return result;
+}
+
+
+/* Nearly always there is nothing to tell, and nothing beyond the limit. */
+
+static ngx_inline ngx_uint_t
+ngx_http_apigw_usage_near(ngx_http_apigw_usage_quota_t *q)
+{
+    return (q->value + q->units) * 5 >= ngx_http_apigw_usage_nominal(q) * 4;
+}
+
+
+/*
+ * Units beyond the limit.  Of several quotas the one with most of them counts,
+ * for what was charged as for what is changed in the end.
+ */
+
+static void
+ngx_http_apigw_usage_taken(ngx_http_apigw_usage_eval_t *eval)
+{
+    int64_t                        over;
+    ngx_uint_t                     i;
+    ngx_http_apigw_usage_quota_t  *q;
+
+    for (i = 0; i < eval->nquotas; i++) {
+        q = &eval->quotas[i];
+
+        if (!q->charged || q->quota->mode == NGX_APIGW_PLAN_SHADOW) {
+            continue;
+        }
+
+        over = ngx_apigw_counter_beyond(ngx_http_apigw_usage_nominal(q),
+                                        q->value, q->value + q->units);
+
+        eval->over = ngx_max(eval->over, over);
+    }
 }
 
 
@@ -448,34 +487,21 @@ rollback:
 static void
 ngx_http_apigw_usage_change(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
-    uint64_t units)
+    uint64_t units, uint64_t *before, uint64_t *after)
 {
-    uint64_t                   more;
-    ngx_int_t                  rc;
+    int64_t                    more;
     ngx_uint_t                 n;
     ngx_apigw_counter_info_t   info;
 
-    if (!q->charged || q->units == units) {
-        return;
-    }
-
-    more = units > q->units ? units - q->units : 0;
+    more = (int64_t) (units - q->units);
 
     for (n = 0; n < NGX_HTTP_APIGW_USAGE_RETRIES; n++) {
 
-        if (more) {
-            rc = ngx_apigw_counter_add(&eval->zone->table, q->slot, q->id.tag,
-                                       more, &q->before);
-        } else {
-            rc = ngx_apigw_counter_refund(&eval->zone->table, q->slot,
-                                          q->id.tag, q->units - units);
-        }
-
-        if (rc == NGX_OK) {
-            q->units = units;
-            q->added = more;
-            q->charged = (units != 0);
-            return;
+        if (ngx_apigw_counter_change(&eval->zone->table, q->slot, q->id.tag,
+                                     more, before, after)
+            == NGX_OK)
+        {
+            goto done;
         }
 
         /* written and evicted since it was charged */
@@ -491,8 +517,15 @@ ngx_http_apigw_usage_change(ngx_http_request_t *r,
     ngx_apigw_plan_counter(q->plan, q->quota, &q->span, eval->consumer,
                            eval->shadow, &info);
 
-    ngx_http_apigw_usage_late_units(eval->zone, &q->id, &info, units,
-                                    q->units);
+    ngx_http_apigw_usage_late_units(eval->zone, &q->id, &info, more);
+
+    /* the counter as it was charged, as nobody knows what it has then */
+
+    *before = q->value + q->units;
+    *after = q->value + units;
+
+done:
+
     q->units = units;
     q->charged = (units != 0);
 }
@@ -502,80 +535,40 @@ void
 ngx_http_apigw_usage_settle(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, uint64_t units)
 {
+    int64_t                        over, added, taken;
+    uint64_t                       before, after;
     ngx_uint_t                     i;
     ngx_http_apigw_usage_quota_t  *q;
+
+    added = 0;
+    taken = 0;
 
     for (i = 0; i < eval->nquotas; i++) {
         q = &eval->quotas[i];
 
-        ngx_http_apigw_usage_change(r, eval, q, units);
-
-        if (q->added && !eval->shadow) {
-            ngx_http_apigw_usage_thresholds(r, eval, q, q->before, q->added);
-        }
-    }
-}
-
-
-uint64_t
-ngx_http_apigw_usage_nominal(ngx_http_apigw_usage_quota_t *q)
-{
-    const ngx_apigw_quota_t  *quota;
-
-    quota = q->quota;
-
-    if (quota->ceiling == quota->limit) {
-        return q->total;
-    }
-
-    return q->total > quota->ceiling - quota->limit
-           ? q->total - (quota->ceiling - quota->limit) : 0;
-}
-
-
-/*
- * Others may have been charged between the estimate and what was added to it,
- * so these are two pieces of what a quota has.
- */
-
-uint64_t
-ngx_http_apigw_usage_overage(ngx_http_apigw_usage_eval_t *eval, uint64_t units)
-{
-    uint64_t                       nominal, over, most;
-    ngx_uint_t                     i;
-    ngx_http_apigw_usage_quota_t  *q;
-
-    most = 0;
-
-    for (i = 0; i < eval->nquotas; i++) {
-        q = &eval->quotas[i];
-
-        if (!q->charged || q->quota->mode == NGX_APIGW_PLAN_SHADOW) {
+        if (!q->charged || q->units == units) {
             continue;
         }
 
-        nominal = ngx_http_apigw_usage_nominal(q);
+        ngx_http_apigw_usage_change(r, eval, q, units, &before, &after);
 
-        over = ngx_http_apigw_usage_beyond(nominal, q->value, units - q->added)
-               + ngx_http_apigw_usage_beyond(nominal, q->before, q->added);
+        if (eval->shadow) {
+            continue;
+        }
 
-        if (over > most) {
-            most = over;
+        if (q->quota->mode != NGX_APIGW_PLAN_SHADOW) {
+            over = ngx_apigw_counter_beyond(ngx_http_apigw_usage_nominal(q),
+                                            before, after);
+            added = ngx_max(added, over);
+            taken = ngx_min(taken, over);
+        }
+
+        if (after > before) {
+            ngx_http_apigw_usage_thresholds(r, eval, q, before, after);
         }
     }
 
-    return most;
-}
-
-
-static ngx_inline uint64_t
-ngx_http_apigw_usage_beyond(uint64_t nominal, uint64_t value, uint64_t units)
-{
-    if (value + units <= nominal) {
-        return 0;
-    }
-
-    return value >= nominal ? units : value + units - nominal;
+    eval->over += added + taken;
 }
 
 
@@ -587,18 +580,17 @@ ngx_http_apigw_usage_beyond(uint64_t nominal, uint64_t value, uint64_t units)
 static void
 ngx_http_apigw_usage_thresholds(ngx_http_request_t *r,
     ngx_http_apigw_usage_eval_t *eval, ngx_http_apigw_usage_quota_t *q,
-    uint64_t value, uint64_t units)
+    uint64_t value, uint64_t used)
 {
-    uint64_t    nominal, used, at;
+    uint64_t    nominal, at;
     ngx_str_t   consumer;
     ngx_uint_t  percent;
 
-    if (!q->charged || q->quota->limit == NGX_APIGW_PLAN_UNLIMITED) {
+    if (q->quota->limit == NGX_APIGW_PLAN_UNLIMITED) {
         return;
     }
 
     nominal = ngx_http_apigw_usage_nominal(q);
-    used = value + units;
 
     at = nominal - nominal / 5;
 

@@ -42,8 +42,7 @@ typedef struct {
 
         struct {
             ngx_apigw_counter_info_t  info;
-            uint64_t                  more;
-            uint64_t                  less;
+            int64_t                   units;
         } counter;
     } u;
 } ngx_http_apigw_usage_late_t;
@@ -114,7 +113,7 @@ ngx_http_apigw_usage_late_row(ngx_http_apigw_usage_zone_t *ctx,
 void
 ngx_http_apigw_usage_late_units(ngx_http_apigw_usage_zone_t *ctx,
     const ngx_apigw_counter_id_t *id, const ngx_apigw_counter_info_t *info,
-    uint64_t more, uint64_t less)
+    int64_t units)
 {
     ngx_http_apigw_usage_late_t  *late;
 
@@ -130,8 +129,7 @@ ngx_http_apigw_usage_late_units(ngx_http_apigw_usage_zone_t *ctx,
         late->u.counter.info = *info;
     }
 
-    late->u.counter.more += more;
-    late->u.counter.less += less;
+    late->u.counter.units += units;
 }
 
 
@@ -264,11 +262,8 @@ static ngx_int_t
 ngx_http_apigw_usage_late_change(ngx_http_apigw_usage_zone_t *ctx,
     ngx_http_apigw_usage_late_t *late, ngx_log_t *log)
 {
-    uint64_t    more, less, value;
+    uint64_t    before, after;
     ngx_uint_t  slot;
-
-    more = late->u.counter.more;
-    less = late->u.counter.less;
 
     slot = ngx_apigw_counter_find(&ctx->table, &late->id);
 
@@ -280,13 +275,8 @@ ngx_http_apigw_usage_late_change(ngx_http_apigw_usage_zone_t *ctx,
         return NGX_DECLINED;
     }
 
-    if (more >= less) {
-        return ngx_apigw_counter_add(&ctx->table, slot, late->id.tag,
-                                     more - less, &value);
-    }
-
-    return ngx_apigw_counter_refund(&ctx->table, slot, late->id.tag,
-                                    less - more);
+    return ngx_apigw_counter_change(&ctx->table, slot, late->id.tag,
+                                    late->u.counter.units, &before, &after);
 }
 
 

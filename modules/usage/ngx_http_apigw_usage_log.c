@@ -169,7 +169,7 @@ ngx_http_apigw_usage_name(u_char *p, u_char *len, const ngx_str_t *name)
 ngx_int_t
 ngx_http_apigw_usage_log_handler(ngx_http_request_t *r)
 {
-    uint64_t                      units, over;
+    uint64_t                      units;
     ngx_uint_t                    status;
     ngx_apigw_ledger_row_t        row;
     ngx_http_apigw_usage_ctx_t   *ctx;
@@ -192,10 +192,12 @@ ngx_http_apigw_usage_log_handler(ngx_http_request_t *r)
 
     case NGX_HTTP_APIGW_USAGE_REJECTED_RATE:
         row.n[NGX_APIGW_LEDGER_RATE] = 1;
+        units = 0;
         break;
 
     case NGX_HTTP_APIGW_USAGE_REJECTED_QUOTA:
         row.n[NGX_APIGW_LEDGER_QUOTA] = 1;
+        units = 0;
         break;
 
     case NGX_HTTP_APIGW_USAGE_PASSED:
@@ -213,17 +215,15 @@ ngx_http_apigw_usage_log_handler(ngx_http_request_t *r)
             }
         }
 
-        over = ngx_http_apigw_usage_overage(&ctx->eval, units);
-
-        row.n[NGX_APIGW_LEDGER_INCLUDED] = units - over;
-        row.n[NGX_APIGW_LEDGER_OVERAGE] = over;
-
         ngx_http_apigw_usage_row(r, &row, status);
         break;
 
     default:
         return NGX_OK;
     }
+
+    row.n[NGX_APIGW_LEDGER_INCLUDED] = units - (uint64_t) ctx->eval.over;
+    row.n[NGX_APIGW_LEDGER_OVERAGE] = (uint64_t) ctx->eval.over;
 
     ngx_http_apigw_usage_write(r, ctx, &row);
 

@@ -7,7 +7,9 @@
  * The tables of the usage module in front of a real store: processes that
  * charge, evict, load and flush at once and are killed; failures of the store
  * at every call; instances that die.  What was admitted is never more than
- * the limit, and all of it is in the store, once.
+ * the limit, and all of it is in the store, once.  However requests that are
+ * charged an estimate and then what they cost follow one another, the ledger
+ * has as many units beyond a limit as there are in the end.
  *
  * "counter --make DIR" makes a store with a ledger of days long past,
  * "counter --damage DIR" damages two of its records.
@@ -476,6 +478,435 @@ test_records(void)
 }
 
 
+#define PAYERS   40
+#define NOMINAL  280
+#define FLIGHTS  6
+
+
+/* One that is charged, and not settled. */
+
+typedef struct {
+    int       consumer;
+    int64_t   units;
+    int64_t   over;
+} flight_t;
+
+
+/* The slot of a counter, which is waited for. */
+
+static ngx_uint_t
+counter_slot(ngx_apigw_store_t *store, int consumer, uint64_t *tag)
+{
+    char                       text[32];
+    ngx_int_t                  rc;
+    ngx_str_t                  name;
+    ngx_uint_t                 slot, evicted;
+    ngx_apigw_hash_t           hash;
+    ngx_apigw_counter_id_t     id;
+    ngx_apigw_counter_info_t   info;
+    ngx_apigw_counter_load_t   load;
+    ngx_apigw_window_span_t    span = { 0, NGX_APIGW_WINDOW_NEVER };
+
+    name_of(consumer, text, &name, &hash);
+
+    ngx_apigw_counter_place(&table, &hash, plan.quotas[0].salt, &id);
+
+    *tag = id.tag;
+
+    while ((slot = ngx_apigw_counter_find(&table, &id))
+           == NGX_APIGW_COUNTER_NONE)
+    {
+        ngx_apigw_plan_counter(&plan, &plan.quotas[0], &span, &name, 0, &info);
+        ngx_apigw_counter_load_begin(&table, &id, &load);
+
+        rc = NGX_DECLINED;
+
+        if (ngx_apigw_usage_load(store, shared->instance, &info, &load) == 0) {
+            lock();
+            rc = ngx_apigw_counter_insert(&table, &id, &load, &info, 1, &slot,
+                                          &evicted);
+            pthread_mutex_unlock(&shared->mutex);
+        }
+
+        if (rc == NGX_DECLINED) {
+            usleep(200);
+        }
+    }
+
+    return slot;
+}
+
+
+/* The entry of a consumer and a key, which is a worker's. */
+
+static void
+payer_info(int consumer, int key, ngx_apigw_ledger_info_t *info,
+    ngx_apigw_counter_id_t *id)
+{
+    char              text[32];
+    ngx_str_t         name;
+    ngx_apigw_hash_t  hash;
+
+    name_of(consumer, text, &name, &hash);
+
+    ngx_apigw_counter_place_in(ledger.sets, &hash,
+                               ngx_apigw_counter_mix(key + 1), id);
+
+    memset(info, 0, sizeof(ngx_apigw_ledger_info_t));
+    info->day = 20000;
+    info->lens[NGX_APIGW_LEDGER_CONSUMER] = name.len;
+    info->lens[NGX_APIGW_LEDGER_KEY] = 1;
+    memcpy(info->names, name.data, name.len);
+    info->names[name.len] = 'a' + key;
+}
+
+
+static void
+enter_row(ngx_apigw_store_t *store, int consumer, int key,
+    ngx_apigw_ledger_row_t *row)
+{
+    ngx_uint_t                 slot, evicted;
+    ngx_apigw_ledger_row_t     own;
+    ngx_apigw_counter_id_t     id;
+    ngx_apigw_ledger_info_t    info;
+    ngx_apigw_counter_load_t   load;
+
+    payer_info(consumer, key, &info, &id);
+
+    slot = ngx_apigw_ledger_find(&ledger, &id);
+
+    while (slot == NGX_APIGW_COUNTER_NONE
+           || ngx_apigw_ledger_add(&ledger, slot, id.tag, row) != NGX_OK)
+    {
+        ngx_apigw_ledger_load_begin(&ledger, &id, &load);
+
+        slot = NGX_APIGW_COUNTER_NONE;
+
+        if (ngx_apigw_ledger_load(store, shared->instance, &info, &own) == 0) {
+            lock();
+
+            if (ngx_apigw_ledger_insert(&ledger, &id, &load, &own, &info,
+                                        &slot, &evicted)
+                != NGX_OK)
+            {
+                slot = NGX_APIGW_COUNTER_NONE;
+            }
+
+            pthread_mutex_unlock(&shared->mutex);
+        }
+
+        if (slot == NGX_APIGW_COUNTER_NONE) {
+            usleep(200);
+        }
+    }
+}
+
+
+static void
+take_off(ngx_apigw_store_t *store, flight_t *flight, unsigned *seed)
+{
+    uint64_t    tag, value, total;
+    ngx_uint_t  slot;
+
+    flight->consumer = rand_r(seed) % PAYERS;
+    flight->units = rand_r(seed) % 20;
+
+    do {
+        slot = counter_slot(store, flight->consumer, &tag);
+
+    } while (ngx_apigw_counter_charge(&table, slot, tag, flight->units,
+                                      NGX_APIGW_PLAN_OPEN, &value, &total)
+             != NGX_OK);
+
+    flight->over = ngx_apigw_counter_beyond(NOMINAL, value,
+                                            value + flight->units);
+}
+
+
+static void
+land(ngx_apigw_store_t *store, flight_t *flight, int key, unsigned *seed)
+{
+    int64_t                  units;
+    uint64_t                 tag, before, after;
+    ngx_uint_t               slot;
+    ngx_apigw_ledger_row_t   row;
+
+    units = rand_r(seed) % 3 ? rand_r(seed) % 20 : 0;
+
+    do {
+        slot = counter_slot(store, flight->consumer, &tag);
+
+    } while (ngx_apigw_counter_change(&table, slot, tag, units - flight->units,
+                                      &before, &after)
+             != NGX_OK);
+
+    flight->over += ngx_apigw_counter_beyond(NOMINAL, before, after);
+
+    memset(&row, 0, sizeof(row));
+    row.n[NGX_APIGW_LEDGER_REQUESTS] = 1;
+    row.n[NGX_APIGW_LEDGER_INCLUDED] = units - flight->over;
+    row.n[NGX_APIGW_LEDGER_OVERAGE] = flight->over;
+
+    enter_row(store, flight->consumer, key, &row);
+}
+
+
+static void
+payer(int key, unsigned seed, int rounds)
+{
+    int                 n;
+    flight_t            flights[FLIGHTS];
+    ngx_apigw_store_t  *store;
+
+    store = open_store();
+
+    for (n = 0; n < FLIGHTS; n++) {
+        take_off(store, &flights[n], &seed);
+    }
+
+    while (rounds--) {
+        n = rand_r(&seed) % FLIGHTS;
+        land(store, &flights[n], key, &seed);
+        take_off(store, &flights[n], &seed);
+    }
+
+    for (n = 0; n < FLIGHTS; n++) {
+        land(store, &flights[n], key, &seed);
+    }
+
+    _exit(0);
+}
+
+
+static void
+payers(unsigned seed)
+{
+    int                 i, w;
+    pid_t               pids[WORKERS], helper;
+    ngx_apigw_store_t  *store;
+
+    start();
+    helper = spawn(flusher);
+    fflush(stdout);
+
+    for (w = 0; w < WORKERS; w++) {
+        pids[w] = fork();
+
+        if (pids[w] == 0) {
+            payer(w, seed + w, 300);
+        }
+    }
+
+    for (i = 0, w = 0; w < WORKERS; i++) {
+        usleep(5000);
+
+        if (waitpid(pids[w], NULL, WNOHANG) == pids[w]) {
+            w++;
+        }
+
+        /* not for ever: a helper that is killed early writes nothing */
+
+        if (i % 8 == 0 && i < 80) {
+            kill(helper, SIGKILL);
+            waitpid(helper, NULL, 0);
+            helper = spawn(flusher);
+        }
+    }
+
+    kill(helper, SIGKILL);
+    waitpid(helper, NULL, 0);
+
+    store = open_store();
+    (void) flush_all(store);
+    ngx_apigw_store_close(store);
+    close(instance.fd);
+}
+
+
+static int
+payer_row(ngx_apigw_store_t *store, int consumer, int key,
+    ngx_apigw_ledger_row_t *row)
+{
+    int                         rc;
+    u_char                      name[NGX_APIGW_LEDGER_MAX];
+    MDB_txn                    *txn;
+    MDB_val                     k, v;
+    ngx_apigw_counter_id_t      id;
+    ngx_apigw_ledger_info_t     info;
+    ngx_apigw_ledger_record_t   record;
+
+    payer_info(consumer, key, &info, &id);
+
+    k.mv_data = name;
+    k.mv_size = ngx_apigw_ledger_key(name, &info);
+
+    memset(row, 0, sizeof(ngx_apigw_ledger_row_t));
+
+    if (ngx_apigw_store_read(store, &txn) != 0) {
+        return 1;
+    }
+
+    rc = mdb_get(txn, ngx_apigw_store_db(store, NGX_APIGW_USAGE_LEDGER), &k,
+                 &v);
+
+    if (rc == 0) {
+        rc = ngx_apigw_ledger_decode(&record, &v);
+    }
+
+    if (rc == 0) {
+        ngx_apigw_ledger_sum(&record, row);
+    }
+
+    ngx_apigw_store_read_end(store);
+
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+
+/*
+ * Estimates too high and too low, some given back, by three keys, over a
+ * restart: what one was charged beyond the limit because of another comes off
+ * when that one is settled, under whatever key.
+ */
+
+static void
+test_overage(void)
+{
+    int                      i, w, good, beyond, within, below;
+    int64_t                  total, over, included, value;
+    ngx_apigw_store_t       *store;
+    ngx_apigw_ledger_row_t   row, any;
+
+    empty_store();
+
+    payers(10);
+    payers(20);
+
+    store = open_store();
+
+    good = 1;
+    beyond = within = below = 0;
+
+    for (i = 0; i < PAYERS; i++) {
+        total = stored(store, i, &any);
+        over = included = 0;
+
+        for (w = 0; w < WORKERS; w++) {
+            good &= payer_row(store, i, w, &row) == 0;
+
+            value = (int64_t) row.n[NGX_APIGW_LEDGER_OVERAGE];
+            over += value;
+            included += (int64_t) row.n[NGX_APIGW_LEDGER_INCLUDED];
+            below += value < 0;
+        }
+
+        if (over != ngx_max(total - NOMINAL, 0) || over + included != total) {
+            printf("# consumer %d: %ld units, %ld included, %ld beyond\n", i,
+                   (long) total, (long) included, (long) over);
+            good = 0;
+        }
+
+        beyond += over > 0;
+        within += over == 0;
+    }
+
+    check(good, "overage: as much as there is beyond the limit in the end");
+    check(beyond > 2 && within > 2, "overage: some are beyond it, some not");
+    printf("# %d beyond, %d within, %d entries below 0\n", beyond, within,
+           below);
+
+    ngx_apigw_store_close(store);
+}
+
+
+/* What wraps around in memory is below 0 in the store. */
+
+static void
+test_signed(void)
+{
+    ngx_apigw_store_t       *store;
+    ngx_apigw_ledger_row_t   row;
+
+    empty_store();
+    start();
+    store = open_store();
+
+    memset(&row, 0, sizeof(row));
+    row.n[NGX_APIGW_LEDGER_INCLUDED] = 30;
+    row.n[NGX_APIGW_LEDGER_OVERAGE] = -30;
+    enter_row(store, 1, 0, &row);
+
+    (void) flush_all(store);
+    check(payer_row(store, 1, 0, &row) == 0
+          && (int64_t) row.n[NGX_APIGW_LEDGER_OVERAGE] == -30
+          && row.n[NGX_APIGW_LEDGER_INCLUDED] == 30, "signed: below 0");
+
+    /* read from the store, with a part of the dead */
+
+    ngx_apigw_store_close(store);
+    close(instance.fd);
+    start();
+    store = open_store();
+
+    memset(&row, 0, sizeof(row));
+    row.n[NGX_APIGW_LEDGER_OVERAGE] = 20;
+    enter_row(store, 1, 0, &row);
+    (void) flush_all(store);
+
+    memset((void *) ledger.pairs, 0, SETS * NGX_APIGW_LEDGER_WAYS
+                                     * sizeof(ngx_apigw_pair_t));
+    memset(ledger.entries, 0, SETS * NGX_APIGW_LEDGER_WAYS
+                              * sizeof(ngx_apigw_ledger_entry_t));
+
+    row.n[NGX_APIGW_LEDGER_OVERAGE] = -25;
+    enter_row(store, 1, 0, &row);
+    row.n[NGX_APIGW_LEDGER_OVERAGE] = 40;
+    enter_row(store, 1, 0, &row);
+    (void) flush_all(store);
+
+    check(payer_row(store, 1, 0, &row) == 0
+          && row.n[NGX_APIGW_LEDGER_OVERAGE] == 5
+          && row.n[NGX_APIGW_LEDGER_INCLUDED] == 30,
+          "signed: through 0, evicted, over a restart");
+
+    ngx_apigw_store_close(store);
+    close(instance.fd);
+}
+
+
+/*
+ * A number with the tag of another entry, whose description is gone: nobody
+ * can write it, and the slot is free.
+ */
+
+static void
+test_foreign(void)
+{
+    ngx_uint_t                  slot;
+    ngx_apigw_store_t          *store;
+    ngx_apigw_ledger_row_t      row;
+    volatile ngx_apigw_pair_t  *pair;
+
+    empty_store();
+    start();
+    store = open_store();
+
+    for (slot = 0; slot < SETS * NGX_APIGW_LEDGER_WAYS; slot++) {
+        pair = ngx_apigw_ledger_pair(&ledger, slot, NGX_APIGW_LEDGER_RATE);
+        pair->tag = 4711;
+        pair->value = 1 | NGX_APIGW_COUNTER_DIRTY;
+    }
+
+    check(enter(store, 1) == 1, "foreign: there is room");
+    check(flush_all(store) == 0 && stored(store, 1, &row) == 0
+          && row.n[NGX_APIGW_LEDGER_REQUESTS] == 1
+          && row.n[NGX_APIGW_LEDGER_RATE] == 0, "foreign: and it is not ours");
+
+    ngx_apigw_store_close(store);
+    close(instance.fd);
+}
+
+
 static int
 make_past(const char *where)
 {
@@ -605,6 +1036,9 @@ main(int argc, char **argv)
     test_faults(1);
     test_instances();
     test_records();
+    test_overage();
+    test_signed();
+    test_foreign();
 
     empty_store();
     (void) rmdir(directory);
