@@ -97,6 +97,11 @@ our $config = <<'_EOC_';
     location /open {
         empty_gif;
     }
+
+    location /early {
+        api_throttle zone=a before_auth;
+        return 204;
+    }
 _EOC_
 
 run_tests();
@@ -708,3 +713,15 @@ X-RateLimit-Reset: (?:240|239|238|237)",
 "X-RateLimit-Limit: 5
 X-RateLimit-Remaining: 0
 X-RateLimit-Reset: (?:300|299|298|297)"]
+
+
+=== what "return" answers is answered before any throttle
+--- http_config eval: $::http
+--- config eval: $::config
+--- request eval
+["GET /early?k=1", "GET /early?k=1", "GET /early?k=1", "GET /a?k=1"]
+--- error_code eval
+[204, 204, 204, 200]
+--- response_headers eval
+["! RateLimit
+! X-Reset", "! RateLimit", "! RateLimit", "X-T: PASSED 2 1"]
