@@ -91,6 +91,36 @@ ngx_apigw_accept_next(const u_char **pos, const u_char *last,
 }
 
 
+const u_char *
+ngx_apigw_accept_first(const u_char *p, const u_char *last,
+    const ngx_str_t *type, ngx_str_t *version)
+{
+    if ((size_t) (last - p) < type->len + 2
+        || ngx_memcmp(p, type->data, type->len) != 0
+        || p[type->len] != '.')
+    {
+        return NULL;
+    }
+
+    p += type->len + 1;
+    version->data = (u_char *) p;
+
+    while (p != last && *p != '+' && ngx_apigw_accept_is_token(*p)) {
+        p++;
+    }
+
+    version->len = p - version->data;
+
+    p = ngx_apigw_accept_token(p, last);
+
+    if (p == last) {
+        return p;
+    }
+
+    return *p == ',' ? p + 1 : NULL;
+}
+
+
 /*
  * Compares a media range with type and finds the version between the two;
  * returns the end of the range, NULL if it is another type.

@@ -37,6 +37,16 @@ ngx_int_t ngx_apigw_accept_next(const u_char **p, const u_char *last,
     const ngx_str_t *type, ngx_apigw_accept_t *accept);
 
 
+/*
+ * The same for the first element if it is type, ".", a version, and perhaps a
+ * suffix, in the letters of type and without parameters: what clients send
+ * that were written for a version.  Returns what is behind it, or NULL.
+ */
+
+const u_char *ngx_apigw_accept_first(const u_char *p, const u_char *last,
+    const ngx_str_t *type, ngx_str_t *version);
+
+
 #pragma GCC visibility pop
 
 

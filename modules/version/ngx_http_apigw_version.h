@@ -229,29 +229,36 @@ typedef struct {
 
 
 struct ngx_http_apigw_version_ctx_s {
-    ngx_http_request_t              *request;   /* whose decision it is */
-    ngx_http_apigw_version_publish_t  *publish;
+
+    /* cleared when it is made */
+
     ngx_http_apigw_version_t        *version;   /* NULL: none was found */
-    ngx_http_apigw_version_source_e  source;
-    ngx_str_t                       *vary;
-
-    ngx_str_t                        seen;      /* r->uri as it came */
-    ngx_str_t                        args;      /* r->args, the same */
-    ngx_str_t                        segment;   /* the version in seen */
-    ngx_str_t                        component; /* that of a package there */
-    ngx_str_t                        host;      /* that of the host's name */
-    ngx_str_t                        path;      /* seen without segment */
-    ngx_str_t                        asked;     /* an unknown version */
-
     ngx_http_apigw_problem_t        *problem;   /* NULL: not refused */
     ngx_http_apigw_version_brownout_t  *rehearsal;  /* with a Vary */
     ngx_http_apigw_version_call_t    refused;   /* by another API before */
+
+    ngx_str_t                        segment;   /* the version in seen */
+    ngx_str_t                        component; /* that of a package there */
+    ngx_str_t                        host;      /* that of the host's name */
+    ngx_str_t                        asked;     /* an unknown version */
+
+    ngx_http_apigw_version_source_e  source;
 
     unsigned                         deciding:1;
     unsigned                         applied:1;
     unsigned                         counted:1;
     unsigned                         in_query:1;
     unsigned                         zero:1;    /* a weight in Accept is 0 */
+
+    /* set by every decision, from here on */
+
+    ngx_http_request_t              *request;   /* whose decision it is */
+    ngx_http_apigw_version_publish_t  *publish;
+    ngx_str_t                       *vary;
+
+    ngx_str_t                        seen;      /* r->uri as it came */
+    ngx_str_t                        args;      /* r->args, the same */
+    ngx_str_t                        path;      /* seen without segment */
 };
 
 

@@ -123,7 +123,9 @@ ngx_http_apigw_version_enter(ngx_http_request_t *r,
         return NULL;
     }
 
-    ngx_memzero(ctx, sizeof(ngx_http_apigw_version_ctx_t));
+    /* what is not cleared here is set by the decision */
+
+    ngx_memzero(ctx, offsetof(ngx_http_apigw_version_ctx_t, request));
 
     if (octx && octx->request == r) {
         ctx->refused = octx->refused;

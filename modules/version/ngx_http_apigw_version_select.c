@@ -36,6 +36,9 @@ static ngx_int_t ngx_http_apigw_version_find_accept(
     ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find);
+static ngx_inline ngx_uint_t ngx_http_apigw_version_decided(
+    const u_char *p, const u_char *last,
+    ngx_http_apigw_version_source_t *source);
 static ngx_int_t ngx_http_apigw_version_find_query(
     ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
@@ -352,6 +355,7 @@ ngx_http_apigw_version_decide(ngx_http_request_t *r,
     ctx->publish = publish;
     ctx->seen = r->uri;
     ctx->args = r->args;
+    ctx->path = r->uri;
     ctx->vary = &api->vary;
 
     conflict = 0;
@@ -594,8 +598,9 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find)
 {
+    ngx_str_t                       text;
     ngx_uint_t                      i, best, plain;
-    const u_char                   *p, *last;
+    const u_char                   *p, *last, *next;
     ngx_list_part_t                *part;
     ngx_table_elt_t                *h;
     ngx_apigw_accept_t              accept;
@@ -612,6 +617,27 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
 
         p = h->value.data;
         last = p + h->value.len;
+
+        if (best == 0) {
+            next = ngx_apigw_accept_first(p, last, &source->name, &text);
+
+            each.version = next ? ngx_http_apigw_version_exact(
+                                                  ctx->publish->api, &text)
+                                : NULL;
+
+            if (each.version) {
+                best = 1000;
+                find->found = 1;
+                find->version = each.version;
+                find->text = text;
+
+                if (ngx_http_apigw_version_decided(next, last, source)) {
+                    continue;
+                }
+
+                p = next;
+            }
+        }
 
         /* what is shorter than the type does not name it */
 
@@ -662,15 +688,8 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
                 find->text = each.text;
             }
 
-            /*
-             * nothing outweighs it, and what has no "version" in it cannot
-             * contradict itself
-             */
-
             if (best == 1000
-                && (size_t) (last - p) >= source->name.len
-                && memchr(p, 'v', last - p) == NULL
-                && memchr(p, 'V', last - p) == NULL)
+                && ngx_http_apigw_version_decided(p, last, source))
             {
                 break;
             }
@@ -686,6 +705,22 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * Whether nothing behind the greatest weight matters: what is shorter than the
+ * type does not name it, and what has no "version" in it cannot contradict
+ * itself.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_http_apigw_version_decided(const u_char *p, const u_char *last,
+    ngx_http_apigw_version_source_t *source)
+{
+    return (size_t) (last - p) < source->name.len
+           || (memchr(p, 'v', last - p) == NULL
+               && memchr(p, 'V', last - p) == NULL);
 }
 
 
@@ -984,7 +1019,6 @@ ngx_http_apigw_version_path(ngx_http_request_t *r,
     u_char  *p, *cut, *rest, *last;
 
     if (ctx->segment.len == 0) {
-        ctx->path = ctx->seen;
         return NGX_OK;
     }
 

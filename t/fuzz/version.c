@@ -76,11 +76,25 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 static void
 fuzz_accept(ngx_str_t *text)
 {
+    ngx_str_t            version;
     ngx_uint_t           n;
-    const u_char        *p, *last;
+    const u_char        *p, *last, *next;
     ngx_apigw_accept_t   accept;
 
     static ngx_str_t  type = ngx_string("a/v.t");
+
+    p = text->data;
+
+    next = ngx_apigw_accept_first(p, p + text->len, &type, &version);
+
+    if (next && version.len) {
+        must(ngx_apigw_accept_next(&p, p + text->len, &type, &accept)
+             == NGX_OK);
+        must(accept.version.data == version.data);
+        must(accept.version.len == version.len);
+        must(accept.quality == 1000);
+        must(p == next);
+    }
 
     p = text->data;
     last = p + text->len;

@@ -33,6 +33,7 @@ static void test_query(void);
 static void test_host(void);
 static void test_dotted(void);
 static void test_accept(void);
+static void test_accept_first(void);
 static void test_accept_malformed(void);
 static void test_share_parse(void);
 static void test_share(void);
@@ -58,6 +59,7 @@ main(void)
     test_host();
     test_dotted();
     test_accept();
+    test_accept_first();
     test_accept_malformed();
     test_share_parse();
     test_share();
@@ -581,6 +583,50 @@ test_accept(void)
         *p = '\0';
 
         is(fields[i].field, strcmp((char *) text, fields[i].found) == 0);
+    }
+}
+
+
+/* What begins with one version is read in short, and read alike. */
+
+static void
+test_accept_first(void)
+{
+    ngx_str_t            field, type, version;
+    ngx_uint_t           i;
+    const u_char        *pos, *next;
+    ngx_apigw_accept_t   accept;
+
+    static const struct {
+        const char  *field;
+        ngx_uint_t   found;
+    } fields[] = {
+        { "a/t.v1", 1 }, { "a/t.v1+json", 1 }, { "a/t.1.2+a+b", 1 },
+        { "a/t.v1+", 1 }, { "a/t.v1,a/b", 1 }, { "a/t.v1,", 1 },
+        { "a/t.v1+json, a/t.v2;q=0", 1 },
+        { "a/t", 0 }, { "a/t.", 0 }, { "a/t+json", 0 },
+        { "a/tx.v1", 0 }, { "A/t.v1", 0 }, { "a/t.v1 ", 0 }, { " a/t.v1", 0 },
+        { "a/t.v1;q=0", 0 }, { "a/t.v1+json;q=0", 0 }, { "a/t.v1 ,a/b", 0 },
+        { "a/t.v1\"", 0 }, { "a/t.v1+j\"", 0 }, { "", 0 }
+    };
+
+    type = str("a/t");
+
+    for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        field = str(fields[i].field);
+        pos = field.data;
+
+        next = ngx_apigw_accept_first(pos, pos + field.len, &type, &version);
+
+        is(fields[i].field, (next != NULL) == fields[i].found
+           && (next == NULL
+               || (ngx_apigw_accept_next(&pos, field.data + field.len, &type,
+                                         &accept)
+                   == NGX_OK
+                   && accept.quality == 1000
+                   && accept.version.len == version.len
+                   && accept.version.data == version.data
+                   && pos == next)));
     }
 }
 
