@@ -87,6 +87,13 @@ my $n = pack 'H*', 'ffffffff00000000ffffffffffffffff'
                    . 'bce6faada7179e84f3b9cac2fc632551';
 my $der = $rs->pem =~ s/-----[^-]+-----|\n//gr;
 
+# The certificate of a key, by itself.
+
+my $x509 = MIME::Base64::encode_base64(
+    Apigw::Token::command('req', '-x509', '-new', '-key', $enemy->{file},
+                          '-subj', '/CN=rs', '-days', 9, '-outform', 'DER'),
+    '');
+
 sub es_sig { return "$eh.$ep." . base64url($_[0]) }
 
 sub der_of {
@@ -147,6 +154,11 @@ my @attacks = (
             qr/key|malformed/] } qw(jku x5u)),
     ['x5c', $enemy->sign($claims, { x5c => [MIME::Base64::encode_base64(
          'not a certificate', '')] }), qr/signature|malformed/],
+    ['x5c, self-signed', $enemy->sign($claims, { x5c => [$x509] }),
+     qr/signature/],
+    ['x5c, self-signed, no kid', $enemy->sign($claims, { x5c => [$x509],
+                                                         kid => undef }),
+     qr/signature|key/],
     (map { my $name = substr "kid $_", 0, 40;
            [$name, $enemy->sign($claims, { kid => $_ }), qr/key|malformed/] }
          '../../etc/passwd', "a\0b", q(' or 1=1), '"', 'k' x 4096, 'unknown',
@@ -164,11 +176,23 @@ my @attacks = (
 
     (map { ["crit $_", $rs->sign_text(qq({"alg":"RS256","kid":"rs","crit":$_}),
                                       '{}'), qr/malformed/] }
-         '["exp"]', '[]', '"exp"', '["alg"]', 'null', '["b64"]', '[1]'),
+         '["exp"]', '[]', '"exp"', '["alg"]', 'null', '["b64"]', '[1]',
+         '["unknown"]', '{}', 'false'),
     ['b64 false', $rs->sign($claims, { b64 => JSON::PP::false,
                                        crit => ['b64'] }), qr/malformed/],
     ['b64 false, not critical', $rs->sign($claims, { b64 => JSON::PP::false }),
      qr/malformed/],
+    (map { ["$_->{alg} of encryption",
+            join('.', base64url(json($_)), ('AAAA') x 4), qr/malformed/],
+           ["$_->{alg} of encryption, three parts",
+            join('.', base64url(json($_)), ('AAAA') x 2),
+            qr/malformed|algorithm/] }
+         { alg => 'RSA-OAEP', enc => 'A256GCM', kid => 'rs' },
+         { alg => 'dir', enc => 'A128CBC-HS256', zip => 'DEF' },
+         { alg => 'PBES2-HS256+A128KW', p2c => 2_147_483_647, p2s => 'AAAA',
+           kid => 'hs', enc => 'A128GCM' }),
+    ['huge p2c', $hs->sign($claims, { alg => 'PBES2-HS256+A128KW',
+                                      p2c => 2_147_483_647 }), qr/algorithm/],
     ['zip', $rs->sign($claims, { zip => 'DEF' }), qr/malformed/],
     ['nested', $rs->sign($claims, { cty => 'JWT' }), qr/malformed/],
     ['alg twice', $rs->sign_text('{"alg":"none","alg":"RS256","kid":"rs"}',
@@ -186,6 +210,11 @@ my @attacks = (
          '{"a":1e400}'),
     ['claims that are deep', $rs->sign_text('{"alg":"RS256","kid":"rs"}',
          '{"a":' . '[' x 10_000 . ']' x 10_000 . '}'), qr/malformed/],
+    ['claims that go down 45,000 levels', $rs->sign_text(
+         '{"alg":"RS256","kid":"rs"}', '{"a":' . '[' x 45_000),
+     qr/malformed/],
+    ['objects that go down 7,500 levels', $rs->sign_text(
+         '{"alg":"RS256","kid":"rs"}', '{"a":' x 7_500), qr/malformed/],
     ['a header that is deep', $rs->sign_text(
          '{"alg":"RS256","kid":"rs","a":' . '[' x 3000 . ']' x 3000 . '}',
          '{}'), qr/malformed/],
@@ -305,5 +334,18 @@ for my $case (
 
 is($gw->get('/', [Authorization => 'Bearer ' . 'A' x 140_000])->status, 400,
    'larger than nginx reads');
+
+# what cannot be in a header at all
+
+for my $octets ("\0", "\r", "\r\n ", "\n\t") {
+    my $text = $gw->raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                        . "Authorization: Bearer $h.$octets$p.$s\r\n\r\n");
+
+    like($text, qr{\AHTTP/1\.1 40[01] }, 'octets ' . unpack 'H*', $octets);
+}
+
+like($gw->raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+              . "Authorization: Bearer $h.$p.$s\r\n\r\n"),
+     qr{\AHTTP/1\.1 200 }, 'none of them');
 
 done_testing();

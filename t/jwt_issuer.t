@@ -110,6 +110,22 @@ my %bad = (
         $provider->discovery('/nokeys');
         $provider->set('/nokeys/jwks', { body => '{"keys":[]}' });
     } ],
+    typed     => [ qr/invalid JSON/, sub {
+        $provider->discovery('/typed');
+        $provider->set('/typed/jwks', { headers =>
+                       [ 'Content-Type' => 'text/html' ],
+                       body => "<html>$set->{body}</html>" });
+    } ],
+    many      => [ qr/more than 1000 keys/, sub {
+        $provider->discovery('/many');
+        $provider->set('/many/jwks', { body => json({ keys =>
+                       [ $one->jwk, ({ kty => 'PQ' }) x 1000 ] }) });
+    } ],
+    private   => [ qr/a private key among public keys/, sub {
+        $provider->discovery('/private');
+        $provider->set('/private/jwks', { body => json({ keys =>
+                       [ { %{$one->jwk}, d => 'AAAA' } ] }) });
+    } ],
     secret    => [ qr/a secret among public keys/, sub {
         $provider->discovery('/secret');
         $provider->set('/secret/jwks', { body => jwks($secret) });
@@ -224,6 +240,9 @@ my %conf = (
     http => "auth_jwt_zone zone=jwt:1m store=%%ROOT%%/logs/jwt;\n" . http()
             . issuer('slash', url => $url{slash})
             . issuer('twin', url => $url{good}, audience => 'twin')
+            . issuer('strict', url => $url{good}, type => 'at+jwt',
+                     max_age => '10m', leeway => '20s',
+                     consumer => 'client id', plan => 'tier')
             . issuer('named', url => $url{named},
                      jwks => $provider->url('/good/jwks'))
             . issuer('proxied', url => "'$url{proxied}'", proxy => $proxy,
@@ -238,6 +257,12 @@ my %conf = (
             . issuer('quick', refresh => '1s', stale => '1s'),
     server => location(@all) . <<'END',
 location /eddsa { auth_jwt x issuer=good; auth_jwt_algorithms EdDSA; empty_gif; }
+location = /strict {
+    auth_jwt strict issuer=strict;
+    auth_jwt_leeway 1h;
+    add_header X-Said "$jwt_status|$jwt_consumer|$jwt_plan" always;
+    empty_gif;
+}
 location = /any {
     auth_jwt any issuer=good issuer=named;
     add_header X-Who $jwt_claim_sub;
@@ -337,6 +362,41 @@ is(get($gw, 'twin', token($one, 'twin', aud => 'twin'))->code, 200,
 is(get($gw, 'good', token($evil, 'good'))->code, 401, 'a forged token');
 is(get($gw, 'good', token($one, 'named'))->code, 401,
    'a token of another issuer');
+
+# What a block asks of its tokens.
+
+for my $case (
+    [{}, {}, '200 ok|web|gold'],
+    [{}, { typ => 'JWT' }, '401 type||'],
+    [{}, { typ => undef }, '401 type||'],
+    [{}, { typ => 'at+jwtx' }, '401 type||'],
+    [{}, { typ => 'application/AT+JWT' }, '200 ok|web|gold'],
+    [{ iat => undef }, {}, '401 expired||'],
+    [{ iat => $now - 300 }, {}, '200 ok|web|gold'],
+    [{ iat => $now - 700 }, {}, '401 expired||'],
+    [{ iat => $now + 300 }, {}, '401 early||'],
+    [{ exp => $now - 300 }, {}, '401 expired||'],
+    [{ exp => $now - 1 }, {}, '200 ok|web|gold'],
+    [{ nbf => $now + 300 }, {}, '401 early||'],
+    [{ client => 'web', tier => undef }, {}, '200 ok||'],
+    [{ client => { id => ['a', 'b'] } }, {}, '200 ok|a,b|gold'],
+    [{ client => { id => { a => 1 } } }, {}, '200 ok|{"a":1}|gold'],
+)
+{
+    my ($claims, $header, $said) = @$case;
+
+    my %claims = (iss => $url{good}, iat => $now, exp => $now + 600,
+                  client => { id => 'web' }, tier => 'gold', sub => 'joe',
+                  %$claims);
+
+    delete @claims{grep { !defined $claims{$_} } keys %claims};
+
+    my $answer = get($gw, 'strict', $one->sign(\%claims,
+                                               { typ => 'at+jwt', %$header }));
+
+    is($answer->code . ' ' . ($answer->header('X-Said') // ''), $said,
+       'a strict block: ' . json($claims) . ' ' . json($header));
+}
 
 is(get($gw, 'any', token($one, $_))->code, 200, "any of two: $_")
     for qw(good named);
