@@ -138,10 +138,11 @@ struct ngx_http_apigw_version_s {
     u_char                          *file;
     ngx_uint_t                       line;
 
-    unsigned                         is_default:1;
-    unsigned                         preview:1;
+    ngx_uint_t                       is_default;
+    ngx_uint_t                       preview;
+    ngx_uint_t                       optin;
+
     unsigned                         canary:1;
-    unsigned                         optin:1;
     unsigned                         has_uri:1;
     unsigned                         scheme:1;
     unsigned                         block:1;   /* upstream is a name */

@@ -21,6 +21,10 @@ static ngx_int_t ngx_http_apigw_version_numbers(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api);
 static ngx_int_t ngx_http_apigw_version_brownouts(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api);
+static ngx_int_t ngx_http_apigw_version_field_texts(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api, ngx_http_apigw_version_t *version);
+static ngx_int_t ngx_http_apigw_version_places(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api);
 static ngx_int_t ngx_http_apigw_version_fields(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api);
 static void ngx_http_apigw_version_add_field(
@@ -406,79 +410,105 @@ static ngx_int_t
 ngx_http_apigw_version_fields(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api)
 {
-    u_char                           *p;
-    ngx_str_t                         date, value;
-    ngx_uint_t                        i, n;
-    ngx_http_apigw_version_t         *version, **pversion;
-    ngx_http_apigw_version_source_t  *source;
+    ngx_uint_t                  i;
+    ngx_http_apigw_version_t  **version;
+
+    version = api->versions.elts;
+
+    for (i = 0; i < api->versions.nelts; i++) {
+
+        if (ngx_http_apigw_version_field_texts(cf, api, version[i]) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_apigw_version_places(cf, api);
+}
+
+
+/* What answers of a version say, but for the URI of its successor. */
+
+static ngx_int_t
+ngx_http_apigw_version_field_texts(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api, ngx_http_apigw_version_t *version)
+{
+    u_char     *p;
+    ngx_str_t   date, value;
 
     static ngx_str_t  deprecation = ngx_string("Deprecation");
     static ngx_str_t  sunset = ngx_string("Sunset");
     static ngx_str_t  link = ngx_string("Link");
 
-    pversion = api->versions.elts;
-
-    for (i = 0; i < api->versions.nelts; i++) {
-
-        version = pversion[i];
-
-        p = ngx_pnalloc(cf->pool, sizeof("@") + NGX_TIME_T_LEN
-                                  + NGX_APIGW_DATE_HTTP_LEN
-                                  + 2 * version->link.len
-                                  + sizeof("<>; rel=\"deprecation\", "
-                                           "<>; rel=\"sunset\", <"));
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (api->field.len) {
-            ngx_http_apigw_version_add_field(version, &api->field,
-                                             &version->label);
-        }
-
-        if (version->deprecated) {
-            date.data = p;
-            p = ngx_sprintf(p, "@%T", version->deprecated);
-            date.len = p - date.data;
-
-            ngx_http_apigw_version_add_field(version, &deprecation, &date);
-        }
-
-        if (version->sunset) {
-            version->sunset_field.data = p;
-            p = ngx_apigw_date_http(p, version->sunset);
-            version->sunset_field.len = NGX_APIGW_DATE_HTTP_LEN;
-
-            ngx_http_apigw_version_add_field(version, &sunset,
-                                             &version->sunset_field);
-        }
-
-        version->nown = version->nfields;
-
-        version->acts = version->brownout ? version->brownout->from
-                                          : version->sunset;
-
-        value.data = p;
-
-        if (version->link.len && version->deprecated) {
-            p = ngx_sprintf(p, "<%V>; rel=\"deprecation\"", &version->link);
-        }
-
-        if (version->link.len && version->sunset) {
-            p = ngx_sprintf(p, "%s<%V>; rel=\"sunset\"",
-                            version->deprecated ? ", " : "", &version->link);
-        }
-
-        value.len = p - value.data;
-
-        version->link_head.data = value.data;
-        p = ngx_sprintf(p, "%s<", value.len ? ", " : "");
-        version->link_head.len = p - version->link_head.data;
-
-        if (version->successor || value.len) {
-            ngx_http_apigw_version_add_field(version, &link, &value);
-        }
+    p = ngx_pnalloc(cf->pool, sizeof("@") + NGX_TIME_T_LEN
+                              + NGX_APIGW_DATE_HTTP_LEN
+                              + 2 * version->link.len
+                              + sizeof("<>; rel=\"deprecation\", "
+                                       "<>; rel=\"sunset\", <"));
+    if (p == NULL) {
+        return NGX_ERROR;
     }
+
+    if (api->field.len) {
+        ngx_http_apigw_version_add_field(version, &api->field,
+                                         &version->label);
+    }
+
+    if (version->deprecated) {
+        date.data = p;
+        p = ngx_sprintf(p, "@%T", version->deprecated);
+        date.len = p - date.data;
+
+        ngx_http_apigw_version_add_field(version, &deprecation, &date);
+    }
+
+    if (version->sunset) {
+        version->sunset_field.data = p;
+        p = ngx_apigw_date_http(p, version->sunset);
+        version->sunset_field.len = NGX_APIGW_DATE_HTTP_LEN;
+
+        ngx_http_apigw_version_add_field(version, &sunset,
+                                         &version->sunset_field);
+    }
+
+    version->nown = version->nfields;
+
+    version->acts = version->brownout ? version->brownout->from
+                                      : version->sunset;
+
+    value.data = p;
+
+    if (version->link.len && version->deprecated) {
+        p = ngx_sprintf(p, "<%V>; rel=\"deprecation\"", &version->link);
+    }
+
+    if (version->link.len && version->sunset) {
+        p = ngx_sprintf(p, "%s<%V>; rel=\"sunset\"",
+                        version->deprecated ? ", " : "", &version->link);
+    }
+
+    value.len = p - value.data;
+
+    version->link_head.data = value.data;
+    p = ngx_sprintf(p, "%s<", value.len ? ", " : "");
+    version->link_head.len = p - version->link_head.data;
+
+    if (version->successor || value.len) {
+        ngx_http_apigw_version_add_field(version, &link, &value);
+    }
+
+    return NGX_OK;
+}
+
+
+/* What the sources together can do, and their Vary. */
+
+static ngx_int_t
+ngx_http_apigw_version_places(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api)
+{
+    ngx_uint_t                        i, n;
+    ngx_http_apigw_version_source_t  *source;
 
     source = api->sources.elts;
 

@@ -8,24 +8,89 @@
 #include <ngx_http.h>
 
 #include "ngx_apigw_date.h"
+#include "ngx_apigw_word.h"
 #include "ngx_http_apigw_version.h"
 
 
 static ngx_http_apigw_version_api_t *ngx_http_apigw_version_api_get(
     ngx_conf_t *cf, ngx_http_apigw_version_main_conf_t *amcf,
     ngx_str_t *name);
-static ngx_uint_t ngx_http_apigw_version_twice(ngx_str_t *value, ngx_uint_t n);
-static char *ngx_http_apigw_version_parameter(ngx_conf_t *cf,
-    ngx_http_apigw_version_t *version, ngx_str_t *value);
-static char *ngx_http_apigw_version_upstream(ngx_conf_t *cf,
-    ngx_http_apigw_version_t *version, ngx_str_t *value);
+static ngx_http_apigw_version_t *ngx_http_apigw_version_add(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api);
+static char *ngx_http_apigw_version_default(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api, ngx_http_apigw_version_t *version);
+static ngx_int_t ngx_http_apigw_version_word_date(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base);
+static ngx_int_t ngx_http_apigw_version_word_link(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base);
+static ngx_int_t ngx_http_apigw_version_word_uri(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base);
+static ngx_int_t ngx_http_apigw_version_word_canary(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base);
+static ngx_int_t ngx_http_apigw_version_word_by(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base);
+static ngx_int_t ngx_http_apigw_version_upstream(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base);
 static ngx_int_t ngx_http_apigw_version_brownout_word(ngx_conf_t *cf,
     ngx_http_apigw_version_brownout_t *brownout, ngx_str_t *word,
     ngx_uint_t *from);
+static ngx_int_t ngx_http_apigw_version_brownout_named(ngx_conf_t *cf,
+    ngx_http_apigw_version_brownout_t *brownout, ngx_str_t *word);
+static ngx_int_t ngx_http_apigw_version_brownout_form(ngx_conf_t *cf,
+    ngx_str_t *word);
 static ngx_int_t ngx_http_apigw_version_date(ngx_conf_t *cf,
     ngx_str_t *value, time_t *date);
 static ngx_int_t ngx_http_apigw_version_path_prefix(ngx_conf_t *cf,
     ngx_str_t *value, ngx_str_t *path);
+
+
+#define ngx_http_apigw_version_offset(field)                                  \
+    offsetof(ngx_http_apigw_version_t, field)
+
+
+static const ngx_apigw_word_t  ngx_http_apigw_version_words[] = {
+
+    { ngx_string("upstream="), ngx_http_apigw_version_upstream,
+      ngx_http_apigw_version_offset(upstream), 0, 0, 1 },
+
+    { ngx_string("default"), ngx_apigw_word_constant,
+      ngx_http_apigw_version_offset(is_default), 1, 0, 0 },
+
+    { ngx_string("since="), ngx_http_apigw_version_word_date,
+      ngx_http_apigw_version_offset(since), 0, 0, 0 },
+
+    { ngx_string("deprecated="), ngx_http_apigw_version_word_date,
+      ngx_http_apigw_version_offset(deprecated), 0, 0, 0 },
+
+    { ngx_string("sunset="), ngx_http_apigw_version_word_date,
+      ngx_http_apigw_version_offset(sunset), 0, 0, 0 },
+
+    { ngx_string("successor="), ngx_apigw_word_text,
+      ngx_http_apigw_version_offset(next), 1, 0, 0 },
+
+    { ngx_string("link="), ngx_http_apigw_version_word_link,
+      ngx_http_apigw_version_offset(link), 0, 0, 0 },
+
+    { ngx_string("uri="), ngx_http_apigw_version_word_uri,
+      ngx_http_apigw_version_offset(uri), 0, 0, 0 },
+
+    { ngx_string("canary="), ngx_http_apigw_version_word_canary,
+      ngx_http_apigw_version_offset(share), 0, 0, 0 },
+
+    { ngx_string("by="), ngx_http_apigw_version_word_by,
+      ngx_http_apigw_version_offset(by), 0, 0, 0 },
+
+    { ngx_string("canary_optin=on"), ngx_apigw_word_constant,
+      ngx_http_apigw_version_offset(optin), 1, 0, 0 },
+
+    { ngx_string("canary_optin=off"), ngx_apigw_word_constant,
+      ngx_http_apigw_version_offset(optin), 0, 0, 0 },
+
+    { ngx_string("status=preview"), ngx_apigw_word_constant,
+      ngx_http_apigw_version_offset(preview), 1, 0, 0 },
+
+    ngx_apigw_word_end
+};
 
 
 char *
@@ -139,83 +204,23 @@ ngx_http_apigw_version_version(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_apigw_version_main_conf_t *amcf = conf;
 
-    char                           *rv;
-    time_t                          date;
-    ngx_str_t                      *value;
-    ngx_uint_t                      i;
-    ngx_http_apigw_version_t       *version, **pversion;
-    ngx_http_apigw_version_api_t   *api;
+    ngx_http_apigw_version_t      *version;
+    ngx_http_apigw_version_api_t  *api;
 
     api = amcf->api;
-    value = cf->args->elts;
 
-    if (!ngx_apigw_label_valid(value[1].data, value[1].len)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid version \"%V\"",
-                           &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    pversion = api->versions.elts;
-
-    for (i = 0; i < api->versions.nelts; i++) {
-
-        if (ngx_apigw_label_named(&pversion[i]->label, value[1].data,
-                                  value[1].len))
-        {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "duplicate version \"%V\" in api \"%V\"",
-                               &value[1], &api->name);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    version = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_version_t));
+    version = ngx_http_apigw_version_add(cf, api);
     if (version == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    pversion = ngx_array_push(&api->versions);
-    if (pversion == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *pversion = version;
-
-    version->label = value[1];
-    version->by = NGX_ERROR;
-    version->file = cf->conf_file->file.name.data;
-    version->line = cf->conf_file->line;
-
-    if (ngx_apigw_label_number(value[1].data, value[1].len, &version->number)
-        == NGX_APIGW_SHAPE_DATE
-        && ngx_apigw_date_parse(value[1].data, value[1].len, &date) != NGX_OK)
+    if (ngx_apigw_words(cf, 2, ngx_http_apigw_version_words, version)
+        != NGX_OK)
     {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid date \"%V\"",
-                           &value[1]);
         return NGX_CONF_ERROR;
     }
 
-    for (i = 2; i < cf->args->nelts; i++) {
-
-        if (ngx_http_apigw_version_twice(&value[2], i - 2)) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "duplicate parameter \"%V\"", &value[i]);
-            return NGX_CONF_ERROR;
-        }
-
-        rv = ngx_http_apigw_version_parameter(cf, version, &value[i]);
-
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
-    }
-
-    if (version->upstream.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"upstream\" parameter",
-                           &value[0]);
-        return NGX_CONF_ERROR;
-    }
+    version->ends = (version->deprecated || version->sunset);
 
     if (version->sunset && version->sunset < version->deprecated) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -240,8 +245,6 @@ ngx_http_apigw_version_version(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    version->ends = (version->deprecated || version->sunset);
-
     if (!version->canary && (version->by != NGX_ERROR || version->optin)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%s\" needs \"canary\" in version \"%V\"",
@@ -250,10 +253,77 @@ ngx_http_apigw_version_version(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (!version->is_default) {
-        return NGX_CONF_OK;
+    return version->is_default
+           ? ngx_http_apigw_version_default(cf, api, version) : NGX_CONF_OK;
+}
+
+
+/* A new version of the label that the directive says. */
+
+static ngx_http_apigw_version_t *
+ngx_http_apigw_version_add(ngx_conf_t *cf, ngx_http_apigw_version_api_t *api)
+{
+    time_t                      date;
+    ngx_str_t                  *label;
+    ngx_uint_t                  i;
+    ngx_http_apigw_version_t   *version, **pversion;
+
+    label = (ngx_str_t *) cf->args->elts + 1;
+
+    if (!ngx_apigw_label_valid(label->data, label->len)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid version \"%V\"",
+                           label);
+        return NULL;
     }
 
+    pversion = api->versions.elts;
+
+    for (i = 0; i < api->versions.nelts; i++) {
+
+        if (ngx_apigw_label_named(&pversion[i]->label, label->data,
+                                  label->len))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate version \"%V\" in api \"%V\"",
+                               label, &api->name);
+            return NULL;
+        }
+    }
+
+    version = ngx_pcalloc(cf->pool, sizeof(ngx_http_apigw_version_t));
+    if (version == NULL) {
+        return NULL;
+    }
+
+    pversion = ngx_array_push(&api->versions);
+    if (pversion == NULL) {
+        return NULL;
+    }
+
+    *pversion = version;
+
+    version->label = *label;
+    version->by = NGX_ERROR;
+    version->file = cf->conf_file->file.name.data;
+    version->line = cf->conf_file->line;
+
+    if (ngx_apigw_label_number(label->data, label->len, &version->number)
+        == NGX_APIGW_SHAPE_DATE
+        && ngx_apigw_date_parse(label->data, label->len, &date) != NGX_OK)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid date \"%V\"",
+                           label);
+        return NULL;
+    }
+
+    return version;
+}
+
+
+static char *
+ngx_http_apigw_version_default(ngx_conf_t *cf,
+    ngx_http_apigw_version_api_t *api, ngx_http_apigw_version_t *version)
+{
     if (api->current) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "two default versions, \"%V\" and \"%V\", in api "
@@ -289,130 +359,85 @@ ngx_http_apigw_version_version(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* Whether the nth of the parameters has the name of one before it. */
-
-static ngx_uint_t
-ngx_http_apigw_version_twice(ngx_str_t *value, ngx_uint_t n)
+static ngx_int_t
+ngx_http_apigw_version_word_date(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, void *base)
 {
-    u_char      *p, *last;
-    size_t       len;
-    ngx_uint_t   i;
-
-    last = value[n].data + value[n].len;
-    p = ngx_strlchr(value[n].data, last, '=');
-
-    len = (p ? p + 1 : last) - value[n].data;
-
-    for (i = 0; i < n; i++) {
-        if ((p ? value[i].len >= len : value[i].len == len)
-            && ngx_strncmp(value[i].data, value[n].data, len) == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
+    return ngx_http_apigw_version_date(cf, value,
+                                (time_t *) ((u_char *) base + word->offset));
 }
 
 
-static char *
-ngx_http_apigw_version_parameter(ngx_conf_t *cf,
-    ngx_http_apigw_version_t *version, ngx_str_t *value)
+/* It goes between "<" and ">" of a Link field, and into JSON. */
+
+static ngx_int_t
+ngx_http_apigw_version_word_link(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, void *base)
 {
-    u_char     *p;
-    ngx_int_t   share;
-    ngx_str_t   rest;
+    ngx_http_apigw_version_t *version = base;
 
-    if (ngx_strcmp(value->data, "default") == 0) {
-        version->is_default = 1;
-        return NGX_CONF_OK;
+    u_char  *p;
+
+    if (value->len == 0) {
+        return NGX_DECLINED;
     }
 
-    if (ngx_http_apigw_version_is(value, "upstream=", &rest)) {
-        return ngx_http_apigw_version_upstream(cf, version, &rest);
-    }
-
-    if (ngx_http_apigw_version_is(value, "since=", &rest)) {
-        return ngx_http_apigw_version_date(cf, &rest, &version->since)
-               == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
-    }
-
-    if (ngx_http_apigw_version_is(value, "deprecated=", &rest)) {
-        return ngx_http_apigw_version_date(cf, &rest, &version->deprecated)
-               == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
-    }
-
-    if (ngx_http_apigw_version_is(value, "sunset=", &rest)) {
-        return ngx_http_apigw_version_date(cf, &rest, &version->sunset)
-               == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
-    }
-
-    if (ngx_http_apigw_version_is(value, "successor=", &rest) && rest.len) {
-        version->next = rest;
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_http_apigw_version_is(value, "link=", &rest) && rest.len) {
-
-        /* goes between "<" and ">" of a Link field, and into JSON */
-
-        for (p = rest.data; p < rest.data + rest.len; p++) {
-            if (*p <= ' ' || *p >= 0x7f || ngx_strchr("\"<>\\^`{|}", *p)) {
-                goto invalid;
-            }
+    for (p = value->data; p < value->data + value->len; p++) {
+        if (*p <= ' ' || *p >= 0x7f || ngx_strchr("\"<>\\^`{|}", *p)) {
+            return NGX_DECLINED;
         }
-
-        version->link = rest;
-        return NGX_CONF_OK;
     }
 
-    if (ngx_http_apigw_version_is(value, "uri=", &rest)) {
-        version->has_uri = 1;
-        return ngx_http_apigw_version_path_prefix(cf, &rest, &version->uri)
-               == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
+    version->link = *value;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_word_uri(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, void *base)
+{
+    ngx_http_apigw_version_t *version = base;
+
+    version->has_uri = 1;
+
+    return ngx_http_apigw_version_path_prefix(cf, value, &version->uri);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_word_canary(ngx_conf_t *cf,
+    const ngx_apigw_word_t *word, ngx_str_t *value, void *base)
+{
+    ngx_http_apigw_version_t *version = base;
+
+    ngx_int_t  share;
+
+    share = ngx_apigw_share_parse(value->data, value->len);
+
+    if (share == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid share \"%V%V\", it must be \"0%%\" to "
+                           "\"100%%\" in steps of \"0.01%%\"", &word->name,
+                           value);
+        return NGX_ERROR;
     }
 
-    if (ngx_http_apigw_version_is(value, "canary=", &rest)) {
-        share = ngx_apigw_share_parse(rest.data, rest.len);
+    version->canary = 1;
+    version->share = share;
 
-        if (share == NGX_ERROR) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid share \"%V\", it must be "
-                               "\"0%%\" to \"100%%\" in steps of "
-                               "\"0.01%%\"", value);
-            return NGX_CONF_ERROR;
-        }
+    return NGX_OK;
+}
 
-        version->canary = 1;
-        version->share = share;
-        return NGX_CONF_OK;
-    }
 
-    if (ngx_http_apigw_version_is(value, "by=", &rest)) {
-        return ngx_http_apigw_version_variable(cf, &rest, &version->by)
-               == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
-    }
+static ngx_int_t
+ngx_http_apigw_version_word_by(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, void *base)
+{
+    ngx_http_apigw_version_t *version = base;
 
-    if (ngx_strcmp(value->data, "canary_optin=on") == 0) {
-        version->optin = 1;
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strcmp(value->data, "canary_optin=off") == 0) {
-        version->optin = 0;
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strcmp(value->data, "status=preview") == 0) {
-        version->preview = 1;
-        return NGX_CONF_OK;
-    }
-
-invalid:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
-                       value);
-    return NGX_CONF_ERROR;
+    return ngx_http_apigw_version_variable(cf, value, &version->by);
 }
 
 
@@ -421,10 +446,12 @@ invalid:
  * if it were in a proxy_pass without variables.
  */
 
-static char *
-ngx_http_apigw_version_upstream(ngx_conf_t *cf,
-    ngx_http_apigw_version_t *version, ngx_str_t *value)
+static ngx_int_t
+ngx_http_apigw_version_upstream(ngx_conf_t *cf, const ngx_apigw_word_t *word,
+    ngx_str_t *value, void *base)
 {
+    ngx_http_apigw_version_t *version = base;
+
     u_char      *p;
     ngx_url_t    u;
     ngx_uint_t   i;
@@ -488,27 +515,27 @@ ngx_http_apigw_version_upstream(ngx_conf_t *cf,
             }
 
             version->block = 1;
-            return NGX_CONF_OK;
+            return NGX_OK;
         }
     }
 
     if (ngx_http_upstream_add(cf, &u, 0) == NULL) {
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
     if (u.uri.len) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "upstream \"%V\" cannot have a URI, use \"uri\" "
                            "parameter", value);
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
-    return NGX_CONF_OK;
+    return NGX_OK;
 
 invalid:
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid upstream \"%V\"", value);
-    return NGX_CONF_ERROR;
+    return NGX_ERROR;
 }
 
 
@@ -729,7 +756,6 @@ ngx_http_apigw_version_brownout_word(ngx_conf_t *cf,
     ngx_uint_t *from)
 {
     ngx_int_t  n;
-    ngx_str_t  rest;
 
     if (*from) {
         *from = 0;
@@ -761,18 +787,39 @@ ngx_http_apigw_version_brownout_word(ngx_conf_t *cf,
         return NGX_OK;
     }
 
+    return ngx_http_apigw_version_brownout_named(cf, brownout, word);
+
+form:
+
+    return ngx_http_apigw_version_brownout_form(cf, word);
+
+duplicate:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate parameter \"%V\"",
+                       word);
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_brownout_named(ngx_conf_t *cf,
+    ngx_http_apigw_version_brownout_t *brownout, ngx_str_t *word)
+{
+    ngx_int_t  n;
+    ngx_str_t  rest;
+
     if (ngx_http_apigw_version_is(word, "for=", &rest)) {
 
         if (rest.len <= sizeof("/hour") - 1
             || ngx_strncmp(rest.data + rest.len - 5, "/hour", 5) != 0)
         {
-            goto form;
+            return ngx_http_apigw_version_brownout_form(cf, word);
         }
 
         n = ngx_atoi(rest.data, rest.len - 5);
 
         if (n < 1 || n > 60) {
-            goto form;
+            return ngx_http_apigw_version_brownout_form(cf, word);
         }
 
         if (brownout->minutes) {
@@ -813,17 +860,22 @@ ngx_http_apigw_version_brownout_word(ngx_conf_t *cf,
 
     /* what is nothing else, too: a share without "%" */
 
-form:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\", \"brownout\" must be "
-                       "\"percent%% from date [for=minutes/hour]\"", word);
-    return NGX_ERROR;
+    return ngx_http_apigw_version_brownout_form(cf, word);
 
 duplicate:
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate parameter \"%V\"",
                        word);
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_brownout_form(ngx_conf_t *cf, ngx_str_t *word)
+{
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\", \"brownout\" must be "
+                       "\"percent%% from date [for=minutes/hour]\"", word);
     return NGX_ERROR;
 }
 

@@ -20,10 +20,32 @@ typedef enum {
 } ngx_http_apigw_version_how_e;
 
 
+/* How "select" says one; parse returns NGX_DECLINED for what is none. */
+
+typedef struct {
+    const char                       *name;
+    ngx_http_apigw_version_source_e   type;
+    ngx_int_t                       (*parse)(ngx_conf_t *cf,
+                                     ngx_http_apigw_version_source_t *source);
+} ngx_http_apigw_version_place_t;
+
+
 static char *ngx_http_apigw_version_source(ngx_conf_t *cf,
     ngx_http_apigw_version_api_t *api, ngx_str_t *value);
 static char *ngx_http_apigw_version_source_name(ngx_conf_t *cf,
     ngx_http_apigw_version_source_t *source, ngx_str_t *value);
+static ngx_int_t ngx_http_apigw_version_place_path(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source);
+static ngx_int_t ngx_http_apigw_version_place_header(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source);
+static ngx_int_t ngx_http_apigw_version_place_accept(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source);
+static ngx_int_t ngx_http_apigw_version_place_query(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source);
+static ngx_int_t ngx_http_apigw_version_place_host(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source);
+static ngx_int_t ngx_http_apigw_version_place_variable(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source);
 static ngx_int_t ngx_http_apigw_version_find_path(
     ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
@@ -61,6 +83,27 @@ static ngx_inline ngx_table_elt_t *ngx_http_apigw_version_header(
     ngx_uint_t *i);
 static ngx_int_t ngx_http_apigw_version_path(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx);
+
+
+static const ngx_http_apigw_version_place_t
+    ngx_http_apigw_version_places[] =
+{
+    { "path=", NGX_HTTP_APIGW_VERSION_PATH,
+      ngx_http_apigw_version_place_path },
+    { "path", NGX_HTTP_APIGW_VERSION_PATH, NULL },
+    { "package", NGX_HTTP_APIGW_VERSION_PACKAGE, NULL },
+    { "header=", NGX_HTTP_APIGW_VERSION_HEADER,
+      ngx_http_apigw_version_place_header },
+    { "accept=", NGX_HTTP_APIGW_VERSION_ACCEPT,
+      ngx_http_apigw_version_place_accept },
+    { "query=", NGX_HTTP_APIGW_VERSION_QUERY,
+      ngx_http_apigw_version_place_query },
+    { "host=", NGX_HTTP_APIGW_VERSION_HOST,
+      ngx_http_apigw_version_place_host },
+    { "$", NGX_HTTP_APIGW_VERSION_VARIABLE,
+      ngx_http_apigw_version_place_variable },
+    { NULL, NGX_HTTP_APIGW_VERSION_NONE, NULL }
+};
 
 
 char *
@@ -170,117 +213,150 @@ static char *
 ngx_http_apigw_version_source_name(ngx_conf_t *cf,
     ngx_http_apigw_version_source_t *source, ngx_str_t *value)
 {
-    u_char     *p;
-    ngx_int_t   n;
-    ngx_str_t  *name;
-    ngx_uint_t  stars;
+    ngx_int_t                              rc;
+    const ngx_http_apigw_version_place_t  *place;
 
-    name = &source->name;
+    for (place = ngx_http_apigw_version_places; place->name; place++) {
 
-    if (ngx_strcmp(value->data, "path") == 0) {
-        source->type = NGX_HTTP_APIGW_VERSION_PATH;
-        source->position = 1;
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_http_apigw_version_is(value, "path=", name)) {
-        n = ngx_atoi(name->data, name->len);
-
-        if (n < 1 || n > 32) {
-            goto invalid;
-        }
-
-        source->type = NGX_HTTP_APIGW_VERSION_PATH;
-        source->position = n;
-        name->len = 0;
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strcmp(value->data, "package") == 0) {
-        source->type = NGX_HTTP_APIGW_VERSION_PACKAGE;
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_http_apigw_version_is(value, "header=", name)) {
-
-        if (!ngx_apigw_label_valid(name->data, name->len)
-            || ngx_strlchr(name->data, name->data + name->len, '.'))
+        if (!ngx_http_apigw_version_is(value, place->name, &source->name)
+            || (source->name.len && !place->parse))
         {
-            goto invalid;
+            continue;
         }
 
-        source->type = NGX_HTTP_APIGW_VERSION_HEADER;
+        source->type = place->type;
+        source->position = (place->type == NGX_HTTP_APIGW_VERSION_PATH);
 
-        return ngx_http_apigw_version_header_name(cf, source) == NGX_OK
-               ? NGX_CONF_OK : NGX_CONF_ERROR;
-    }
+        rc = place->parse ? place->parse(cf, source) : NGX_OK;
 
-    if (ngx_http_apigw_version_is(value, "accept=", name)) {
-
-        p = ngx_strlchr(name->data, name->data + name->len, '/');
-
-        if (p == NULL
-            || !ngx_apigw_label_valid(name->data, p - name->data)
-            || !ngx_apigw_label_valid(p + 1,
-                                      name->data + name->len - (p + 1)))
-        {
-            goto invalid;
+        if (rc == NGX_DECLINED) {
+            break;
         }
 
-        source->type = NGX_HTTP_APIGW_VERSION_ACCEPT;
-
-        /* the name of the field, for ngx_http_apigw_version_header() */
-
-        ngx_str_set(&source->lowcase, "accept");
-        source->hash = ngx_hash_key(source->lowcase.data, source->lowcase.len);
-        return NGX_CONF_OK;
+        return rc == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
     }
-
-    if (ngx_http_apigw_version_is(value, "query=", name)) {
-
-        if (!ngx_apigw_label_valid(name->data, name->len)) {
-            goto invalid;
-        }
-
-        source->type = NGX_HTTP_APIGW_VERSION_QUERY;
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_http_apigw_version_is(value, "host=", name)) {
-
-        stars = 0;
-
-        for (p = name->data; p < name->data + name->len; p++) {
-            *p = ngx_tolower(*p);
-            stars += (*p == '*');
-
-            if (*p != '*' && *p != '-' && *p != '.'
-                && (*p < '0' || *p > '9') && (*p < 'a' || *p > 'z'))
-            {
-                goto invalid;
-            }
-        }
-
-        if (stars != 1 || name->len < 2) {
-            goto invalid;
-        }
-
-        source->type = NGX_HTTP_APIGW_VERSION_HOST;
-        return NGX_CONF_OK;
-    }
-
-    if (value->len > 1 && value->data[0] == '$') {
-        source->type = NGX_HTTP_APIGW_VERSION_VARIABLE;
-
-        return ngx_http_apigw_version_variable(cf, value, &source->index)
-               == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
-    }
-
-invalid:
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
                        value);
     return NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_place_path(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source)
+{
+    ngx_int_t  n;
+
+    n = ngx_atoi(source->name.data, source->name.len);
+
+    if (n < 1 || n > 32) {
+        return NGX_DECLINED;
+    }
+
+    source->position = n;
+    source->name.len = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_place_header(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source)
+{
+    ngx_str_t  *name;
+
+    name = &source->name;
+
+    if (!ngx_apigw_label_valid(name->data, name->len)
+        || ngx_strlchr(name->data, name->data + name->len, '.'))
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_apigw_version_header_name(cf, source);
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_place_accept(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source)
+{
+    u_char  *p, *last;
+
+    last = source->name.data + source->name.len;
+    p = ngx_strlchr(source->name.data, last, '/');
+
+    if (p == NULL
+        || !ngx_apigw_label_valid(source->name.data, p - source->name.data)
+        || !ngx_apigw_label_valid(p + 1, last - (p + 1)))
+    {
+        return NGX_DECLINED;
+    }
+
+    /* the name of the field, for ngx_http_apigw_version_header() */
+
+    ngx_str_set(&source->lowcase, "accept");
+    source->hash = ngx_hash_key(source->lowcase.data, source->lowcase.len);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_place_query(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source)
+{
+    return ngx_apigw_label_valid(source->name.data, source->name.len)
+           ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_place_host(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source)
+{
+    u_char      *p;
+    ngx_str_t   *name;
+    ngx_uint_t   stars;
+
+    name = &source->name;
+    stars = 0;
+
+    for (p = name->data; p < name->data + name->len; p++) {
+        *p = ngx_tolower(*p);
+        stars += (*p == '*');
+
+        if (*p != '*' && *p != '-' && *p != '.'
+            && (*p < '0' || *p > '9') && (*p < 'a' || *p > 'z'))
+        {
+            return NGX_DECLINED;
+        }
+    }
+
+    return (stars == 1 && name->len > 1) ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_apigw_version_place_variable(ngx_conf_t *cf,
+    ngx_http_apigw_version_source_t *source)
+{
+    ngx_str_t  value;
+
+    if (source->name.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    /* the index tells one from another */
+
+    value.data = source->name.data - 1;
+    value.len = source->name.len + 1;
+
+    source->name.len = 0;
+
+    return ngx_http_apigw_version_variable(cf, &value, &source->index);
 }
 
 
