@@ -288,8 +288,9 @@ ngx_apigw_counter_make_room(ngx_apigw_counter_table_t *table,
 
             rank = ngx_apigw_counter_rank(table, slot, now);
 
-            if (rank == NGX_APIGW_COUNTER_FREE) {
-                room[k]++;
+            /* the first one, so that it is found soon */
+
+            if (rank == NGX_APIGW_COUNTER_FREE && room[k]++ == 0) {
                 place[k] = slot;
             }
 

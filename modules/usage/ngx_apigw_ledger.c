@@ -281,10 +281,12 @@ ngx_apigw_ledger_make_room(ngx_apigw_ledger_table_t *table,
         slot = id->sets[k] * (ngx_uint_t) NGX_APIGW_LEDGER_WAYS
                + i % NGX_APIGW_LEDGER_WAYS;
 
+        /* the first one, so that it is found soon */
+
         if (table->pairs[slot].tag == 0
-            && !ngx_apigw_ledger_unwritten(table, slot))
+            && !ngx_apigw_ledger_unwritten(table, slot)
+            && room[k]++ == 0)
         {
-            room[k]++;
             place[k] = slot;
         }
     }
