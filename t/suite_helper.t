@@ -193,6 +193,70 @@ sleep 0.6;
 kill_all($gw);
 $gw->start;
 is(used($gw, 'a'), 10, 'with it everything is');
+
+
+# A writer that is stopped: neither the helper nor the master waits for it
+# without end, and the store is in order
+
+sleep 0.3;
+
+open my $writer, '<', $gw->root . '/logs/usage/data.mdb' or die;
+ok(wait_for(sub { flock $writer, LOCK_EX | LOCK_NB }, 3), 'a writer');
+
+charge($gw, 'a', 5);
+my $from = time;
+$gw->stop;
+cmp_ok(time - $from, '<', 3, 'a stopped writer: nginx ends');
+ok($gw->grep_log(qr/cannot be written: another process has it, and is stopped/),
+   'and says what is lost');
+
+close $writer;
+$gw->start;
+is(used($gw, 'a'), 11, 'what was written is there');
+
+
+# One that holds LMDB's mutex only, as where no file can be locked
+
+SKIP: {
+    skip 'APIGW_LONG=1', 3 if !$ENV{APIGW_LONG};
+
+    open $c, '>', "$dir/hold.c" or die;
+    print $c <<'END';
+#include <lmdb.h>
+#include <unistd.h>
+
+int
+main(int argc, char **argv)
+{
+    MDB_env  *env;
+    MDB_txn  *txn;
+
+    return mdb_env_create(&env) || mdb_env_open(env, argv[1], 0, 0600)
+           || mdb_txn_begin(env, NULL, 0, &txn) || write(1, "x", 1) != 1
+           || sleep(60);
+}
+END
+    close $c or die;
+
+    system('cc', '-o', "$dir/hold", "$dir/hold.c", '-llmdb') == 0
+        or die "cannot compile\n";
+
+    my $pid = open my $out, '-|', "$dir/hold", $gw->root . '/logs/usage'
+        or die "fork: $!\n";
+    is(getc $out, 'x', 'a writer has the mutex');
+
+    charge($gw, 'a', 5);
+    $from = time;
+    $gw->expect_log(qr/exited on signal 9/);
+    $gw->term;
+    cmp_ok(time - $from, '<', 8, 'nginx ends');
+    ok($gw->grep_log(qr/cannot be written, the latest is lost: another/),
+       'and says what is lost');
+
+    kill 'KILL', $pid;
+    close $out;
+}
+
 $gw->finish;
 
 

@@ -261,6 +261,8 @@ ngx_apigw_backed_open(ngx_apigw_backed_t *backed, ngx_log_t *log)
         return NGX_ERROR;
     }
 
+    ngx_apigw_store_hurry(backed->store);
+
     backed->store_pid = ngx_pid;
 
     return NGX_OK;

@@ -31,6 +31,7 @@
 #define NGX_APIGW_HELPER_RETRY    200
 #define NGX_APIGW_HELPER_SLICE    500
 #define NGX_APIGW_HELPER_LAST     2000
+#define NGX_APIGW_HELPER_END      2500
 #define NGX_APIGW_HELPER_BACKOFF  60000
 #define NGX_APIGW_HELPER_PRIORITY 10
 
@@ -55,7 +56,9 @@ static ngx_int_t ngx_apigw_helper_take_lock(ngx_apigw_helper_t *helper,
 static void ngx_apigw_helper_drop_lock(ngx_apigw_helper_t *helper,
     ngx_log_t *log);
 static void ngx_apigw_helper_timer(ngx_event_t *ev);
-static void ngx_apigw_helper_last_as_owner(ngx_apigw_helper_t *helper,
+static void ngx_apigw_helper_last(ngx_apigw_helper_t *helper, ngx_log_t *log);
+static ngx_uint_t ngx_apigw_helper_running(ngx_apigw_helper_t *helper);
+static void ngx_apigw_helper_give_up(ngx_apigw_helper_t *helper,
     ngx_log_t *log);
 
 
@@ -67,6 +70,7 @@ ngx_apigw_helper_add(ngx_conf_t *cf, ngx_apigw_helper_t *helper)
     helper->due = 0;
     helper->lock = NGX_INVALID_FILE;
     helper->pid = NGX_INVALID_PID;
+    helper->child = NGX_INVALID_PID;
 
     if (helper->directory.len == 0) {
         return NGX_OK;
@@ -523,7 +527,7 @@ ngx_apigw_helper_timer(ngx_event_t *ev)
 void
 ngx_apigw_helper_exit_master(ngx_cycle_t *cycle, ngx_apigw_helpers_pt helpers)
 {
-    ngx_uint_t            i;
+    ngx_uint_t            i, n, left;
     ngx_array_t          *list;
     ngx_apigw_helper_t  **helper;
 
@@ -540,40 +544,55 @@ ngx_apigw_helper_exit_master(ngx_cycle_t *cycle, ngx_apigw_helpers_pt helpers)
     helper = list->elts;
 
     for (i = 0; i < list->nelts; i++) {
+        if (helper[i]->directory.len) {
+            ngx_apigw_helper_last(helper[i], cycle->log);
+        }
+    }
 
-        if (helper[i]->directory.len == 0) {
-            continue;
+    for (n = 0; n < NGX_APIGW_HELPER_END / 10; n++) {
+
+        left = 0;
+
+        for (i = 0; i < list->nelts; i++) {
+            left += ngx_apigw_helper_running(helper[i]);
         }
 
-        if (geteuid() == 0) {
-            ngx_apigw_helper_last_as_owner(helper[i], cycle->log);
+        if (left == 0) {
+            return;
+        }
 
-        } else {
-            (void) ngx_apigw_helper_turn(helper[i], cycle->log, 1);
+        ngx_msleep(10);
+    }
+
+    for (i = 0; i < list->nelts; i++) {
+        if (ngx_apigw_helper_running(helper[i])) {
+            ngx_apigw_helper_give_up(helper[i], cycle->log);
         }
     }
 }
 
 
 /*
- * The master is root's and what lies in the directory is the workers': the
- * work is done by a child that has become the owner for good.
+ * The master may be root, what lies in the directory is the workers', and a
+ * writer that is stopped, or a disk, may hold up everybody: the work is done
+ * by a child that becomes the owner for good, and is waited for for some time.
  */
 
 static void
-ngx_apigw_helper_last_as_owner(ngx_apigw_helper_t *helper, ngx_log_t *log)
+ngx_apigw_helper_last(ngx_apigw_helper_t *helper, ngx_log_t *log)
 {
-    int        rc;
-    ngx_pid_t  pid;
+    int  rc;
 
-    pid = fork();
+    helper->child = fork();
 
-    switch (pid) {
+    switch (helper->child) {
 
     case -1:
         ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
                       "apigw %V: fork() failed, the latest of \"%V\" is lost",
                       &helper->name, &helper->directory);
+
+        helper->child = NGX_INVALID_PID;
         return;
 
     case 0:
@@ -593,12 +612,49 @@ ngx_apigw_helper_last_as_owner(ngx_apigw_helper_t *helper, ngx_log_t *log)
         _exit(0);
 
     default:
-        break;
+        return;
+    }
+}
+
+
+/* A handler of SIGCHLD may be faster. */
+
+static ngx_uint_t
+ngx_apigw_helper_running(ngx_apigw_helper_t *helper)
+{
+    ngx_pid_t  pid;
+
+    if (helper->child == NGX_INVALID_PID) {
+        return 0;
     }
 
-    /* bounded by NGX_APIGW_HELPER_LAST; a handler of SIGCHLD may be faster */
+    pid = waitpid(helper->child, NULL, WNOHANG);
 
-    while (waitpid(pid, NULL, 0) == -1 && ngx_errno == NGX_EINTR) {
-        /* void */
+    if (pid == 0 || (pid == -1 && ngx_errno == NGX_EINTR)) {
+        return 1;
+    }
+
+    helper->child = NGX_INVALID_PID;
+
+    return 0;
+}
+
+
+static void
+ngx_apigw_helper_give_up(ngx_apigw_helper_t *helper, ngx_log_t *log)
+{
+    ngx_uint_t  i;
+
+    ngx_log_error(NGX_LOG_ERR, log, 0,
+                  "apigw %V: \"%V\" cannot be written, the latest is lost: "
+                  "another process has it, or the disk does not answer",
+                  &helper->name, &helper->directory);
+
+    (void) kill(helper->child, SIGKILL);
+
+    /* one that waits for a disk does not end either */
+
+    for (i = 0; i < 10 && ngx_apigw_helper_running(helper); i++) {
+        ngx_msleep(10);
     }
 }

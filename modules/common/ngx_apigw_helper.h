@@ -60,6 +60,7 @@ struct ngx_apigw_helper_s {
     ngx_msec_t               due;
     ngx_fd_t                 lock;
     ngx_pid_t                pid;
+    ngx_pid_t                child;     /* of the master, for the last time */
 };
 
 

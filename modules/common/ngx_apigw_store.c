@@ -35,8 +35,10 @@
  * finds that the two do not belong together opens the store anew, and gives
  * the data file a lock file of its own; processes open it one after another.
  * A writer looks at the names of its files before it commits.  It holds a
- * shared flock on the data file meanwhile: how long a disk takes to commit
- * nobody knows, and the lock file of one that does must not be made anew.
+ * flock on the data file meanwhile: how long a disk takes to commit nobody
+ * knows, and the lock file of one that does must not be made anew.  It is
+ * taken before LMDB's mutex, for which nobody can wait for a limited time:
+ * a writer may be stopped.
  */
 
 
@@ -46,10 +48,11 @@
 
 #define NGX_APIGW_STORE_MAP      ((size_t) 64 * 1024 * 1024)
 
-/* in milliseconds: for others that open it, and for one that commits */
+/* in milliseconds: for others that open it, for one that commits or writes */
 
 #define NGX_APIGW_STORE_WAIT     500
 #define NGX_APIGW_STORE_COMMIT   50
+#define NGX_APIGW_STORE_HURRY    500
 
 #define NGX_APIGW_STORE_TRIES    5
 #define NGX_APIGW_STORE_SETTLE   1000
@@ -73,7 +76,7 @@ static int ngx_apigw_store_settle(ngx_apigw_store_t *store);
 static int ngx_apigw_store_handles(ngx_apigw_store_t *store);
 static int ngx_apigw_store_run(ngx_apigw_store_t *store,
     ngx_apigw_store_write_pt write, void *data);
-static void ngx_apigw_store_announce(ngx_apigw_store_t *store, int how);
+static int ngx_apigw_store_announce(ngx_apigw_store_t *store);
 static ngx_uint_t ngx_apigw_store_announced(ngx_apigw_store_t *store);
 static int ngx_apigw_store_open_dbs(ngx_apigw_store_t *store, MDB_txn *txn,
     unsigned flags);
@@ -83,6 +86,7 @@ static int ngx_apigw_store_grow(ngx_apigw_store_t *store);
 
 
 static ngx_apigw_store_t  *ngx_apigw_stores;
+static ngx_uint_t          ngx_apigw_store_busy;  /* waited for in vain */
 
 
 int
@@ -246,7 +250,10 @@ ngx_apigw_store_reopen(ngx_apigw_store_t *store)
 }
 
 
-/* Others who open the store wait, not for ever: one of them may be stopped. */
+/*
+ * Others who open the store wait, not for ever: one of them may be stopped.
+ * Who has waited in vain does not do so again, as long as that goes on.
+ */
 
 static int
 ngx_apigw_store_open_lock(ngx_apigw_store_t *store, int *fd)
@@ -268,13 +275,16 @@ ngx_apigw_store_open_lock(ngx_apigw_store_t *store, int *fd)
             return 0;
         }
 
-        if (i == NGX_APIGW_STORE_WAIT) {
+        if (i == NGX_APIGW_STORE_WAIT || ngx_apigw_store_busy) {
+            ngx_apigw_store_busy = 1;
             (void) close(*fd);
             return EBUSY;
         }
 
         (void) usleep(1000);
     }
+
+    ngx_apigw_store_busy = 0;
 
     return 0;
 }
@@ -883,7 +893,11 @@ ngx_apigw_store_run(ngx_apigw_store_t *store, ngx_apigw_store_write_pt write,
         return store->lost;
     }
 
-    ngx_apigw_store_announce(store, LOCK_SH);
+    rc = ngx_apigw_store_announce(store);
+
+    if (rc != 0) {
+        return rc;
+    }
 
     rc = ngx_apigw_store_begin(store, 0, &txn);
 
@@ -924,18 +938,43 @@ ngx_apigw_store_run(ngx_apigw_store_t *store, ngx_apigw_store_write_pt write,
 
 done:
 
-    ngx_apigw_store_announce(store, LOCK_UN);
+    (void) flock(store->fd, LOCK_UN);
 
     return rc;
 }
 
 
-/* Where there are no such locks, a disk has to be as fast as is usual. */
+/*
+ * Where there are no such locks, a disk has to be as fast as is usual, and
+ * writers that are stopped are waited for.
+ */
 
-static void
-ngx_apigw_store_announce(ngx_apigw_store_t *store, int how)
+static int
+ngx_apigw_store_announce(ngx_apigw_store_t *store)
 {
-    while (flock(store->fd, how) == -1 && errno == EINTR) { /* void */ }
+    ngx_uint_t  i;
+
+    for (i = 0; flock(store->fd, LOCK_EX|LOCK_NB) == -1; i++) {
+
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            return 0;
+        }
+
+        if (store->hurried && i == NGX_APIGW_STORE_HURRY) {
+            return EBUSY;
+        }
+
+        (void) usleep(1000);
+    }
+
+    return 0;
+}
+
+
+void
+ngx_apigw_store_hurry(ngx_apigw_store_t *store)
+{
+    store->hurried = 1;
 }
 
 

@@ -202,12 +202,15 @@ MDB_dbi ngx_apigw_store_db(ngx_apigw_store_t *store, ngx_uint_t n);
 
 /*
  * Runs write() in a transaction, again in a larger map as often as it does
- * not fit, and commits.  Waits for other writers.  Without address space for
- * a larger map nothing is changed, and the store has to be opened again.
+ * not fit, and commits.  Waits for other writers, after
+ * ngx_apigw_store_hurry() for half a second: EBUSY then.  Without address
+ * space for a larger map nothing is changed, and the store has to be opened
+ * again.
  */
 
 int ngx_apigw_store_write(ngx_apigw_store_t *store,
     ngx_apigw_store_write_pt write, void *data);
+void ngx_apigw_store_hurry(ngx_apigw_store_t *store);
 
 
 /*

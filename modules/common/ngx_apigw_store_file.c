@@ -368,6 +368,12 @@ ngx_apigw_store_strerror(int rc)
     case NGX_APIGW_STORE_EMOVED:
         return "it was changed again and again while it was read";
 
+    case EBUSY:
+        return "another process has it, and is stopped or slow";
+
+    case MDB_CORRUPTED:
+        return "its data file is damaged, put it back from a copy";
+
     case ESTALE:
         return "its files were replaced";
 

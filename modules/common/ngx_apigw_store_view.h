@@ -57,6 +57,7 @@ struct ngx_apigw_store_s {
     unsigned                       pinned:1;
     unsigned                       read_only:1;
     unsigned                       touched:1;
+    unsigned                       hurried:1;
 };
 
 

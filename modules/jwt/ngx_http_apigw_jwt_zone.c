@@ -521,6 +521,7 @@ ngx_http_apigw_jwt_zone_open(ngx_http_apigw_jwt_zone_t *zone, char *directory)
         return rc;
     }
 
+    ngx_apigw_store_hurry(zone->store);
     ngx_http_apigw_jwt_zone_file(zone);
 
     return 0;

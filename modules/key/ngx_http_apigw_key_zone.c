@@ -529,9 +529,12 @@ ngx_http_apigw_key_open_used(ngx_http_apigw_key_zone_t *zone)
                               &ngx_apigw_key_used_kind);
     if (rc != 0) {
         zone->used = NULL;
+        return rc;
     }
 
-    return rc;
+    ngx_apigw_store_hurry(zone->used);
+
+    return 0;
 }
 
 
