@@ -95,6 +95,7 @@ my $gw = Apigw::Scenario->start(
                'html/message' => "\0\0\0\0\5hello",
                'html/ssi.html' => '<!--# include virtual="/web/v1/sub" -->'
                                   . ',<!--# include virtual="/web/sub" -->',
+               'html/raw/v2/a.txt' => "a file\n",
                'html/late.html' =>
                    '<!--# include virtual="/late/v1/broken/slow" -->,'
                    . '<!--# include virtual="/late2/x1/a" -->,'
@@ -168,6 +169,9 @@ api query { version v1 upstream=one sunset=2099-01-01 successor=v2;
     version v2 upstream=two default; select header=V query=v; }
 
 map \$api_version \$circle { default ""; v1 v1; }
+upstream self { server 127.0.0.1:%%PORT%%; }
+api slices { version v1 upstream=self; version v2 upstream=two default;
+    base /; }
 api circle { version v1 upstream=one default; select \$circle; }
 
 server {
@@ -295,6 +299,11 @@ location /late/ { api_publish web; proxy_pass http://$api_upstream;
     proxy_intercept_errors on; error_page 500 = @late; }
 location @late { proxy_pass
     http://$api_upstream/again/$api_name/$api_version; }
+location /v1/v2/ { api_publish slices; slice 3; proxy_cache cache;
+    proxy_cache_key slice$slice_range; proxy_set_header Range $slice_range;
+    proxy_set_header Host localhost;
+    proxy_cache_valid 206 1m; proxy_pass http://$api_upstream; }
+location /v2/ { root %%ROOT%%/html/raw; }
 location /late2/ { api_publish other; proxy_pass http://$api_upstream; }
 location /include/ { api_publish web; ssi on; root %%ROOT%%/html; }
 location /added { addition_types text/plain;
@@ -554,6 +563,9 @@ is($guarded->header('X-Checked'), 'web/v1', 'auth_request_set: what it was');
 is($guarded->header('Sunset'), 'Thu, 01 Jan 2099 00:00:00 GMT',
     'and the answer has the dates of its own');
 
+
+is($gw->get('/v1/v2/a.txt')->body, "a file\n",
+    'slices: copies of a request are in its version');
 
 my $aside = $gw->connect(host_header => 'aside.test');
 $up->forget;

@@ -58,6 +58,8 @@ static ngx_int_t ngx_http_apigw_version_find_accept(
     ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_http_apigw_version_source_t *source,
     ngx_http_apigw_version_find_t *find);
+static void ngx_http_apigw_version_accepted(ngx_http_apigw_version_api_t *api,
+    ngx_apigw_accept_t *accept, ngx_http_apigw_version_find_t *find);
 static ngx_inline ngx_uint_t ngx_http_apigw_version_decided(
     const u_char *p, const u_char *last,
     ngx_http_apigw_version_source_t *source);
@@ -680,7 +682,6 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
     ngx_list_part_t                *part;
     ngx_table_elt_t                *h;
     ngx_apigw_accept_t              accept;
-    ngx_http_apigw_version_how_e    how;
     ngx_http_apigw_version_find_t   each;
 
     best = 0;
@@ -731,14 +732,7 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
                 continue;
             }
 
-            how = accept.dotted ? NGX_HTTP_APIGW_VERSION_LOOSE
-                                : NGX_HTTP_APIGW_VERSION_NAMED;
-
-            each.found = 0;
-            each.version = NULL;
-
-            ngx_http_apigw_version_name(ctx->publish->api, &accept.version,
-                                        how, &each);
+            ngx_http_apigw_version_accepted(ctx->publish->api, &accept, &each);
 
             if (!each.found) {
                 continue;
@@ -781,6 +775,22 @@ ngx_http_apigw_version_find_accept(ngx_http_request_t *r,
     }
 
     return NGX_OK;
+}
+
+
+/* The version of an element. */
+
+static void
+ngx_http_apigw_version_accepted(ngx_http_apigw_version_api_t *api,
+    ngx_apigw_accept_t *accept, ngx_http_apigw_version_find_t *find)
+{
+    find->found = 0;
+    find->version = NULL;
+
+    ngx_http_apigw_version_name(api, &accept->version,
+                                accept->dotted ? NGX_HTTP_APIGW_VERSION_LOOSE
+                                               : NGX_HTTP_APIGW_VERSION_NAMED,
+                                find);
 }
 
 
@@ -835,13 +845,8 @@ ngx_http_apigw_version_unwanted(ngx_http_request_t *r,
             while (ngx_apigw_accept_next(&p, last, &source[n].name, &accept)
                    == NGX_OK)
             {
-                each.found = 0;
-                each.version = NULL;
-
-                ngx_http_apigw_version_name(ctx->publish->api, &accept.version,
-                                       accept.dotted
-                                       ? NGX_HTTP_APIGW_VERSION_LOOSE
-                                       : NGX_HTTP_APIGW_VERSION_NAMED, &each);
+                ngx_http_apigw_version_accepted(ctx->publish->api, &accept,
+                                                &each);
 
                 if (each.version != version) {
                     continue;
