@@ -62,7 +62,7 @@ my $file = <<"END";
 {"sha256":"$digest","id":"b","consumer":"acme","name":"n","description":"d",
 "enabled":false,"decoy":false,"scopes":["y","x"],"labels":{"env":"prod"},
 "allow":["10.0.0.0/8"],"created":"2020-01-01","not_before":"2020-01-02",
-"expires":"2030-01-01T00:00:00Z","rate":"5r/m","burst":0,
+"expires":"2030-01-01T00:00:00Z","rate":"5r/m","burst":1,
 "quotas":{"day":10},"successor":"a","status":"x","uses":1,"plan":null}
 END
 
@@ -75,7 +75,7 @@ my $keys = keys_of();
 is($keys->{a}{sha256}, sha256_hex($clear), 'a key in clear is hashed');
 is($keys->{b}{sha256}, $digest, 'a digest stays');
 is_deeply([@{ $keys->{b} }{qw(name description successor rate burst)}],
-          ['n', 'd', 'a', '5r/m', 0], 'fields');
+          ['n', 'd', 'a', '5r/m', 1], 'fields');
 is_deeply($keys->{b}{scopes}, ['x', 'y'], 'scopes');
 is_deeply($keys->{b}{labels}, { env => 'prod' }, 'labels');
 is_deeply($keys->{b}{quotas}, { day => 10 }, 'quotas');
@@ -265,6 +265,8 @@ for my $case (
      qr/"rate": not a rate/],
     ['a wrong burst', qq({"key":"$secret","consumer":"a","burst":-1}),
      qr/"burst": not a number/],
+    ['no burst', qq({"key":"$secret","consumer":"a","burst":0}),
+     qr/"burst": a burst is 1 at least/],
     ['a huge burst',
      qq({"key":"$secret","consumer":"a","burst":1000000000000001}),
      qr/invalid burst/],

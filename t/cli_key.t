@@ -93,7 +93,7 @@ done('create with everything', 'create', '--consumer=acme', '--id', 'full',
      '--scope', 'orders:write,orders:read', '--scope', 'stock', '--label',
      'env=prod', '--label', 'team=a b', '--allow', '192.0.2.0/24', '--allow',
      '2001:db8::/32', '--not-before', '2020-01-01', '--expires',
-     '2031-12-31T23:59:59+02:00', '--rate', '100r/s', '--burst', '0',
+     '2031-12-31T23:59:59+02:00', '--rate', '100r/s', '--burst', '1',
      '--quota', '1000/day', '--quota', '20000/month');
 
 $key = shown('full');
@@ -103,7 +103,7 @@ is_deeply($key->{allow}, ['192.0.2.0/24', '2001:db8::/32'], 'allow');
 is($key->{not_before}, '2020-01-01T00:00:00Z', 'not before');
 is($key->{expires}, '2031-12-31T21:59:59Z', 'expires, with a zone');
 is($key->{rate}, '100r/s', 'rate');
-is($key->{burst}, 0, 'burst');
+is($key->{burst}, 1, 'burst');
 is_deeply($key->{quotas}, { day => 1000, month => 20000 }, 'quotas');
 is($key->{name}, "Gr\x{fc}\x{df}e", 'name');
 is($key->{description}, 'a "text"', 'description');
@@ -185,6 +185,8 @@ for my $case (
          '5r/w', '5r/week', '.5r/s', '5.r/s', '1..5r/s', '1.5.5r/s', 'r/s',
          '1r5/s', '-1r/s', '0.0r/s', '0.0000001r/s', '99999999999r/s', '1r/',
          '0.0001r/d', '1000001r/s.'),
+    ['no burst', qr/a burst is 1 at least/, '--consumer', 'x', '--burst',
+     '0'],
     ['negative burst', qr/not a number/, '--consumer', 'x', '--burst', '-1'],
     ['no quota', qr/not a quota/, '--consumer', 'x', '--quota', '5/second'],
     ['huge quota', qr/not a quota/, '--consumer', 'x', '--quota',

@@ -611,6 +611,10 @@ ngx_apigw_cli_member_burst(ngx_apigw_cli_import_ctx_t *ctx, const char *field,
         return "not a number";
     }
 
+    if (json_integer_value(value) == 0) {
+        return NGX_APIGW_CLI_NO_BURST;
+    }
+
     ctx->record.rec.burst = json_integer_value(value);
 
     return NULL;

@@ -402,6 +402,10 @@ ngx_apigw_cli_field_burst(ngx_apigw_cli_record_t *r, const ngx_str_t *value,
         return "not a number";
     }
 
+    if (n == 0) {
+        return NGX_APIGW_CLI_NO_BURST;
+    }
+
     r->rec.burst = n;
 
     return NULL;
@@ -759,8 +763,10 @@ ngx_apigw_cli_json_limits(ngx_apigw_cli_buf_t *b, ngx_apigw_key_record_t *rec,
         }
     }
 
-    if (rec->burst != (old ? old->burst : -1)) {
-        if (rec->burst != -1) {
+    /* that of 0, of older versions, is none */
+
+    if (rec->burst != (old ? old->burst : -1) && (rec->burst || old)) {
+        if (rec->burst > 0) {
             ngx_apigw_cli_json_number(b, "burst", rec->burst);
 
         } else {

@@ -23,6 +23,10 @@
 #define NGX_APIGW_CLI_RATE_TEXT  48
 #define NGX_APIGW_CLI_ID_LEN     16
 
+/* nginx takes it for none, and says so at each request */
+
+#define NGX_APIGW_CLI_NO_BURST   "a burst is 1 at least"
+
 
 /* The lists of rec lie in the buffers behind it, its strings anywhere. */
 
