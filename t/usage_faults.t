@@ -251,29 +251,41 @@ is_deeply(wrong(grep { !/[12]$/ } sort keys %passed), [],
 # A request under way whose entry and counter give way to others, in a zone
 # that has no room when it is over: what it adds waits for room.
 
-my $slow = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-                                 PeerPort => $gw->port) or die;
-$slow->syswrite("POST /late?c=slow HTTP/1.0\r\nContent-Length: 1\r\n\r\n");
-sleep 0.4;
+my $last = 0;
+
+# One that is over when there is no room.
+
+sub slow {
+    my ($c) = @_;
+
+    my $slow = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                     PeerPort => $gw->port) or die;
+    $slow->syswrite("POST /late?c=$c HTTP/1.0\r\n"
+                    . "Content-Length: 1\r\n\r\n");
+    sleep 0.4;
+
+    others($last + 1, $last + 400);
+    sleep 0.4;
+    control(-1);
+    like(others($last + 1001, $last + 1800), qr/503(?: 503)*$/,
+         'a zone without room');
+
+    $slow->syswrite('x');
+    $slow->sysread(my $head, 100);
+    like($head, qr/ 200 /, 'a request is over now');
+
+    $last += 2000;
+    sleep 0.3;
+}
 
 sub others {
     my ($from, $to) = @_;
 
     my $client = $gw->connect;
-    return join " ", map { $client->get("/late?c=other$_")->code } $from .. $to;
+    return join ' ', map { $client->get("/late?c=other$_")->code } $from .. $to;
 }
 
-others(1, 400);
-sleep 0.4;
-control(-1);
-like(others(1001, 1800), qr/503(?: 503)*$/, 'a zone without room');
-
-$slow->syswrite('x');
-$slow->sysread(my $head, 100);
-close $slow;
-like($head, qr/ 200 /, 'a request is over now');
-
-sleep 0.3;
+slow('slow');
 control(0);
 
 my $tiny = $gw->root . '/logs/tiny';
@@ -294,5 +306,12 @@ my $settled = wait_for {
     $out && decode_json($out)->{used} == 7;
 } 3;
 ok($settled, 'and its cost is settled');
+
+# as long as a worker lives
+
+slow('lost');
+$gw->stop;
+like($gw->error_log, qr/"tiny" is full: 1 requests are lost from the ledger/,
+     'what an exiting worker loses is told');
 
 done_testing;

@@ -431,9 +431,10 @@ void ngx_http_apigw_usage_late_units(ngx_http_apigw_usage_zone_t *ctx,
 ngx_uint_t ngx_http_apigw_usage_late_run(ngx_http_apigw_usage_zone_t *ctx,
     ngx_log_t *log);
 
-/* Gives up and counts what is left. */
+/* Gives up, counts what is left and says so. */
 
-void ngx_http_apigw_usage_late_lost(ngx_http_apigw_usage_zone_t *ctx);
+void ngx_http_apigw_usage_late_lost(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_log_t *log);
 
 
 /* ngx_http_apigw_usage_charge.c */

@@ -194,7 +194,7 @@ ngx_http_apigw_usage_exit_zone(ngx_http_apigw_usage_zone_t *ctx,
 
     ctx->last = 0;
 
-    ngx_http_apigw_usage_late_lost(ctx);
+    ngx_http_apigw_usage_late_lost(ctx, log);
 }
 
 

@@ -281,10 +281,16 @@ ngx_http_apigw_usage_late_change(ngx_http_apigw_usage_zone_t *ctx,
 
 
 void
-ngx_http_apigw_usage_late_lost(ngx_http_apigw_usage_zone_t *ctx)
+ngx_http_apigw_usage_late_lost(ngx_http_apigw_usage_zone_t *ctx,
+    ngx_log_t *log)
 {
+    int64_t                       units;
+    ngx_uint_t                    requests;
     ngx_queue_t                  *q;
     ngx_http_apigw_usage_late_t  *late;
+
+    requests = 0;
+    units = 0;
 
     for (q = ngx_queue_head(&ctx->queue);
          q != ngx_queue_sentinel(&ctx->queue);
@@ -293,9 +299,20 @@ ngx_http_apigw_usage_late_lost(ngx_http_apigw_usage_zone_t *ctx)
         late = ngx_queue_data(q, ngx_http_apigw_usage_late_t, queue);
 
         if (late->row) {
-            (void) ngx_atomic_fetch_add(&ctx->sh->ledger_lost,
-                    ngx_http_apigw_usage_late_requests(&late->u.entry.row));
+            requests += ngx_http_apigw_usage_late_requests(
+                                                       &late->u.entry.row);
+        } else {
+            units += ngx_abs(late->u.counter.units);
         }
+    }
+
+    if (requests || units) {
+        (void) ngx_atomic_fetch_add(&ctx->sh->ledger_lost, requests);
+
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "api_usage_zone \"%V\" is full: %ui requests are lost "
+                      "from the ledger, and %L units not settled",
+                      &ctx->backed.zone.name, requests, units);
     }
 
     ngx_http_apigw_usage_late_stop(ctx);
