@@ -30,6 +30,8 @@ ngx_apigw_store_probe(const char *directory,
     struct stat        sb;
     ngx_apigw_tree_t   tree;
 
+    fd = -1;
+
     rc = ngx_apigw_store_name(name, directory, NGX_APIGW_STORE_DATA);
 
     if (rc == 0) {
