@@ -188,6 +188,8 @@ ngx_apigw_tree_open(const ngx_apigw_tree_t *tree, uint64_t txnid,
     ngx_apigw_tree_db_t     db;
     ngx_apigw_tree_view_t   view;
 
+    root->others = 0;
+
     rc = ngx_apigw_tree_top(tree, txnid, &top);
 
     if (rc == 0) {
@@ -264,10 +266,10 @@ ngx_apigw_tree_probe(const ngx_apigw_tree_t *tree,
 
     if (rc == 0) {
         rc = ngx_apigw_tree_open(tree, txnid, NGX_APIGW_STORE_META, &root);
-    }
 
-    if (rc == MDB_NOTFOUND && root.others) {
-        rc = NGX_APIGW_STORE_EFORMAT;
+        if (rc == MDB_NOTFOUND && root.others) {
+            rc = NGX_APIGW_STORE_EFORMAT;
+        }
     }
 
     if (rc == 0) {
