@@ -479,6 +479,16 @@ refused('rotate of an expired key', 1, qr/it has expired, .*--expires/, 'key',
 
 is(done('purge, dry', 'purge', '--dry-run')->{out}, "x1\nx2\n",
    'what would be purged');
+
+SKIP: {
+    skip 'no /dev/full', 2 if !-c '/dev/full';
+
+    my $full = $apigw->run({ out => '/dev/full' }, 'key', 'purge',
+                           '--dry-run');
+    is($full->{status}, 1, 'purge, dry, to a full disk: fails');
+    unlike($full->{err}, qr/the store/, 'and it is not the store');
+}
+
 like(done('purge of the old', 'purge', '--expired-for', '1d')->{err},
      qr/removed 0 keys/, 'not expired for so long');
 like(done('purge', 'purge')->{err}, qr/removed 2 keys/, 'two purged');

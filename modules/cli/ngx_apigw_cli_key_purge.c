@@ -22,9 +22,15 @@ typedef struct {
     u_char                     after_id[NGX_APIGW_KEY_ID_MAX];
     ngx_str_t                  after;
     time_t                     before;
+    ngx_uint_t                 more;      /* than a batch */
+    ngx_uint_t                 failed;    /* to print, which is told */
 } ngx_apigw_cli_purge_t;
 
 
+static int ngx_apigw_cli_key_purge_find(ngx_apigw_cli_purge_t *pg);
+static int ngx_apigw_cli_key_purge_batch(ngx_apigw_cli_purge_t *pg,
+    ngx_uint_t *total);
+static int ngx_apigw_cli_key_purge_print(ngx_apigw_cli_purge_t *pg);
 static int ngx_apigw_cli_key_purge_each(void *data,
     ngx_apigw_key_found_t *found);
 static int ngx_apigw_cli_key_purge_body(ngx_apigw_store_t *store,
@@ -36,10 +42,8 @@ static int ngx_apigw_cli_key_purge_body(ngx_apigw_store_t *store,
 int
 ngx_apigw_cli_key_purge(ngx_apigw_cli_t *cli)
 {
-    int                     rc, more;
-    MDB_txn                *txn;
-    ngx_uint_t              i, total;
-    ngx_apigw_cli_buf_t     b;
+    int                     rc;
+    ngx_uint_t              total;
     ngx_apigw_cli_key_t     key;
     ngx_apigw_cli_purge_t  *pg;
 
@@ -48,8 +52,6 @@ ngx_apigw_cli_key_purge(ngx_apigw_cli_t *cli)
     if (rc != NGX_APIGW_CLI_DONE) {
         return rc;
     }
-
-    ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));
 
     pg = ngx_apigw_cli_alloc(sizeof(ngx_apigw_cli_purge_t));
     ngx_memzero(pg, sizeof(ngx_apigw_cli_purge_t));
@@ -60,50 +62,16 @@ ngx_apigw_cli_key_purge(ngx_apigw_cli_t *cli)
     total = 0;
 
     do {
-        pg->n = 0;
-        more = 0;
+        rc = ngx_apigw_cli_key_purge_find(pg);
 
-        rc = ngx_apigw_store_read(key.store, &txn);
-
-        if (rc == NGX_APIGW_STORE_EEMPTY) {
-            rc = 0;
-            break;
+        if (rc == 0 && pg->n) {
+            rc = key.conf->dry_run ? ngx_apigw_cli_key_purge_print(pg)
+                                   : ngx_apigw_cli_key_purge_batch(pg, &total);
         }
 
-        if (rc == 0) {
-            rc = ngx_apigw_key_store_each(key.store, txn, NULL,
-                                          pg->after.len ? &pg->after : NULL,
-                                          ngx_apigw_cli_key_purge_each, pg);
-            ngx_apigw_store_read_end(key.store);
-        }
+    } while (rc == 0 && pg->more);
 
-        if (rc == EAGAIN) {
-            more = 1;
-            rc = 0;
-        }
-
-        if (rc == 0 && pg->n && !key.conf->dry_run) {
-            rc = ngx_apigw_cli_key_write(&key, ngx_apigw_cli_key_purge_body,
-                                         pg);
-            if (rc == 0) {
-                total += pg->done;
-                ngx_apigw_cli_key_forget(&key, pg->list, pg->n);
-            }
-        }
-
-        for (i = 0; rc == 0 && key.conf->dry_run && i < pg->n; i++) {
-            ngx_apigw_cli_buf_add(&b, pg->list[i].data, pg->list[i].len);
-            ngx_apigw_cli_buf_literal(&b, "\n");
-        }
-
-        if (ngx_apigw_cli_flush(&b) != NGX_OK) {
-            rc = NGX_APIGW_CLI_FAILED;
-            goto done;
-        }
-
-    } while (rc == 0 && more);
-
-    if (rc != 0) {
+    if (rc != 0 && !pg->failed) {
         rc = ngx_apigw_cli_key_failed(&key, NULL, rc);
     }
 
@@ -112,13 +80,80 @@ ngx_apigw_cli_key_purge(ngx_apigw_cli_t *cli)
                            total == 1 ? "" : "s");
     }
 
-done:
-
     free(pg);
-    ngx_apigw_cli_buf_free(&b);
     ngx_apigw_cli_key_close(&key);
 
     return rc;
+}
+
+
+static int
+ngx_apigw_cli_key_purge_find(ngx_apigw_cli_purge_t *pg)
+{
+    int       rc;
+    MDB_txn  *txn;
+
+    pg->n = 0;
+    pg->more = 0;
+
+    rc = ngx_apigw_store_read(pg->key->store, &txn);
+
+    if (rc == NGX_APIGW_STORE_EEMPTY) {
+        return 0;
+    }
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    rc = ngx_apigw_key_store_each(pg->key->store, txn, NULL,
+                                  pg->after.len ? &pg->after : NULL,
+                                  ngx_apigw_cli_key_purge_each, pg);
+    ngx_apigw_store_read_end(pg->key->store);
+
+    if (rc == EAGAIN) {
+        pg->more = 1;
+        return 0;
+    }
+
+    return rc;
+}
+
+
+static int
+ngx_apigw_cli_key_purge_batch(ngx_apigw_cli_purge_t *pg, ngx_uint_t *total)
+{
+    int  rc;
+
+    rc = ngx_apigw_cli_key_write(pg->key, ngx_apigw_cli_key_purge_body, pg);
+
+    if (rc == 0) {
+        *total += pg->done;
+        ngx_apigw_cli_key_forget(pg->key, pg->list, pg->n);
+    }
+
+    return rc;
+}
+
+
+static int
+ngx_apigw_cli_key_purge_print(ngx_apigw_cli_purge_t *pg)
+{
+    ngx_uint_t           i;
+    ngx_apigw_cli_buf_t  b;
+
+    ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));
+
+    for (i = 0; i < pg->n; i++) {
+        ngx_apigw_cli_buf_add(&b, pg->list[i].data, pg->list[i].len);
+        ngx_apigw_cli_buf_literal(&b, "\n");
+    }
+
+    pg->failed = ngx_apigw_cli_flush(&b) != NGX_OK;
+
+    ngx_apigw_cli_buf_free(&b);
+
+    return pg->failed ? NGX_APIGW_CLI_FAILED : 0;
 }
 
 
