@@ -98,6 +98,8 @@ static int ngx_apigw_tree_top(const ngx_apigw_tree_t *tree, uint64_t txnid,
     uint64_t *top);
 static int ngx_apigw_tree_sound(const ngx_apigw_tree_t *tree,
     uint64_t number);
+static int ngx_apigw_tree_whole(const ngx_apigw_tree_t *tree,
+    const ngx_apigw_tree_view_t *branch);
 static int ngx_apigw_tree_beside(const ngx_apigw_tree_t *tree,
     ngx_apigw_tree_view_t *view, ngx_apigw_tree_side_t *side);
 static int ngx_apigw_tree_between(const ngx_apigw_tree_t *tree,
@@ -375,7 +377,11 @@ ngx_apigw_tree_near(const ngx_apigw_tree_t *tree,
 
         number = ngx_apigw_tree_number(&view);
 
-        rc = ngx_apigw_tree_beside(tree, &view, &side);
+        rc = ngx_apigw_tree_whole(tree, &view);
+
+        if (rc == 0) {
+            rc = ngx_apigw_tree_beside(tree, &view, &side);
+        }
 
         if (rc != 0) {
             return rc;
@@ -383,6 +389,33 @@ ngx_apigw_tree_near(const ngx_apigw_tree_t *tree,
     }
 
     return MDB_CORRUPTED;
+}
+
+
+/* The nodes of a branch are all that is in it: none is left out. */
+
+static int
+ngx_apigw_tree_whole(const ngx_apigw_tree_t *tree,
+    const ngx_apigw_tree_view_t *branch)
+{
+    size_t                 used;
+    ngx_uint_t             i;
+    ngx_apigw_tree_view_t  view;
+
+    view = *branch;
+    used = 0;
+
+    for (i = 0; i < view.n; i++) {
+
+        if (ngx_apigw_tree_node(tree, &view, i) != 0) {
+            return MDB_CORRUPTED;
+        }
+
+        used += sizeof(ngx_apigw_tree_node_t) + view.len + (view.len & 1);
+    }
+
+    return (used == tree->page - ngx_apigw_tree_load(&view.page->upper))
+           ? 0 : MDB_CORRUPTED;
 }
 
 
