@@ -101,7 +101,8 @@ ngx_apigw_counter_charge(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
             return NGX_AGAIN;
         }
 
-        own = pair.value & NGX_APIGW_COUNTER_VALUE;
+        own = ngx_apigw_counter_own(info,
+                                    pair.value & NGX_APIGW_COUNTER_VALUE);
 
         if (ngx_apigw_counter_within(info, own, cost, limit, value, total)
             != NGX_OK)
@@ -151,6 +152,10 @@ ngx_apigw_counter_change(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
         }
 
         own = pair.value & NGX_APIGW_COUNTER_VALUE;
+
+        if (units > 0) {
+            own = ngx_apigw_counter_own(info, own);
+        }
 
         set.tag = tag;
         set.value = ngx_max((int64_t) own + units, 0)

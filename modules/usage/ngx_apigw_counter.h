@@ -233,10 +233,26 @@ ngx_apigw_counter_find(ngx_apigw_counter_table_t *table,
 }
 
 
+/*
+ * What this instance has, at least as much as makes the value 0: who is given
+ * back what he was charged before a reset has nothing good for that.
+ */
+
+static ngx_inline uint64_t
+ngx_apigw_counter_own(const ngx_apigw_counter_info_t *info, uint64_t own)
+{
+    int64_t  used;
+
+    used = (int64_t) own + (int64_t) info->others;
+
+    return used < 0 ? own - (uint64_t) used : own;
+}
+
+
 /* Whether cost fits into the limit; see ngx_apigw_counter_charge(). */
 
 static ngx_inline ngx_int_t
-ngx_apigw_counter_within(ngx_apigw_counter_info_t *info, uint64_t own,
+ngx_apigw_counter_within(const ngx_apigw_counter_info_t *info, uint64_t own,
     uint64_t cost, uint64_t limit, uint64_t *value, uint64_t *total)
 {
     int64_t  used, most;
@@ -295,23 +311,24 @@ ngx_apigw_counter_charge_seen(ngx_apigw_counter_table_t *table,
     ngx_uint_t slot, uint64_t tag, uint64_t seen, uint64_t cost,
     uint64_t limit, uint64_t *value, uint64_t *total)
 {
-    uint64_t          before, after;
+    uint64_t          own, before, after;
     ngx_apigw_pair_t  expect, set;
+
+    own = ngx_apigw_counter_own(&table->infos[slot],
+                                seen & NGX_APIGW_COUNTER_VALUE);
 
     expect.tag = tag;
     expect.value = seen;
 
     set.tag = tag;
-    set.value = ((seen & NGX_APIGW_COUNTER_VALUE) + cost)
-                | NGX_APIGW_COUNTER_DIRTY;
+    set.value = (own + cost) | NGX_APIGW_COUNTER_DIRTY;
 
     if (!ngx_apigw_pair_cas(&table->pairs[slot], &expect, set)) {
         return NGX_AGAIN;
     }
 
-    if (ngx_apigw_counter_within(&table->infos[slot],
-                                 seen & NGX_APIGW_COUNTER_VALUE, cost, limit,
-                                 value, total)
+    if (ngx_apigw_counter_within(&table->infos[slot], own, cost, limit, value,
+                                 total)
         == NGX_OK)
     {
         return NGX_OK;

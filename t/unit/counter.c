@@ -907,6 +907,61 @@ test_foreign(void)
 }
 
 
+/* Units given back that a reset has taken off already are nobody's. */
+
+static void
+test_reset(void)
+{
+    char                     text[32];
+    uint64_t                 before, after;
+    ngx_str_t                name;
+    ngx_uint_t               i, n, slot;
+    ngx_apigw_hash_t         hash;
+    ngx_apigw_store_t       *store;
+    ngx_apigw_counter_id_t   id;
+
+    for (i = 0; i < 2; i++) {
+        empty_store();
+        start();
+        store = open_store();
+
+        for (n = 0; n < 20; n++) {
+            (void) charge(store, 1, LIMIT);
+        }
+
+        name_of(1, text, &name, &hash);
+        ngx_apigw_counter_place(&table, &hash, plan.quotas[0].salt, &id);
+        slot = ngx_apigw_counter_find(&table, &id);
+
+        table.infos[slot].others = (ngx_atomic_uint_t) -20;
+
+        (void) ngx_apigw_counter_change(&table, slot, id.tag, -15, &before,
+                                        &after);
+
+        check(before == 0 && after == 0, "reset: nothing to give back");
+
+        n = 0;
+
+        if (i == 1) {
+            n = 5;
+            (void) ngx_apigw_counter_change(&table, slot, id.tag, n, &before,
+                                            &after);
+
+            check(before == 0 && after == n, "reset: what is added counts");
+        }
+
+        while (n <= 2 * LIMIT && charge(store, 1, LIMIT) == 1) {
+            n++;
+        }
+
+        check(n == LIMIT, "reset: and the limit holds");
+
+        ngx_apigw_store_close(store);
+        close(instance.fd);
+    }
+}
+
+
 static int
 make_past(const char *where)
 {
@@ -1039,6 +1094,7 @@ main(int argc, char **argv)
     test_overage();
     test_signed();
     test_foreign();
+    test_reset();
 
     empty_store();
     (void) rmdir(directory);
