@@ -135,6 +135,25 @@ wait_for { my $n = 0; $n += $_->{requests} for $detail->(); $n == 27 } 3;
 is_deeply([sort map { $_->{requests} } $detail->()], [3, 3, 3, 3, 3, 6, 6],
           'long names that begin alike: nothing is overwritten');
 
+# a long consumer has one name, whatever else is in an entry
+
+my $long = 'c' x 160;
+
+charge(2, "/u?p=big&c=$long");
+charge(3, "/u?p=big&c=$long&k=$x&a=$x&v=$x");
+charge(1, "/u?p=big&c=${long}2");
+
+wait_report('requests', 2, '--consumer', $long);
+wait_report('requests', 3, '--consumer', $long, '--api', $x);
+wait_report('requests', 1, '--consumer', "${long}2");
+
+my %named = map { $_->{consumer} => 1 } report();
+is(scalar(grep { /^ccc/ } keys %named), 2, 'a long consumer: one name');
+is((report('--consumer', $long))[0]{consumer},
+   (report('--consumer', $long, '--detail'))[1]{consumer},
+   'the same with other names');
+is(scalar(report('--consumer', $long, '--api', $x)), 1, 'and long others');
+
 
 charge(5, '/u?p=n3&c=limited');
 charge(4, '/u?p=slow&c=fast');

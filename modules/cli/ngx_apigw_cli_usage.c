@@ -578,16 +578,18 @@ static ngx_uint_t
 ngx_apigw_cli_usage_wanted(const ngx_str_t *wanted,
     const ngx_apigw_ledger_info_t *info, ngx_uint_t n)
 {
+    size_t     len;
+    u_char     text[NGX_APIGW_LEDGER_WHO];
     ngx_str_t  name;
 
     if (wanted->data == NULL) {
         return 1;
     }
 
+    len = ngx_apigw_plan_shorten(text, ngx_apigw_ledger_room(n), wanted);
     name = ngx_apigw_cli_usage_name(info, n);
 
-    return name.len == wanted->len
-           && ngx_memcmp(name.data, wanted->data, name.len) == 0;
+    return name.len == len && ngx_memcmp(name.data, text, len) == 0;
 }
 
 

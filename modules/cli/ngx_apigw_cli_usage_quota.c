@@ -218,8 +218,8 @@ ngx_apigw_cli_usage_known(ngx_apigw_store_t *store, MDB_txn *txn,
     const ngx_str_t *consumer, ngx_uint_t *known)
 {
     int                             rc;
-    u_char                          name[NGX_APIGW_LEDGER_NAME];
-    size_t                          rest, len;
+    u_char                          name[NGX_APIGW_LEDGER_WHO];
+    size_t                          len;
     MDB_val                         key, value;
     MDB_cursor                     *cursor;
     ngx_uint_t                      i;
@@ -231,6 +231,8 @@ ngx_apigw_cli_usage_known(ngx_apigw_store_t *store, MDB_txn *txn,
     };
 
     *known = 0;
+
+    len = ngx_apigw_plan_shorten(name, NGX_APIGW_LEDGER_WHO, consumer);
 
     for (i = 0; i < 2 && !*known; i++) {
         rc = mdb_cursor_open(txn, ngx_apigw_store_db(store, dbs[i]), &cursor);
@@ -251,15 +253,6 @@ ngx_apigw_cli_usage_known(ngx_apigw_store_t *store, MDB_txn *txn,
             if (ngx_apigw_ledger_key_decode(&info, &key) != NGX_OK) {
                 continue;
             }
-
-            rest = key.mv_size - 4 - NGX_APIGW_LEDGER_NAMES - info.lens[0];
-
-            if (rest > NGX_APIGW_LEDGER_NAME - NGX_APIGW_LEDGER_PART) {
-                continue;
-            }
-
-            len = ngx_apigw_plan_shorten(name, NGX_APIGW_LEDGER_NAME - rest,
-                                         consumer);
 
             *known = len == info.lens[NGX_APIGW_LEDGER_CONSUMER]
                      && ngx_memcmp(name, info.names, len) == 0;

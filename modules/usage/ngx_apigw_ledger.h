@@ -40,7 +40,6 @@
 
 
 #define NGX_APIGW_LEDGER_WAYS      8
-#define NGX_APIGW_LEDGER_NAME      168
 
 #define NGX_APIGW_LEDGER_REQUESTS  0       /* admitted */
 #define NGX_APIGW_LEDGER_1XX       1       /* ... by class of status */
@@ -65,11 +64,21 @@
 #define NGX_APIGW_LEDGER_NAMES     5
 
 /*
- * A name but the consumer's that is as long as that is shortened and has a
- * digest, so different names stay different; the consumer has what is left.
+ * A name that is as long as its room is shortened and has a digest, so
+ * different names stay different.  That depends on nothing but the name, so
+ * one name is the same in all entries.
  */
 
-#define NGX_APIGW_LEDGER_PART      33
+#define NGX_APIGW_LEDGER_WHO       71      /* the consumer */
+#define NGX_APIGW_LEDGER_PART      33      /* any other */
+
+#define NGX_APIGW_LEDGER_NAME      (NGX_APIGW_LEDGER_WHO                      \
+                                    + (NGX_APIGW_LEDGER_NAMES - 1)            \
+                                      * NGX_APIGW_LEDGER_PART)
+
+#define ngx_apigw_ledger_room(n)                                              \
+    ((n) == NGX_APIGW_LEDGER_CONSUMER ? NGX_APIGW_LEDGER_WHO                  \
+                                      : NGX_APIGW_LEDGER_PART)
 
 #define NGX_APIGW_LEDGER_MAX       (4 + NGX_APIGW_LEDGER_NAMES               \
                                     + NGX_APIGW_LEDGER_NAME)
@@ -81,7 +90,6 @@ typedef struct {
     uint32_t                     check;    /* of all but itself */
     u_char                       lens[NGX_APIGW_LEDGER_NAMES];
     u_char                       names[NGX_APIGW_LEDGER_NAME];
-    u_char                       reserved[3];
 } ngx_apigw_ledger_info_t;
 
 

@@ -28,7 +28,7 @@ static uint64_t ngx_http_apigw_usage_hash_names(
     ngx_http_apigw_usage_ctx_t *ctx);
 static void ngx_http_apigw_usage_name_entry(ngx_http_apigw_usage_ctx_t *ctx,
     ngx_apigw_ledger_info_t *info);
-static u_char *ngx_http_apigw_usage_name(u_char *p, u_char *len,
+static u_char *ngx_http_apigw_usage_name(u_char *p, u_char *len, size_t room,
     const ngx_str_t *name);
 static uint64_t ngx_http_apigw_usage_actual(ngx_http_request_t *r,
     ngx_http_apigw_usage_ctx_t *ctx, ngx_uint_t status);
@@ -97,7 +97,8 @@ ngx_http_apigw_usage_hash_names(ngx_http_apigw_usage_ctx_t *ctx)
 
         if (len > NGX_HTTP_APIGW_USAGE_TEXT - 3) {
             text[i] = 0;
-            p = ngx_http_apigw_usage_name(p, &text[i], &ctx->names[i]);
+            p = ngx_http_apigw_usage_name(p, &text[i], NGX_APIGW_LEDGER_PART,
+                                          &ctx->names[i]);
             continue;
         }
 
@@ -118,41 +119,32 @@ static void
 ngx_http_apigw_usage_name_entry(ngx_http_apigw_usage_ctx_t *ctx,
     ngx_apigw_ledger_info_t *info)
 {
-    u_char  *p;
-    size_t   rest;
-    u_char   tail[NGX_APIGW_LEDGER_NAME], *last;
+    u_char           *p;
+    ngx_uint_t        i;
+    const ngx_str_t  *names[NGX_APIGW_LEDGER_NAMES];
 
     ngx_memzero(info, sizeof(ngx_apigw_ledger_info_t));
 
     info->day = ctx->day;
 
-    last = ngx_http_apigw_usage_name(tail, &info->lens[NGX_APIGW_LEDGER_KEY],
-                                     &ctx->names[0]);
+    names[NGX_APIGW_LEDGER_CONSUMER] = &ctx->consumer;
+    names[NGX_APIGW_LEDGER_KEY] = &ctx->names[0];
+    names[NGX_APIGW_LEDGER_PLAN] = &ctx->eval.plan->name;
+    names[NGX_APIGW_LEDGER_API] = &ctx->names[1];
+    names[NGX_APIGW_LEDGER_VER] = &ctx->names[2];
 
-    last = ngx_http_apigw_usage_name(last, &info->lens[NGX_APIGW_LEDGER_PLAN],
-                                     &ctx->eval.plan->name);
+    p = info->names;
 
-    last = ngx_http_apigw_usage_name(last, &info->lens[NGX_APIGW_LEDGER_API],
-                                     &ctx->names[1]);
-
-    last = ngx_http_apigw_usage_name(last, &info->lens[NGX_APIGW_LEDGER_VER],
-                                     &ctx->names[2]);
-
-    rest = last - tail;
-
-    info->lens[NGX_APIGW_LEDGER_CONSUMER] = (u_char)
-                 ngx_apigw_plan_shorten(info->names,
-                                        NGX_APIGW_LEDGER_NAME - rest,
-                                        &ctx->consumer);
-
-    p = info->names + info->lens[NGX_APIGW_LEDGER_CONSUMER];
-
-    ngx_memcpy(p, tail, rest);
+    for (i = 0; i < NGX_APIGW_LEDGER_NAMES; i++) {
+        p = ngx_http_apigw_usage_name(p, &info->lens[i],
+                                      ngx_apigw_ledger_room(i), names[i]);
+    }
 }
 
 
 static u_char *
-ngx_http_apigw_usage_name(u_char *p, u_char *len, const ngx_str_t *name)
+ngx_http_apigw_usage_name(u_char *p, u_char *len, size_t room,
+    const ngx_str_t *name)
 {
     /* a variable without a value has no address */
 
@@ -160,7 +152,7 @@ ngx_http_apigw_usage_name(u_char *p, u_char *len, const ngx_str_t *name)
         return p;
     }
 
-    *len = (u_char) ngx_apigw_plan_shorten(p, NGX_APIGW_LEDGER_PART, name);
+    *len = (u_char) ngx_apigw_plan_shorten(p, room, name);
 
     return p + *len;
 }
