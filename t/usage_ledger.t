@@ -5,10 +5,12 @@
 use strict;
 use warnings;
 
+use Digest::SHA qw(sha256_hex);
+use Fcntl qw(:flock);
 use File::Path qw(make_path);
 use FindBin;
 use JSON::PP qw(decode_json);
-use POSIX qw(strftime);
+use POSIX qw(mkfifo strftime);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -408,6 +410,140 @@ SKIP: {
        'export: the days anew, elsewhere');
     is((cli(@verify[0 .. 2], "$dir/new"))[0], 0, 'verify: a chain of its own');
 
+    # what the chain does not know is not overwritten, and nothing waits
+
+    my $proof = Apigw::Nginx::slurp("$dir/chain");
+    my %before = map { $_ => Apigw::Nginx::slurp($_) } @files;
+    my $refused = sub {
+        my ($what, $re, $command) = @_;
+        my ($failed, $written, $err) = cli(@{$command || \@export});
+
+        is("$failed|$written", '1|', "$what: refused");
+        like($err, $re, "$what: message");
+        is_deeply({ map { $_ => Apigw::Nginx::slurp($_) } @files }, \%before,
+                  "$what: nothing was altered") unless $command;
+    };
+
+    unlink "$dir/chain";
+    $refused->('no chain', qr/chain" is missing, and there are files/);
+    mkfifo("$dir/chain", 0666);
+    local $SIG{ALRM} = sub { die "it hangs\n" };
+    alarm 10;
+    $refused->('chain: a fifo', qr/chain": is not a regular file/, $_)
+        for \@export, \@verify;
+    unlink "$dir/chain";
+
+    # as it was with a file less, and with another that it never had
+
+    my $shorter = sub {
+        my ($day) = $files[-2] =~ /usage-(.*)\.ndjson/;
+
+        write_file("$dir/chain", "$day " . sha256_hex($before{$files[-2]})
+                                 . "\n");
+    };
+
+    $shorter->();
+    $refused->('beyond the chain', qr/^apigw: "\Q$files[-1]\E" is not in/, $_)
+        for \@export, \@verify;
+
+    write_file("$dir/chain", $proof);
+    write_file("$dir/usage-2026-1.ndjson", '');
+    $refused->('a stray file', qr/usage-2026-1.ndjson" is not in the/, $_)
+        for \@export, \@verify;
+    unlink "$dir/usage-2026-1.ndjson";
+
+    unlink $files[1];
+    mkfifo($files[1], 0666);
+    $refused->('a day: a fifo', qr/" is not a regular file/, \@verify);
+    unlink $files[1];
+    write_file($files[1], $text);
+    alarm 0;
+
+    # killed between the chain and the name of the file
+
+    rename $files[-1], "$files[-1].tmp" or die "rename: $!";
+    is((cli(@verify))[0], 0, 'killed: verify reads it');
+    is((cli(@export))[0], 0, 'killed: export goes on');
+    ok(-f $files[-1], 'killed: it has its name');
+
+    # two at once
+
+    open my $lock, '<', $dir or die "$dir: $!";
+    flock $lock, LOCK_EX or die "flock: $!";
+    my $pid = fork // die "fork: $!";
+
+    if (!$pid) {
+        sleep 1.3;
+        POSIX::_exit(0);
+    }
+
+    close $lock;
+    my ($done, undef, $waited) = cli(@export);
+    waitpid $pid, 0;
+    is($done, 0, 'two at once: in the end');
+    like($waited, qr/^apigw: another process works in .*, waiting/,
+         'two at once: one waits');
+
+    # another store, and a store of before that had no number
+
+    my $other = $gw->root . '/other_temp';
+    make_path($other);
+    is(system($maker, '--make', $other), 0, 'another store');
+    make_path("$dir/other");
+    is((cli('usage', 'export', '--store', $other, '--dir', "$dir/other"))[0],
+       0, 'another store: its own files');
+    unlink $files[-1];
+    $shorter->();
+    $refused->('another store', qr/" are of another store: export each/,
+               ['usage', 'export', '--store', $other, '--dir', $dir]);
+
+    # what came late: the store counts all of it once more
+
+    is(system($maker, '--make', $past), 0, 'late requests');
+    is((cli(@export))[0], 0, 'late: export');
+    is((cli(@verify))[0], 0, 'late: verify');
+
+    my (%sum, @amends);
+
+    for my $file (@files) {
+        my ($head, @rows) = map { decode_json($_) }
+            split /\n/, Apigw::Nginx::slurp($file);
+
+        $sum{$_->{amends} // $head->{day}} += $_->{requests} for @rows;
+        push @amends, map { $_->{amends} // () } @rows;
+        like($head->{store}, qr/^[0-9a-f]{16}$/, 'files tell the store');
+    }
+
+    my %ledger = map { $_->{period} => $_->{requests} }
+        map { decode_json($_) } split /\n/,
+        (cli('usage', 'report', '--json', '--store', $past, '--from',
+             strftime('%Y-%m-%d', gmtime(time - 6 * 86400))))[1];
+
+    is_deeply(\%sum, \%ledger, 'late: all files are the ledger');
+
+    my @old = map { /usage-(.*)\.ndjson/ } @files[0 .. $#files - 1];
+    my @amended = grep { $ledger{$_} } @old;
+
+    is_deeply([sort @amends], \@amended, 'late: these days were amended');
+    cmp_ok(scalar @amends, '>=', 2, 'late: several');
+
+    # once; a day that the store lost is no difference; not unless wanted
+
+    my $again = sub {
+        my (@late) = @_;
+        unlink $files[-1];
+        $shorter->();
+        is((cli(@export, @late))[0], 0, "late @late: again");
+        return scalar grep { /"amends"/ }
+            split /\n/, Apigw::Nginx::slurp($files[-1]);
+    };
+
+    is($again->(), scalar @amends, 'late: the same anew');
+    is($again->('--late', '0'), 0, 'late: not wanted');
+    is($again->('--late', '2'), scalar(grep { $ledger{$_} } @old[-2, -1]),
+       'late: two days');
+    is((cli(@export, '--late', $_))[0], 2, "late: $_") for '367', '-1', 'x';
+
     unlink $files[0];
     isnt((cli(@verify))[0], 0, 'verify: a missing first file');
 
@@ -420,7 +556,7 @@ SKIP: {
                                      '--json', @from);
 
     is_deeply([map { decode_json($_)->{requests} } split /\n/, $text2],
-              [5, 3, 2], 'report: what is not damaged');
+              [10, 6, 4], 'report: what is not damaged');
     is($failed, 1, 'report: the status tells');
     like($err, qr/^apigw: 2 records are damaged/, 'report: and the message');
     is((cli('usage', 'report', '--store', $past))[0], 0,

@@ -150,6 +150,9 @@ static const ngx_apigw_cli_option_t  ngx_apigw_cli_usage_export_options[] = {
     ngx_apigw_cli_usage_option_store,
     { "dir", "DIR", "where the files are; needed",
       ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(dir) },
+    { "late", "DAYS", "amend so many days that have files by what came\n"
+                      "late, 0 to 366; default: 7",
+      ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(late) },
     ngx_apigw_cli_options_end
 };
 

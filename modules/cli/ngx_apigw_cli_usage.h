@@ -30,6 +30,7 @@ typedef struct {
     ngx_str_t            per;
     ngx_str_t            since;
     ngx_str_t            dir;
+    ngx_str_t            late;
     ngx_uint_t           detail;
     ngx_uint_t           csv;
     ngx_uint_t           json;
