@@ -187,6 +187,17 @@ uint64_t ngx_apigw_store_entries(ngx_apigw_store_t *store, ngx_uint_t n);
 
 
 /*
+ * Whether LMDB can write the value of a key: where it goes for that, the pages
+ * are in order.  LMDB would move more of a damaged one than there is, and take
+ * the process along.  To be asked in a write transaction.  Returns 0 or what
+ * is wrong.
+ */
+
+int ngx_apigw_store_writable(ngx_apigw_store_t *store, MDB_txn *txn,
+    ngx_uint_t n, const MDB_val *key);
+
+
+/*
  * To be asked before the transaction ends, wherever to find nothing, or less,
  * lets somebody pass: pages behind the end of a file that was cut short read
  * as zeros up to the end of the last one.  0 or NGX_APIGW_STORE_ESHORT.

@@ -174,6 +174,35 @@ ngx_apigw_store_near(ngx_apigw_store_t *store, ngx_uint_t n, const u_char *key,
 }
 
 
+int
+ngx_apigw_store_writable(ngx_apigw_store_t *store, MDB_txn *txn, ngx_uint_t n,
+    const MDB_val *key)
+{
+    int                      rc;
+    uint64_t                 version;
+    ngx_apigw_store_view_t  *view;
+
+    view = &store->view;
+
+    /* what there was before, as nobody else writes */
+
+    version = mdb_txn_id(txn) - 1;
+
+    rc = ngx_apigw_store_view_file(view, store->fd);
+
+    if (rc == 0 && (version == 0 || view->version != version)) {
+        rc = ngx_apigw_store_view_roots(view, version, store->kind);
+    }
+
+    if (rc != 0) {
+        return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
+    }
+
+    return ngx_apigw_tree_near(&view->tree, &view->roots[n], key->mv_data,
+                               key->mv_size, NULL);
+}
+
+
 uint64_t
 ngx_apigw_store_entries(ngx_apigw_store_t *store, ngx_uint_t n)
 {

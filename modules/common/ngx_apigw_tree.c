@@ -337,11 +337,14 @@ ngx_apigw_tree_near(const ngx_apigw_tree_t *tree,
 {
     int                    rc;
     uint64_t               number, head;
-    ngx_uint_t             depth;
+    ngx_uint_t             depth, before;
     ngx_apigw_tree_side_t  side;
     ngx_apigw_tree_view_t  view;
 
-    ngx_memzero(near, 2 * sizeof(ngx_apigw_tree_item_t));
+    if (near) {
+        ngx_memzero(near, 2 * sizeof(ngx_apigw_tree_item_t));
+    }
+
     ngx_memzero(&side, sizeof(ngx_apigw_tree_side_t));
 
     number = root->root;
@@ -364,7 +367,9 @@ ngx_apigw_tree_near(const ngx_apigw_tree_t *tree,
                 return MDB_CORRUPTED;
             }
 
-            return ngx_apigw_tree_between(tree, &view, key, len, &side, near);
+            return near ? ngx_apigw_tree_between(tree, &view, key, len, &side,
+                                                 near)
+                        : ngx_apigw_tree_walk(tree, &view, NULL, 0, &before);
         }
 
         if (rc == 0) {

@@ -97,7 +97,8 @@ int ngx_apigw_tree_get(const ngx_apigw_tree_t *tree,
  * Finds what stands before and behind a key that is not there, for those who
  * must not take a damaged key for none: the page that it would be in is in
  * order as a page, and has its place.  The two items may be damaged still.
- * Returns 0 or MDB_CORRUPTED.
+ * Without "near" the key may be there, and the pages on the way to it are in
+ * order.  Returns 0 or MDB_CORRUPTED.
  */
 
 int ngx_apigw_tree_near(const ngx_apigw_tree_t *tree,

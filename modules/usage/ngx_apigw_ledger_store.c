@@ -317,7 +317,7 @@ ngx_apigw_ledger_flush_write(ngx_apigw_store_t *store, MDB_txn *txn,
         rc = ngx_apigw_ledger_put(flush, txn, dbi, &info,
                                   &flush->notes[flush->n], missing);
 
-        if (rc == NGX_APIGW_USAGE_EPARTS) {
+        if (rc == NGX_APIGW_USAGE_EPARTS || rc == NGX_APIGW_USAGE_EPAGE) {
             flush->damaged++;
             continue;
         }
@@ -398,6 +398,12 @@ ngx_apigw_ledger_put(ngx_apigw_ledger_flush_t *flush, MDB_txn *txn,
 
     key.mv_data = name;
     key.mv_size = ngx_apigw_ledger_key(name, info);
+
+    rc = ngx_apigw_store_writable(flush->store, txn, NGX_APIGW_USAGE_LEDGER,
+                                  &key);
+    if (rc != 0) {
+        return rc == MDB_CORRUPTED ? NGX_APIGW_USAGE_EPAGE : rc;
+    }
 
     rc = ngx_apigw_ledger_get(flush->store, txn, info, &record);
 

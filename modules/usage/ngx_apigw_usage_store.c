@@ -435,7 +435,7 @@ ngx_apigw_usage_flush_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
         rc = ngx_apigw_usage_put(flush, txn, dbi, &info,
                                  note->pair.value & NGX_APIGW_COUNTER_VALUE);
 
-        if (rc == NGX_APIGW_USAGE_EPARTS) {
+        if (rc == NGX_APIGW_USAGE_EPARTS || rc == NGX_APIGW_USAGE_EPAGE) {
             flush->damaged++;
             continue;
         }
@@ -462,9 +462,20 @@ ngx_apigw_usage_put(ngx_apigw_usage_flush_t *flush, MDB_txn *txn, MDB_dbi dbi,
     int                       rc;
     u_char                    name[NGX_APIGW_USAGE_KEY_MAX];
     MDB_val                   key, value;
+    ngx_uint_t                other;
     ngx_apigw_usage_record_t  record;
 
     key.mv_data = name;
+
+    for (other = 0; other < 2; other++) {
+        key.mv_size = ngx_apigw_usage_key(name, info, other);
+
+        rc = ngx_apigw_store_writable(flush->store, txn,
+                                      NGX_APIGW_USAGE_COUNTERS, &key);
+        if (rc != 0) {
+            return rc == MDB_CORRUPTED ? NGX_APIGW_USAGE_EPAGE : rc;
+        }
+    }
 
     rc = ngx_apigw_usage_get(flush->store, txn, info, &record, &key);
 

@@ -61,6 +61,7 @@
 
 #define NGX_APIGW_USAGE_EDAMAGED  (-31101)
 #define NGX_APIGW_USAGE_EPARTS    (-31102)  /* too many instances alive */
+#define NGX_APIGW_USAGE_EPAGE     (-31103)  /* where it is to be written */
 
 
 typedef struct {

@@ -5,7 +5,8 @@
 
 /*
  * The usage module's store: counters of windows that share an end, what other
- * instances write while a counter is read, what is deleted and what is not.
+ * instances write while a counter is read, what is deleted and what is not, and
+ * what is not written since the file is damaged.
  */
 
 
@@ -449,6 +450,102 @@ test_clock(void)
 }
 
 
+/* Gives values of consumer-1 a length that no page has; returns how many. */
+
+static int
+damage_length(void)
+{
+    int         n, i, off;
+    char        name[300];
+    FILE       *file;
+    u_char      page[4096];
+    uint16_t    flags, lower, offset, len;
+
+    static const char  key[] = "consumer-1";
+
+    n = 0;
+    snprintf(name, sizeof(name), "%s/data.mdb", directory);
+    file = fopen(name, "r+");
+
+    for (off = 0; fread(page, sizeof(page), 1, file) == 1; off++) {
+        memcpy(&flags, page + 10, 2);
+        memcpy(&lower, page + 12, 2);
+
+        if (!(flags & 2) || (flags & 4) || lower < 16 || lower > 4096) {
+            continue;
+        }
+
+        for (i = 16; i < lower; i += 2) {
+            memcpy(&offset, page + i, 2);
+            memcpy(&len, page + offset + 6, 2);
+
+            if (memmem(page + offset + 8, len, key, sizeof(key) - 1)) {
+                page[offset + 2] = 0xff;
+                page[offset + 3] = 0x0f;
+                n++;
+            }
+        }
+
+        fseek(file, (long) off * 4096, SEEK_SET);
+        fwrite(page, sizeof(page), 1, file);
+        fseek(file, (long) (off + 1) * 4096, SEEK_SET);
+    }
+
+    fclose(file);
+
+    return n;
+}
+
+
+/* Where a page is damaged nothing is written, and nobody dies of it. */
+
+static void
+test_page(void)
+{
+    int                 n, kept, status;
+    pid_t               pid;
+    ngx_apigw_store_t  *store;
+
+    empty_store();
+    start();
+    store = open_store();
+
+    for (n = 0; n < 10; n++) {
+        (void) charge(store, n, LIMIT);
+        (void) enter(store, n);
+    }
+
+    check(flush_all(store) == 0, "page: written");
+
+    for (n = 0; n < 10; n++) {
+        (void) charge(store, n, LIMIT);
+        (void) enter(store, n);
+    }
+
+    check(damage_length() > 1, "page: damaged");
+
+    fflush(stdout);
+    pid = fork();
+
+    if (pid == 0) {
+        _exit(flush_all(store) != 0);
+    }
+
+    check(waitpid(pid, &status, 0) == pid && status == 0,
+          "page: the rest goes on");
+    kept = 0;
+
+    for (n = 0; n < SETS * NGX_APIGW_COUNTER_WAYS; n++) {
+        kept += (table.pairs[n].value & NGX_APIGW_COUNTER_DIRTY) != 0;
+    }
+
+    check(kept > 0, "page: what cannot be written is kept");
+
+    ngx_apigw_store_close(store);
+    close(instance.fd);
+}
+
+
 int
 main(void)
 {
@@ -463,6 +560,7 @@ main(void)
     test_windows();
     test_reap();
     test_clock();
+    test_page();
 
     empty_store();
     (void) rmdir(directory);
