@@ -21,7 +21,9 @@
 /* The block api_plan: what it may contain, as ngx_apigw_plan.h has it. */
 
 
-#define NGX_HTTP_APIGW_USAGE_LIMIT_MAX  1000000000000000LL
+/* the largest integer of a structured field, RFC 8941, section 3.3.1 */
+
+#define NGX_HTTP_APIGW_USAGE_LIMIT_MAX  999999999999999LL
 
 
 static char *ngx_http_apigw_usage_plan_name(ngx_conf_t *cf, ngx_str_t *name);
@@ -459,7 +461,8 @@ ngx_http_apigw_usage_plan_quota(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                != NGX_OK)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid quota \"%V\"", &value[1]);
+                           "invalid quota \"%V\", the largest is %L", &value[1],
+                           NGX_HTTP_APIGW_USAGE_LIMIT_MAX);
         return NGX_CONF_ERROR;
     }
 
