@@ -13,6 +13,7 @@ use Apigw::Token qw(jwks json);
 
 my $key = Apigw::Token->new('ES256', kid => 'k');
 my $other = Apigw::Token->new('ES256', kid => 'k');
+my $third = Apigw::Token->new('HS256', kid => 'third');
 
 my $gw = Apigw::Scenario->start(
     workers => 2,
@@ -188,5 +189,70 @@ is(said(ask('/', $token)), $known, "without a master") for 1, 2;
 Apigw::Scenario::write_file($gw->root . '/conf/keys.json', jwks($other));
 ok(Apigw::Scenario::wait_for(sub { ask('/', $token)->status == 401 }, 5),
    'without a master: other keys');
+
+
+# A worker in place of a dead one begins with what is in the files now, and
+# does not fall back on what nginx was started with.
+
+$gw = Apigw::Scenario->start(
+    workers => 1,
+    default_location => 0,
+    files => {
+        'conf/live.json' => jwks($key),
+        'conf/both.json' => jwks($key, $third),
+        'conf/list.json' => '{}',
+        'conf/kept.json' => '{}',
+    },
+    server => <<'END',
+location / { auth_jwt shop; auth_jwt_key_file live.json; empty_gif; }
+location /list { auth_jwt shop; auth_jwt_key_file both.json;
+                 auth_jwt_revocation_list_sub list.json; empty_gif; }
+location /kept { auth_jwt shop; auth_jwt_key_file both.json;
+                 auth_jwt_revocation_list_sub kept.json; empty_gif; }
+END
+);
+
+my %by = (a => $key->sign({ sub => 'eve' }),
+          b => $third->sign({ sub => 'eve' }));
+
+sub codes {
+    return join ' ', ask('/', $by{a})->status, ask('/', $by{b})->status,
+                     ask('/list', $by{b})->status, ask('/kept', $by{b})->status;
+}
+
+sub put {
+    my ($name, $text) = @_;
+
+    my $file = $gw->root . "/conf/$name";
+    Apigw::Scenario::write_file("$file.new", $text);
+    rename "$file.new", $file or die "rename: $!\n";
+}
+
+is(codes(), '200 401 200 200', 'the keys of the start');
+put('kept.json', '{');
+put('live.json', jwks($third));
+put('list.json', '{"eve":1}');
+ok(Apigw::Scenario::wait_for(sub { codes() eq '401 200 401 200' }, 5),
+   'others');
+
+$gw->kill_worker;
+is(codes(), '401 200 401 200', 'a new worker has them at once');
+
+put('live.json', '{"keys":[');
+put('list.json', '{');
+ok($gw->wait_log(qr/live\.json": .*old ones stay/), 'a broken file');
+ok($gw->wait_log(qr/list\.json": .*old ones stay/), 'and list');
+is(codes(), '401 200 401 200', 'they stay');
+
+$gw->kill_worker;
+is(codes(), '500 500 500 200',
+   'but not those of the start; what was never replaced stays');
+is(scalar(my @told = $gw->grep_log(qr/are older than what was in use/)), 2,
+   'which is said once');
+
+put('live.json', jwks($third));
+put('list.json', '{}');
+ok(Apigw::Scenario::wait_for(sub { codes() eq '401 200 200 200' }, 5),
+   'good files');
 
 done_testing();

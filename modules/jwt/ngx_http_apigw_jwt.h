@@ -40,6 +40,8 @@ typedef struct {
     ngx_apigw_jwks_t            *set;
     json_t                      *revoked;
     uint64_t                     generation; /* changes with the content */
+    ngx_atomic_t                *taken;      /* shared: the generation that was
+                                                taken last; of fixed names */
 
     unsigned                     failed:1;   /* at the last look */
     ngx_msec_t                   checked;
@@ -358,6 +360,8 @@ ngx_int_t ngx_http_apigw_jwt_keys_open(ngx_http_request_t *r, ngx_str_t *name,
     ngx_http_apigw_jwt_source_t *source, ngx_http_apigw_jwt_keys_t **kp);
 ngx_int_t ngx_http_apigw_jwt_keys_parse(ngx_http_apigw_jwt_keys_t *keys,
     const u_char *data, size_t len, ngx_uint_t level, ngx_log_t *log);
+ngx_int_t ngx_http_apigw_jwt_keys_share(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_main_conf_t *jmcf);
 ngx_int_t ngx_http_apigw_jwt_keys_init(ngx_cycle_t *cycle);
 void ngx_http_apigw_jwt_keys_end(void *data);
 

@@ -7,10 +7,13 @@
  * Keys and lists of revocations from files.
  *
  * A file with a fixed name is read while nginx reads its configuration, which
- * fails if the file cannot be used, and again by each worker within a second
- * after it has changed; if the new one cannot be used, the old one stays.  A
- * file whose name comes from variables is read when it is first asked for,
- * and looked at again at most once a second; if it is gone, so are its keys.
+ * fails if the file cannot be used, and again by each worker when it starts,
+ * and within a second after it has changed; if the new one cannot be used, the
+ * old one stays, unless another worker has given it up: what was taken last is
+ * in memory that the workers share, so that one that is started in place of a
+ * dead one does not use what the master has read long ago.  A file whose name
+ * comes from variables is read when it is first asked for, and looked at again
+ * at most once a second; if it is gone, so are its keys.
  * What cannot be read takes no place of what is held, as clients may make up
  * names, and is logged at most once a minute for each source.
  */
@@ -59,6 +62,9 @@ static json_t *ngx_http_apigw_jwt_keys_list(const u_char *data, size_t len,
     char *error);
 static void ngx_http_apigw_jwt_keys_clear(ngx_http_apigw_jwt_keys_t *keys);
 static void ngx_http_apigw_jwt_keys_cleanup(void *data);
+static void ngx_http_apigw_jwt_keys_unshare(void *data);
+static void ngx_http_apigw_jwt_keys_look_all(
+    ngx_http_apigw_jwt_main_conf_t *jmcf, ngx_log_t *log);
 static void ngx_http_apigw_jwt_keys_timer(ngx_event_t *ev);
 
 
@@ -577,8 +583,8 @@ ngx_http_apigw_jwt_keys_parse(ngx_http_apigw_jwt_keys_t *keys,
                       &keys->name, set->warning);
     }
 
-    if (level != NGX_LOG_EMERG && (keys->set || keys->revoked)
-        && !keys->request)
+    if (level != NGX_LOG_EMERG && !keys->request
+        && (keys->set || keys->revoked || keys->failed))
     {
         ngx_log_error(NGX_LOG_NOTICE, log, 0, "\"%V\" was read again",
                       &keys->name);
@@ -682,6 +688,60 @@ ngx_http_apigw_jwt_keys_cleanup(void *data)
 }
 
 
+/* What the master has read is what was taken first. */
+
+ngx_int_t
+ngx_http_apigw_jwt_keys_share(ngx_conf_t *cf,
+    ngx_http_apigw_jwt_main_conf_t *jmcf)
+{
+    ngx_shm_t                   *shm;
+    ngx_uint_t                   i;
+    ngx_atomic_t                *taken;
+    ngx_pool_cleanup_t          *cln;
+    ngx_http_apigw_jwt_keys_t  **kp;
+
+    if (jmcf->files.nelts == 0) {
+        return NGX_OK;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, sizeof(ngx_shm_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    shm = cln->data;
+
+    ngx_memzero(shm, sizeof(ngx_shm_t));
+
+    shm->size = jmcf->files.nelts * sizeof(ngx_atomic_t);
+    shm->log = cf->cycle->log;
+    ngx_str_set(&shm->name, "apigw_jwt_files");
+
+    if (ngx_shm_alloc(shm) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_apigw_jwt_keys_unshare;
+
+    taken = (ngx_atomic_t *) shm->addr;
+    kp = jmcf->files.elts;
+
+    for (i = 0; i < jmcf->files.nelts; i++) {
+        kp[i]->taken = &taken[i];
+        *kp[i]->taken = (ngx_atomic_uint_t) kp[i]->generation;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_apigw_jwt_keys_unshare(void *data)
+{
+    ngx_shm_free(data);
+}
+
+
 ngx_int_t
 ngx_http_apigw_jwt_keys_init(ngx_cycle_t *cycle)
 {
@@ -717,32 +777,72 @@ ngx_http_apigw_jwt_keys_init(ngx_cycle_t *cycle)
     jmcf->timer.data = &jmcf->dumb;
     jmcf->timer.cancelable = 1;
 
+    /* what the master has read may be old, if this is not the first worker */
+
+    ngx_http_apigw_jwt_keys_look_all(jmcf, cycle->log);
+
     ngx_add_timer(&jmcf->timer, NGX_HTTP_APIGW_JWT_LOOK);
 
     return NGX_OK;
 }
 
 
+/*
+ * If a file cannot be used, what is held of it may be older than what the
+ * other workers have, which is known by its generation only: so it may have
+ * keys that are gone, or lack what is revoked, and nothing of it is used.
+ */
+
+static void
+ngx_http_apigw_jwt_keys_look_all(ngx_http_apigw_jwt_main_conf_t *jmcf,
+    ngx_log_t *log)
+{
+    ngx_int_t                    rc;
+    ngx_uint_t                   i;
+    ngx_http_apigw_jwt_keys_t   *keys, **kp;
+
+    kp = jmcf->files.elts;
+
+    for (i = 0; i < jmcf->files.nelts; i++) {
+
+        keys = kp[i];
+
+        rc = ngx_http_apigw_jwt_keys_look(keys, NULL, NGX_LOG_ERR, log);
+
+        if (rc == NGX_OK && !keys->failed) {
+            *keys->taken = (ngx_atomic_uint_t) keys->generation;
+            continue;
+        }
+
+        if ((keys->set == NULL && keys->revoked == NULL)
+            || *keys->taken == (ngx_atomic_uint_t) keys->generation)
+        {
+            continue;
+        }
+
+        ngx_http_apigw_jwt_keys_clear(keys);
+
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "%s \"%V\": the old ones are older than what was in use "
+                      "and do not stay, requests are refused",
+                      keys->list ? "JWT revocation list" : "JWT keys of",
+                      &keys->name);
+    }
+}
+
+
 static void
 ngx_http_apigw_jwt_keys_timer(ngx_event_t *ev)
 {
-    ngx_uint_t                       i;
-    ngx_connection_t                *c;
-    ngx_http_apigw_jwt_keys_t      **kp;
-    ngx_http_apigw_jwt_main_conf_t  *jmcf;
+    ngx_connection_t  *c;
 
     if (ngx_exiting) {
         return;
     }
 
     c = ev->data;
-    jmcf = c->data;
 
-    kp = jmcf->files.elts;
-
-    for (i = 0; i < jmcf->files.nelts; i++) {
-        (void) ngx_http_apigw_jwt_keys_look(kp[i], NULL, NGX_LOG_ERR, ev->log);
-    }
+    ngx_http_apigw_jwt_keys_look_all(c->data, ev->log);
 
     ngx_add_timer(ev, NGX_HTTP_APIGW_JWT_LOOK);
 }

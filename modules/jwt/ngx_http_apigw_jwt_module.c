@@ -833,6 +833,10 @@ ngx_http_apigw_jwt_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    if (ngx_http_apigw_jwt_keys_share(cf, jmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_http_apigw_jwt_sources_init(cf, jmcf);
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);

@@ -74,6 +74,7 @@ static ngx_uint_t ngx_http_apigw_jwt_listed(
     ngx_http_apigw_jwt_policy_t *policy, ngx_str_t *values);
 static ngx_uint_t ngx_http_apigw_jwt_lists_have(ngx_array_t *lists,
     ngx_str_t *name);
+static ngx_uint_t ngx_http_apigw_jwt_lists_lack(ngx_array_t *lists);
 static void ngx_http_apigw_jwt_parse_cleanup(void *data);
 
 
@@ -280,6 +281,12 @@ ngx_http_apigw_jwt_collect(ngx_http_request_t *r,
     found->n = 0;
     found->generation = 0;
 
+    if (ngx_http_apigw_jwt_lists_lack(policy->revoked_sub)
+        || ngx_http_apigw_jwt_lists_lack(policy->revoked_kid))
+    {
+        return NGX_DECLINED;
+    }
+
     if (policy->issuers) {
 
         issuer = policy->issuers->elts;
@@ -324,6 +331,10 @@ ngx_http_apigw_jwt_collect(ngx_http_request_t *r,
             if (rc != NGX_OK) {
                 return rc;
             }
+        }
+
+        if (keys->set == NULL) {
+            return NGX_DECLINED;
         }
 
         found->sets[found->n++] = keys->set;
@@ -931,6 +942,30 @@ ngx_http_apigw_jwt_lists_have(ngx_array_t *lists, ngx_str_t *name)
     for (i = 0; i < lists->nelts; i++) {
         if (json_object_getn(list[i]->revoked, (char *) name->data, name->len))
         {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* Whether one of them cannot be used: nobody knows what is revoked. */
+
+static ngx_uint_t
+ngx_http_apigw_jwt_lists_lack(ngx_array_t *lists)
+{
+    ngx_uint_t                   i;
+    ngx_http_apigw_jwt_keys_t  **list;
+
+    if (lists == NULL) {
+        return 0;
+    }
+
+    list = lists->elts;
+
+    for (i = 0; i < lists->nelts; i++) {
+        if (list[i]->revoked == NULL) {
             return 1;
         }
     }
