@@ -100,7 +100,7 @@ int
 ngx_apigw_cli_usage_export(ngx_apigw_cli_t *cli)
 {
     int                      rc;
-    uint32_t                 day, today, late = 0;
+    uint32_t                 today, day = 0, late = 0;
     ngx_apigw_store_t       *store;
     ngx_apigw_cli_buf_t      b;
     ngx_apigw_cli_export_t   ex;

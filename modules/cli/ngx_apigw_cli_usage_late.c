@@ -422,6 +422,8 @@ ngx_apigw_cli_late_entry(void *data, const ngx_apigw_ledger_info_t *info,
 
     ngx_apigw_cli_export_names(&late->names, info);
 
+    ngx_memzero(&key, sizeof(ngx_apigw_cli_late_row_t));
+
     key.names = late->names.data + 1;
     key.len = late->names.len - 1;
 
