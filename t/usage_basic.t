@@ -219,7 +219,7 @@ Content-Type: application/problem+json",
 --- response_headers eval
 ["", "! Retry-After", "", "", "", "! Retry-After", "! Retry-After", "! Retry-After", "", ""]
 --- raw_response_headers_like eval
-["", "", "", qr/X-Left: 1 (\d+)\r\n(?=(?s:.*)Retry-After: \1\r)|Retry-After: (\d+)\r\n(?s:.*)X-Left: 1 \2\r/, "", "", "", "", "", qr/X-Left: 3 (\d+)\r\n(?=(?s:.*)Retry-After: \1\r)|Retry-After: (\d+)\r\n(?s:.*)X-Left: 3 \2\r/]
+["", "", "", qr/X-Left: 1 (\d+)\r\n(?=(?s:.*)Retry-After: \1\r)|Retry-After: (\d+)\r\n(?s:.*)X-Left: 1 \2\r/, "", "", "", "", "", map { qr/X-Left: $_ (\d+)\r\n(?=(?s:.*)Retry-After: \1\r)|Retry-After: (\d+)\r\n(?s:.*)X-Left: $_ \2\r/ } (gmtime)[2] == 23 ? "[35]" : 3]
 
 
 === RateLimit names the instant of Retry-After, and an API's policies apart
