@@ -310,8 +310,13 @@ SKIP: {
 $gw->conf(http => http(zone => 'crowd:32k') =~ s/flush=100ms/flush=1m/r);
 $gw->restart;
 
+# who has no name at the first call is there before the ways are full: with
+# the zone's own hash it may be that there is no room left for him later
+
 my $whole = calls()->{'a v1'};
-my $nameless = calls('caller')->{'a v1'};
+my $nameless = calls('caller')->{'a v1'} + 1;
+call(1, '/a/v1/x');
+
 my $client = $gw->connect;
 my %status;
 
@@ -331,7 +336,7 @@ SKIP: {
     $unnamed = $numbers->{unnamed};
 
     cmp_ok($unnamed, '>', 100, 'status: calls without their caller');
-    is($numbers->{counted} + $lost, 300,
+    is($numbers->{counted} + $lost, 301,
         'status: every call is counted or told to be lost');
 }
 
@@ -341,7 +346,7 @@ $nameless = calls('caller')->{'a v1'} - $nameless;
 is($unnamed // $nameless, $nameless,
     'status: unnamed are those that are counted');
 cmp_ok($more, '>', 40, 'what fits is counted');
-is($more, 300 - ($lost // 300 - $more), 'what is not lost is in the store');
+is($more, 301 - ($lost // 301 - $more), 'what is not lost is in the store');
 
 
 # A store that cannot be used
