@@ -11,9 +11,10 @@
 
 /*
  * In shared memory, made once with the zone and never freed: an array of
- * pairs, an array of what belongs to them, a number per set that counts
- * evictions, and a version of the store.  Survives reload with the zone; after
- * a restart counters come back from the store one by one.
+ * pairs, an array of what belongs to them, numbers that count evictions (for
+ * some sets each, so that a counter takes 128 bytes and no more), and a version
+ * of the store.  Survives reload with the zone; after a restart counters come
+ * back from the store one by one.
  *
  * The work under the mutex is bounded by the 16 ways of two sets.
  */
@@ -33,8 +34,7 @@ static ngx_apigw_pair_t ngx_apigw_counter_snapshot(
 
 #define NGX_APIGW_COUNTER_SET                                                 \
     (NGX_APIGW_COUNTER_WAYS * (sizeof(ngx_apigw_pair_t)                       \
-                               + sizeof(ngx_apigw_counter_info_t))            \
-     + sizeof(ngx_atomic_t))
+                               + sizeof(ngx_apigw_counter_info_t)))
 
 #define NGX_APIGW_COUNTER_FREE     0
 #define NGX_APIGW_COUNTER_EXPIRED  1
@@ -45,22 +45,20 @@ static ngx_apigw_pair_t ngx_apigw_counter_snapshot(
 size_t
 ngx_apigw_counter_size(uint32_t sets)
 {
-    return (size_t) sets * NGX_APIGW_COUNTER_SET + sizeof(ngx_atomic_t);
+    return ngx_apigw_counter_space(sets, NGX_APIGW_COUNTER_SET)
+           + sizeof(ngx_atomic_t);
 }
 
 
 uint32_t
 ngx_apigw_counter_sets(size_t size)
 {
-    size_t  n;
-
     if (size < sizeof(ngx_atomic_t)) {
         return 0;
     }
 
-    n = (size - sizeof(ngx_atomic_t)) / NGX_APIGW_COUNTER_SET;
-
-    return (uint32_t) ngx_min(n, 0xffffffff);
+    return ngx_apigw_counter_fit(size - sizeof(ngx_atomic_t),
+                                 NGX_APIGW_COUNTER_SET);
 }
 
 
@@ -76,7 +74,8 @@ ngx_apigw_counter_map(ngx_apigw_counter_table_t *table, void *memory,
     table->infos = (ngx_apigw_counter_info_t *)
                    ((u_char *) memory + slots * sizeof(ngx_apigw_pair_t));
     table->evictions = (ngx_atomic_t *) (table->infos + slots);
-    table->refreshed = table->evictions + sets;
+    table->refreshed = table->evictions
+                       + ngx_min(sets, NGX_APIGW_COUNTER_EVICTIONS);
     table->sets = sets;
 }
 
@@ -178,8 +177,8 @@ void
 ngx_apigw_counter_load_begin(ngx_apigw_counter_table_t *table,
     const ngx_apigw_counter_id_t *id, ngx_apigw_counter_load_t *load)
 {
-    load->evictions[0] = table->evictions[id->sets[0]];
-    load->evictions[1] = table->evictions[id->sets[1]];
+    load->evictions[0] = ngx_apigw_counter_evictions(table, id->sets[0]);
+    load->evictions[1] = ngx_apigw_counter_evictions(table, id->sets[1]);
 
     ngx_memory_barrier();
 }
@@ -209,8 +208,9 @@ ngx_apigw_counter_insert(ngx_apigw_counter_table_t *table,
      * counter since the store was read.
      */
 
-    if (load->evictions[0] != table->evictions[id->sets[0]]
-        || load->evictions[1] != table->evictions[id->sets[1]])
+    if (load->evictions[0] != ngx_apigw_counter_evictions(table, id->sets[0])
+        || load->evictions[1]
+           != ngx_apigw_counter_evictions(table, id->sets[1]))
     {
         return NGX_AGAIN;
     }
@@ -284,7 +284,7 @@ ngx_apigw_counter_make_room(ngx_apigw_counter_table_t *table,
 
         /* begin elsewhere each time, so that victims take turns */
 
-        turn = table->evictions[id->sets[0]];
+        turn = ngx_apigw_counter_evictions(table, id->sets[0]);
 
         for (i = 0; i < 2 * NGX_APIGW_COUNTER_WAYS; i++) {
             k = i / NGX_APIGW_COUNTER_WAYS;
@@ -365,7 +365,7 @@ ngx_apigw_counter_evict(ngx_apigw_counter_table_t *table, ngx_uint_t slot)
     /* first the number, then the deed: a crash in between costs a reread */
 
     (void) ngx_atomic_fetch_add(
-                     &table->evictions[slot / NGX_APIGW_COUNTER_WAYS], 1);
+             &ngx_apigw_counter_evictions(table, slot / NGX_APIGW_COUNTER_WAYS), 1);
 
     return ngx_apigw_pair_cas(&table->pairs[slot], &pair, none)
            ? NGX_OK : NGX_DECLINED;

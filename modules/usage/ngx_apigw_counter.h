@@ -47,6 +47,13 @@
 #define NGX_APIGW_COUNTER_WAYS    8
 #define NGX_APIGW_COUNTER_NAME    72
 
+/* Numbers of evictions, each for many sets; a power of two. */
+
+#define NGX_APIGW_COUNTER_EVICTIONS  4096
+
+#define ngx_apigw_counter_evictions(table, set)                               \
+    ((table)->evictions[(set) & (NGX_APIGW_COUNTER_EVICTIONS - 1)])
+
 #define NGX_APIGW_COUNTER_DIRTY   0x8000000000000000ULL
 #define NGX_APIGW_COUNTER_VALUE   0x7fffffffffffffffULL
 
@@ -79,7 +86,7 @@ typedef struct {
 typedef struct {
     volatile ngx_apigw_pair_t   *pairs;
     ngx_apigw_counter_info_t    *infos;
-    ngx_atomic_t                *evictions;  /* of a set */
+    ngx_atomic_t                *evictions;
     ngx_atomic_t                *refreshed;
     uint32_t                     sets;
 } ngx_apigw_counter_table_t;
@@ -188,6 +195,31 @@ ngx_int_t ngx_apigw_counter_copy(ngx_apigw_counter_table_t *table,
 
 
 #pragma GCC visibility pop
+
+
+/* For tables of sets of so many bytes: the whole size, and sets in a size. */
+
+static ngx_inline size_t
+ngx_apigw_counter_space(uint32_t sets, size_t set)
+{
+    return (size_t) sets * set
+           + ngx_min(sets, NGX_APIGW_COUNTER_EVICTIONS) * sizeof(ngx_atomic_t);
+}
+
+
+static ngx_inline uint32_t
+ngx_apigw_counter_fit(size_t size, size_t set)
+{
+    size_t  n;
+
+    n = size / (set + sizeof(ngx_atomic_t));
+
+    if (n > NGX_APIGW_COUNTER_EVICTIONS) {
+        n = (size - NGX_APIGW_COUNTER_EVICTIONS * sizeof(ngx_atomic_t)) / set;
+    }
+
+    return (uint32_t) ngx_min(n, 0xffffffff);
+}
 
 
 /* A bijection of 64-bit numbers that leaves no bit where it was. */

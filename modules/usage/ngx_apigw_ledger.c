@@ -11,8 +11,8 @@
 
 /*
  * In shared memory as the table of the counters is: an array of first pairs,
- * an array of all the rest, and a number per set that counts evictions.  The
- * work under the zone's mutex is bounded by 16 entries of 13 numbers.
+ * an array of all the rest, and numbers that count evictions.  The work under
+ * the zone's mutex is bounded by 16 entries of 13 numbers.
  */
 
 
@@ -31,6 +31,11 @@ static ngx_int_t ngx_apigw_ledger_swap(ngx_apigw_ledger_table_t *table,
     uint64_t tag, uint64_t value);
 
 
+#define NGX_APIGW_LEDGER_SET                                                  \
+    (NGX_APIGW_LEDGER_WAYS * (sizeof(ngx_apigw_pair_t)                        \
+                              + sizeof(ngx_apigw_ledger_entry_t)))
+
+
 const char  *ngx_apigw_ledger_fields[NGX_APIGW_LEDGER_FIELDS] = {
     "requests", "status_1xx", "status_2xx", "status_3xx", "status_4xx",
     "status_5xx", "refused_rate", "refused_quota", "units_included",
@@ -41,21 +46,14 @@ const char  *ngx_apigw_ledger_fields[NGX_APIGW_LEDGER_FIELDS] = {
 size_t
 ngx_apigw_ledger_size(uint32_t sets)
 {
-    return (size_t) sets
-           * (NGX_APIGW_LEDGER_WAYS * (sizeof(ngx_apigw_pair_t)
-                                       + sizeof(ngx_apigw_ledger_entry_t))
-              + sizeof(ngx_atomic_t));
+    return ngx_apigw_counter_space(sets, NGX_APIGW_LEDGER_SET);
 }
 
 
 uint32_t
 ngx_apigw_ledger_sets(size_t size)
 {
-    size_t  n;
-
-    n = size / ngx_apigw_ledger_size(1);
-
-    return (uint32_t) ngx_min(n, 0xffffffff);
+    return ngx_apigw_counter_fit(size, NGX_APIGW_LEDGER_SET);
 }
 
 
@@ -153,8 +151,8 @@ void
 ngx_apigw_ledger_load_begin(ngx_apigw_ledger_table_t *table,
     const ngx_apigw_counter_id_t *id, ngx_apigw_counter_load_t *load)
 {
-    load->evictions[0] = table->evictions[id->sets[0]];
-    load->evictions[1] = table->evictions[id->sets[1]];
+    load->evictions[0] = ngx_apigw_counter_evictions(table, id->sets[0]);
+    load->evictions[1] = ngx_apigw_counter_evictions(table, id->sets[1]);
 
     ngx_memory_barrier();
 }
@@ -172,8 +170,9 @@ ngx_apigw_ledger_insert(ngx_apigw_ledger_table_t *table,
 
     /* see ngx_apigw_counter_insert() */
 
-    if (load->evictions[0] != table->evictions[id->sets[0]]
-        || load->evictions[1] != table->evictions[id->sets[1]])
+    if (load->evictions[0] != ngx_apigw_counter_evictions(table, id->sets[0])
+        || load->evictions[1]
+           != ngx_apigw_counter_evictions(table, id->sets[1]))
     {
         return NGX_AGAIN;
     }
@@ -271,7 +270,7 @@ ngx_apigw_ledger_make_room(ngx_apigw_ledger_table_t *table,
     uint64_t    tag;
     ngx_uint_t  i, k, n, slot, turn, room[2], place[2];
 
-    turn = table->evictions[id->sets[0]];
+    turn = ngx_apigw_counter_evictions(table, id->sets[0]);
 
     room[0] = 0;
     room[1] = 0;
@@ -356,7 +355,7 @@ ngx_apigw_ledger_evict(ngx_apigw_ledger_table_t *table, ngx_uint_t slot,
     }
 
     (void) ngx_atomic_fetch_add(
-                     &table->evictions[slot / NGX_APIGW_LEDGER_WAYS], 1);
+             &ngx_apigw_counter_evictions(table, slot / NGX_APIGW_LEDGER_WAYS), 1);
 
     gone = 0;
 

@@ -146,7 +146,7 @@ test_processes(int kill_workers)
     evictions = 0;
     in_memory = 0;
 
-    for (i = 0; i < SETS; i++) {
+    for (i = 0; i < SETS && i < NGX_APIGW_COUNTER_EVICTIONS; i++) {
         evictions += table.evictions[i];
     }
 
@@ -1066,6 +1066,44 @@ damage_past(const char *where)
 }
 
 
+/* Tables fill the room they are given, and a counter takes 128 bytes. */
+
+static void
+test_space(void)
+{
+    int       good;
+    size_t    room;
+    uint32_t  sets, entries;
+
+    good = 1;
+
+    for (room = 0; room < 64 << 20; room += room / 7 + 997) {
+        sets = ngx_apigw_counter_sets(room);
+        entries = ngx_apigw_ledger_sets(room);
+
+        if ((sets && ngx_apigw_counter_size(sets) > room)
+            || ngx_apigw_counter_size(sets + 1) <= room
+            || ngx_apigw_ledger_size(entries) > room
+            || ngx_apigw_ledger_size(entries + 1) <= room)
+        {
+            printf("# %lu bytes: %u sets, %u of entries\n",
+                   (unsigned long) room, sets, entries);
+            good = 0;
+        }
+    }
+
+    check(good, "tables fit, and no larger ones would");
+
+    room = ngx_apigw_counter_size(1 << 20) - ngx_apigw_counter_size(1 << 19);
+    check(room >> 19 == 128 * NGX_APIGW_COUNTER_WAYS,
+          "a counter takes 128 bytes");
+
+    room = ngx_apigw_ledger_size(1 << 20) - ngx_apigw_ledger_size(1 << 19);
+    check(room >> 19 == 432 * NGX_APIGW_LEDGER_WAYS,
+          "an entry of the ledger takes 432 bytes");
+}
+
+
 int
 main(int argc, char **argv)
 {
@@ -1095,6 +1133,7 @@ main(int argc, char **argv)
     test_signed();
     test_foreign();
     test_reset();
+    test_space();
 
     empty_store();
     (void) rmdir(directory);
