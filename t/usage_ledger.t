@@ -217,7 +217,7 @@ for my $case (
 ($status, $out) = cli('usage', 'show', '--store', $store, '--json', 'limited');
 my ($quota) = grep { $_->{per} eq 'lifetime' }
               map { decode_json($_) } split /\n/, $out;
-is("$quota->{plan} $quota->{used} $quota->{limit} $quota->{granted}",
+is("$quota->{family} $quota->{used} $quota->{limit} $quota->{granted}",
    'n3 3 3 0', 'show');
 
 ($status, $out) = cli('usage', 'show', '--store', $store, 'limited');
@@ -247,7 +247,7 @@ like($grant[2], qr/2 such counters/, 'grant: says so');
 
 is_deeply([cli('usage', 'grant', '--store', $store, '--per', 'lifetime',
                'limited', '+2')],
-          [0, "granted 2 units to limited, plan n3, per lifetime\n", ''],
+          [0, "granted 2 units to limited, family n3, per lifetime\n", ''],
           'grant');
 
 my $works = wait_for { $gw->get('/u?p=n3&c=limited')->code == 200 } 3;
@@ -261,7 +261,7 @@ is($gw->get('/u?p=n3&c=limited')->code, 429, 'grant: kept over a restart');
 
 is_deeply([cli('usage', 'reset', '--store', $store, '--per', 'lifetime',
                'limited')],
-          [0, "reset 5 units of limited, plan n3, per lifetime\n", ''],
+          [0, "reset 5 units of limited, family n3, per lifetime\n", ''],
           'reset');
 $works = wait_for { $gw->get('/u?p=n3&c=limited')->code == 200 } 3;
 ok($works, 'reset: works');

@@ -95,8 +95,11 @@ static const ngx_apigw_cli_usage_column_t  ngx_apigw_cli_usage_columns[] = {
 #define ngx_apigw_cli_usage_options_counter                                   \
     { "per", "PERIOD", "the quota of hour, day, week, month or lifetime",     \
       ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(per) },            \
-    { "plan", "NAME", "the plan, or rather its family",                       \
-      ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(plan) },           \
+    { "family", "NAME", "the family of the plan, or the plan's name if it\n" \
+                        "has none; \"NAME/API\" for a quota of an API",     \
+      ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(family) },         \
+    { "plan", "NAME", "the same",                                             \
+      ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(family) },         \
     { "since", "TIME", "the window that began then",                          \
       ngx_apigw_cli_set_string, ngx_apigw_cli_usage_offset(since) }
 

@@ -27,6 +27,7 @@ typedef struct {
     ngx_str_t            consumer;
     ngx_str_t            plan;
     ngx_str_t            api;
+    ngx_str_t            family;
     ngx_str_t            per;
     ngx_str_t            since;
     ngx_str_t            dir;

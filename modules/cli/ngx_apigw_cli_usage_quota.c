@@ -21,6 +21,7 @@
 #define NGX_APIGW_CLI_USAGE_RESET  1
 
 #define NGX_APIGW_CLI_USAGE_MOST   1000000000000LL
+#define NGX_APIGW_CLI_USAGE_LIST   16           /* counters in a message */
 
 
 typedef struct {
@@ -40,8 +41,17 @@ typedef struct {
     ngx_uint_t                   known;     /* the consumer */
     ngx_uint_t                   same;      /* as many match */
 
-    /* of the one that was changed */
+    /* those that match, or all if none does */
 
+    ngx_uint_t                   n;
+    ngx_apigw_cli_buf_t          list;
+
+    /* the one that was changed; before and after: what was granted or used */
+
+    int64_t                      start;
+    int64_t                      end;
+    int64_t                      before;
+    int64_t                      after;
     ngx_uint_t                   kind;
     size_t                       len;
     u_char                       family[NGX_APIGW_COUNTER_NAME];
@@ -82,19 +92,40 @@ static int64_t ngx_apigw_cli_usage_sum(const ngx_apigw_usage_record_t *record);
 static int ngx_apigw_cli_usage_show_one(void *data, MDB_cursor *cursor,
     const MDB_val *key, const ngx_apigw_cli_usage_counter_t *counter,
     ngx_apigw_usage_record_t *record);
+static void ngx_apigw_cli_usage_show_json(ngx_apigw_cli_buf_t *b,
+    const ngx_apigw_cli_usage_counter_t *counter,
+    const ngx_apigw_usage_record_t *record, int64_t used, int64_t left);
+static void ngx_apigw_cli_usage_show_row(ngx_apigw_cli_usage_show_t *show,
+    const ngx_apigw_cli_usage_counter_t *counter,
+    const ngx_apigw_usage_record_t *record, int64_t used, int64_t left);
 static int ngx_apigw_cli_usage_change(ngx_apigw_cli_t *cli, ngx_uint_t action,
     int64_t amount);
 static int ngx_apigw_cli_usage_changed(ngx_apigw_cli_usage_change_t *change);
+static int ngx_apigw_cli_usage_unchanged(ngx_apigw_cli_usage_change_t *change,
+    int rc);
 static int ngx_apigw_cli_usage_change_write(ngx_apigw_store_t *store,
     MDB_txn *txn, void *data);
 static int ngx_apigw_cli_usage_change_count(void *data, MDB_cursor *cursor,
     const MDB_val *key, const ngx_apigw_cli_usage_counter_t *counter,
     ngx_apigw_usage_record_t *record);
+static ngx_uint_t ngx_apigw_cli_usage_change_wanted(
+    const ngx_apigw_cli_usage_change_t *change,
+    const ngx_apigw_cli_usage_counter_t *counter,
+    const ngx_apigw_usage_record_t *record);
+static void ngx_apigw_cli_usage_change_list(ngx_apigw_cli_buf_t *b,
+    const ngx_apigw_cli_usage_counter_t *counter,
+    const ngx_apigw_usage_record_t *record);
 static int ngx_apigw_cli_usage_change_one(void *data, MDB_cursor *cursor,
     const MDB_val *key, const ngx_apigw_cli_usage_counter_t *counter,
     ngx_apigw_usage_record_t *record);
 static int ngx_apigw_cli_usage_note(ngx_apigw_store_t *store, MDB_txn *txn,
     ngx_apigw_cli_usage_change_t *change);
+static void ngx_apigw_cli_usage_note_line(ngx_apigw_cli_buf_t *b,
+    ngx_apigw_cli_usage_change_t *change);
+static void ngx_apigw_cli_usage_json(ngx_apigw_cli_buf_t *b, const char *name,
+    const char *value);
+static void ngx_apigw_cli_usage_json_counter(ngx_apigw_cli_buf_t *b,
+    const ngx_str_t *family, ngx_uint_t kind, int64_t start, int64_t end);
 
 
 /* The store's code, or what the handler returned. */
@@ -278,8 +309,8 @@ ngx_apigw_cli_usage_none(ngx_apigw_cli_t *cli, ngx_uint_t known)
                                    ngx_apigw_cli_str(&cli->args[0]));
     }
 
-    return ngx_apigw_cli_error("consumer \"%.*s\" has no such counter in a "
-                               "window of this moment",
+    return ngx_apigw_cli_error("consumer \"%.*s\" has no counter in a window "
+                               "of this moment",
                                ngx_apigw_cli_str(&cli->args[0]));
 }
 
@@ -363,68 +394,101 @@ ngx_apigw_cli_usage_show_one(void *data, MDB_cursor *cursor,
 {
     ngx_apigw_cli_usage_show_t *show = data;
 
-    char        line[256];
-    char        start[NGX_APIGW_CLI_TIME_TEXT], end[NGX_APIGW_CLI_TIME_TEXT];
-    ngx_str_t   per;
-    ngx_uint_t  shadow;
+    int64_t     used, left;
+    ngx_uint_t  limited;
 
     if (record == NULL) {
         show->damaged++;
         return 0;
     }
 
-    shadow = counter->flags & NGX_APIGW_COUNTER_SHADOW;
+    used = ngx_apigw_cli_usage_sum(record);
+    limited = record->head.limit != 0
+              && record->head.limit != NGX_APIGW_PLAN_UNLIMITED;
+    left = -1;
 
-    per.data = (u_char *) ngx_apigw_window_name(counter->kind);
-    per.len = ngx_strlen(per.data);
-
-    if (show->json) {
-        ngx_apigw_cli_buf_puts(&show->b, "{");
-        ngx_apigw_cli_json_text(&show->b, "plan", &counter->family);
-        ngx_apigw_cli_json_text(&show->b, "per", &per);
-        ngx_apigw_cli_json_number(&show->b, "used",
-                                  ngx_apigw_cli_usage_sum(record));
-        ngx_apigw_cli_json_number(&show->b, "limit",
-                                  (int64_t) record->head.limit);
-        ngx_apigw_cli_json_number(&show->b, "granted", record->head.grant);
-        ngx_apigw_cli_json_number(&show->b, "shadow", shadow != 0);
-        ngx_apigw_cli_json_time(&show->b, "start", record->head.start);
-
-        if (counter->kind != NGX_APIGW_WINDOW_LIFETIME) {
-            ngx_apigw_cli_json_time(&show->b, "end", counter->end);
-        }
-
-        ngx_apigw_cli_buf_puts(&show->b, "}\n");
-        show->n++;
-
-        return 0;
+    if (limited) {
+        left = (int64_t) record->head.limit + record->head.grant - used;
+        left = ngx_max(left, 0);
     }
 
-    if (show->n++ == 0) {
+    if (show->json) {
+        ngx_apigw_cli_usage_show_json(&show->b, counter, record, used, left);
+
+    } else {
+        ngx_apigw_cli_usage_show_row(show, counter, record, used, left);
+    }
+
+    show->n++;
+
+    return 0;
+}
+
+
+/* What is left is -1 without a limit. */
+
+static void
+ngx_apigw_cli_usage_show_json(ngx_apigw_cli_buf_t *b,
+    const ngx_apigw_cli_usage_counter_t *counter,
+    const ngx_apigw_usage_record_t *record, int64_t used, int64_t left)
+{
+    ngx_apigw_cli_buf_puts(b, "{");
+
+    ngx_apigw_cli_usage_json_counter(b, &counter->family, counter->kind,
+                                     record->head.start, counter->end);
+    ngx_apigw_cli_json_number(b, "used", used);
+
+    if (left != -1) {
+        ngx_apigw_cli_json_number(b, "limit", (int64_t) record->head.limit);
+    }
+
+    ngx_apigw_cli_json_number(b, "granted", record->head.grant);
+
+    if (left != -1) {
+        ngx_apigw_cli_json_number(b, "remaining", left);
+    }
+
+    ngx_apigw_cli_json_number(b, "shadow",
+                              (counter->flags & NGX_APIGW_COUNTER_SHADOW)
+                              != 0);
+    ngx_apigw_cli_buf_puts(b, "}\n");
+}
+
+
+static void
+ngx_apigw_cli_usage_show_row(ngx_apigw_cli_usage_show_t *show,
+    const ngx_apigw_cli_usage_counter_t *counter,
+    const ngx_apigw_usage_record_t *record, int64_t used, int64_t left)
+{
+    char         line[256];
+    char         start[NGX_APIGW_CLI_TIME_TEXT], end[NGX_APIGW_CLI_TIME_TEXT];
+    ngx_uint_t   shadow;
+    const char  *per;
+
+    if (show->n == 0) {
         snprintf(line, sizeof(line),
                  "%-25s%-10s%14s%14s%14s%12s  %-20s  %s\n",
-                 "PLAN", "PER", "USED", "LIMIT", "REMAINING", "GRANTED",
+                 "FAMILY", "PER", "USED", "LIMIT", "REMAINING", "GRANTED",
                  "SINCE", "UNTIL");
         ngx_apigw_cli_buf_puts(&show->b, line);
     }
 
-    snprintf(line, sizeof(line), "%s%-*.*s%-10s%14lld", shadow ? "~" : "",
-             shadow ? 24 : 25, ngx_apigw_cli_str(&counter->family), per.data,
-             (long long) ngx_apigw_cli_usage_sum(record));
+    shadow = counter->flags & NGX_APIGW_COUNTER_SHADOW;
+    per = ngx_apigw_window_name(counter->kind);
+
+    snprintf(line, sizeof(line), "%s%-*.*s %-10s%14lld", shadow ? "~" : "",
+             shadow ? 23 : 24, ngx_apigw_cli_str(&counter->family), per,
+             (long long) used);
 
     ngx_apigw_cli_buf_puts(&show->b, line);
 
-    if (record->head.limit == 0
-        || record->head.limit == NGX_APIGW_PLAN_UNLIMITED)
-    {
+    if (left == -1) {
         snprintf(line, sizeof(line), "%14s%14s", "-", "-");
 
     } else {
-        int64_t  limit = (int64_t) record->head.limit + record->head.grant;
-
-        snprintf(line, sizeof(line), "%14lld%14lld", (long long) limit,
-                 (long long) ngx_max(limit - ngx_apigw_cli_usage_sum(record),
-                                     0));
+        snprintf(line, sizeof(line), "%14lld%14lld",
+                 (long long) record->head.limit + record->head.grant,
+                 (long long) left);
     }
 
     ngx_apigw_cli_buf_puts(&show->b, line);
@@ -437,8 +501,6 @@ ngx_apigw_cli_usage_show_one(void *data, MDB_cursor *cursor,
              ? "-" : ngx_apigw_cli_time_text(counter->end, end));
 
     ngx_apigw_cli_buf_puts(&show->b, line);
-
-    return 0;
 }
 
 
@@ -492,6 +554,8 @@ ngx_apigw_cli_usage_change(ngx_apigw_cli_t *cli, ngx_uint_t action,
                                    "lifetime");
     }
 
+    ngx_memzero(&change, sizeof(ngx_apigw_cli_usage_change_t));
+
     change.since = -1;
 
     if (conf->since.data
@@ -511,34 +575,58 @@ ngx_apigw_cli_usage_change(ngx_apigw_cli_t *cli, ngx_uint_t action,
     change.action = action;
     change.amount = amount;
     change.known = 1;
-    change.same = 0;
 
     rc = ngx_apigw_store_write(store, ngx_apigw_cli_usage_change_write,
                                &change);
 
     ngx_apigw_store_close(store);
 
-    if (rc == ENOENT) {
-        return ngx_apigw_cli_usage_none(cli, change.known);
-    }
+    rc = rc == 0 ? ngx_apigw_cli_usage_changed(&change)
+                 : ngx_apigw_cli_usage_unchanged(&change, rc);
 
-    if (rc == EEXIST) {
-        return ngx_apigw_cli_usage(cli, "consumer \"%.*s\" has %u such "
-                                   "counters, name one with --per, --plan and "
-                                   "--since",
+    ngx_apigw_cli_buf_free(&change.list);
+
+    return rc;
+}
+
+
+static int
+ngx_apigw_cli_usage_unchanged(ngx_apigw_cli_usage_change_t *change, int rc)
+{
+    const char       *more;
+    ngx_apigw_cli_t  *cli;
+
+    cli = change->cli;
+    more = change->n > NGX_APIGW_CLI_USAGE_LIST ? ", ..." : "";
+
+    switch (rc) {
+
+    case ENOENT:
+        if (change->n == 0) {
+            return ngx_apigw_cli_usage_none(cli, change->known);
+        }
+
+        return ngx_apigw_cli_error("consumer \"%.*s\" has no such counter; "
+                                   "it has: %.*s%s",
                                    ngx_apigw_cli_str(&cli->args[0]),
-                                   (unsigned) change.same);
-    }
+                                   (int) change->list.len,
+                                   (char *) change->list.data, more);
 
-    if (rc == NGX_APIGW_USAGE_EDAMAGED) {
+    case EEXIST:
+        return ngx_apigw_cli_usage(cli, "consumer \"%.*s\" has %u such "
+                                   "counters, name one with --per, --family "
+                                   "and --since: %.*s%s",
+                                   ngx_apigw_cli_str(&cli->args[0]),
+                                   (unsigned) change->same,
+                                   (int) change->list.len,
+                                   (char *) change->list.data, more);
+
+    case NGX_APIGW_USAGE_EDAMAGED:
         return ngx_apigw_cli_error("the record of this counter is damaged");
-    }
 
-    if (rc != 0) {
+    default:
         return ngx_apigw_cli_usage_failed(rc);
     }
-
-    return ngx_apigw_cli_usage_changed(&change);
 }
 
 
@@ -565,7 +653,7 @@ ngx_apigw_cli_usage_changed(ngx_apigw_cli_usage_change_t *change)
     ngx_apigw_cli_buf_puts(&b, line);
     ngx_apigw_cli_buf_add(&b, change->cli->args[0].data,
                           change->cli->args[0].len);
-    ngx_apigw_cli_buf_puts(&b, ", plan ");
+    ngx_apigw_cli_buf_puts(&b, ", family ");
     ngx_apigw_cli_buf_add(&b, change->family, change->len);
     ngx_apigw_cli_buf_puts(&b, ", per ");
     ngx_apigw_cli_buf_puts(&b, ngx_apigw_window_name(change->kind));
@@ -591,6 +679,8 @@ ngx_apigw_cli_usage_change_write(ngx_apigw_store_t *store, MDB_txn *txn,
 
     cli = change->cli;
     change->same = 0;
+    change->n = 0;
+    change->list.len = 0;
 
     rc = ngx_apigw_cli_usage_counters(store, txn, cli->now, &cli->args[0],
                                       ngx_apigw_cli_usage_change_count,
@@ -623,6 +713,34 @@ ngx_apigw_cli_usage_change_count(void *data, MDB_cursor *cursor,
 {
     ngx_apigw_cli_usage_change_t *change = data;
 
+    if (counter->flags & NGX_APIGW_COUNTER_SHADOW) {
+        return 0;
+    }
+
+    if (ngx_apigw_cli_usage_change_wanted(change, counter, record)) {
+
+        if (change->same++ == 0) {
+            change->n = 0;
+            change->list.len = 0;
+        }
+
+    } else if (change->same) {
+        return 0;
+    }
+
+    if (change->n++ < NGX_APIGW_CLI_USAGE_LIST) {
+        ngx_apigw_cli_usage_change_list(&change->list, counter, record);
+    }
+
+    return 0;
+}
+
+
+static ngx_uint_t
+ngx_apigw_cli_usage_change_wanted(const ngx_apigw_cli_usage_change_t *change,
+    const ngx_apigw_cli_usage_counter_t *counter,
+    const ngx_apigw_usage_record_t *record)
+{
     ngx_apigw_cli_usage_conf_t  *conf;
 
     conf = change->cli->conf;
@@ -637,9 +755,9 @@ ngx_apigw_cli_usage_change_count(void *data, MDB_cursor *cursor,
         return 0;
     }
 
-    if (conf->plan.data
-        && (conf->plan.len != counter->family.len
-            || ngx_memcmp(conf->plan.data, counter->family.data,
+    if (conf->family.data
+        && (conf->family.len != counter->family.len
+            || ngx_memcmp(conf->family.data, counter->family.data,
                           counter->family.len)
                != 0))
     {
@@ -648,15 +766,30 @@ ngx_apigw_cli_usage_change_count(void *data, MDB_cursor *cursor,
 
     /* nobody knows when the window of a damaged record began */
 
-    if (change->since != -1
-        && (record == NULL || record->head.start != change->since))
-    {
-        return 0;
+    return change->since == -1
+           || (record && record->head.start == change->since);
+}
+
+
+/* "pro per day from 2026-01-31T00:00:00Z" for a message */
+
+static void
+ngx_apigw_cli_usage_change_list(ngx_apigw_cli_buf_t *b,
+    const ngx_apigw_cli_usage_counter_t *counter,
+    const ngx_apigw_usage_record_t *record)
+{
+    char  start[NGX_APIGW_CLI_TIME_TEXT];
+
+    ngx_apigw_cli_buf_puts(b, b->len ? ", " : "");
+    ngx_apigw_cli_buf_add(b, counter->family.data, counter->family.len);
+    ngx_apigw_cli_buf_puts(b, " per ");
+    ngx_apigw_cli_buf_puts(b, ngx_apigw_window_name(counter->kind));
+
+    if (counter->kind != NGX_APIGW_WINDOW_LIFETIME && record) {
+        ngx_apigw_cli_buf_puts(b, " from ");
+        ngx_apigw_cli_buf_puts(b, ngx_apigw_cli_time_text(record->head.start,
+                                                          start));
     }
-
-    change->same++;
-
-    return 0;
 }
 
 
@@ -667,34 +800,32 @@ ngx_apigw_cli_usage_change_one(void *data, MDB_cursor *cursor,
 {
     ngx_apigw_cli_usage_change_t *change = data;
 
-    MDB_val     k, value;
-    ngx_uint_t  before;
+    MDB_val  k, value;
 
-    before = change->same;
-
-    (void) ngx_apigw_cli_usage_change_count(data, cursor, key, counter,
-                                            record);
-
-    if (change->same == before) {
+    if (!ngx_apigw_cli_usage_change_wanted(change, counter, record)) {
         return 0;
     }
-
-    change->same = before;
 
     if (record == NULL) {
         return NGX_APIGW_USAGE_EDAMAGED;
     }
 
     change->kind = counter->kind;
+    change->start = record->head.start;
+    change->end = counter->end;
     change->len = ngx_min(counter->family.len, NGX_APIGW_COUNTER_NAME);
     ngx_memcpy(change->family, counter->family.data, change->len);
 
     if (change->action == NGX_APIGW_CLI_USAGE_GRANT) {
+        change->before = record->head.grant;
         record->head.grant += change->amount;
+        change->after = record->head.grant;
 
     } else {
-        change->amount = ngx_apigw_cli_usage_sum(record);
+        change->before = ngx_apigw_cli_usage_sum(record);
+        change->amount = change->before;
         record->head.adjust -= change->amount;
+        change->after = ngx_apigw_cli_usage_sum(record);
     }
 
     k = *key;
@@ -707,24 +838,18 @@ ngx_apigw_cli_usage_change_one(void *data, MDB_cursor *cursor,
 }
 
 
-/* A line of the audit: when, who, what. */
+/* A line of the audit: when, who, what, of which counter. */
 
 static int
 ngx_apigw_cli_usage_note(ngx_apigw_store_t *store, MDB_txn *txn,
     ngx_apigw_cli_usage_change_t *change)
 {
-    int                          rc;
-    u_char                       name[16];
-    MDB_val                      key, value;
-    ngx_str_t                    text;
-    ngx_uint_t                   i;
-    ngx_apigw_cli_t             *cli;
-    struct timespec              ts;
-    ngx_apigw_cli_buf_t          b;
-    ngx_apigw_cli_usage_conf_t  *conf;
-
-    cli = change->cli;
-    conf = cli->conf;
+    int                   rc;
+    u_char                name[16];
+    MDB_val               key, value;
+    ngx_uint_t            i;
+    struct timespec       ts;
+    ngx_apigw_cli_buf_t   b;
 
     /* in the order of the transactions, also within a second */
 
@@ -739,31 +864,7 @@ ngx_apigw_cli_usage_note(ngx_apigw_store_t *store, MDB_txn *txn,
 
     ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));
 
-    ngx_apigw_cli_buf_puts(&b, "{");
-    ngx_apigw_cli_json_time(&b, "time", cli->now);
-
-    text.data = (u_char *) (change->action == NGX_APIGW_CLI_USAGE_GRANT
-                            ? "grant" : "reset");
-    text.len = ngx_strlen(text.data);
-    ngx_apigw_cli_json_text(&b, "action", &text);
-
-    text.data = (u_char *) (cli->sudo ? cli->sudo : cli->user ? cli->user
-                                                              : "");
-    text.len = ngx_strlen(text.data);
-    ngx_apigw_cli_json_text(&b, "user", &text);
-    ngx_apigw_cli_json_number(&b, "uid", cli->uid);
-    ngx_apigw_cli_json_text(&b, "consumer", &cli->args[0]);
-
-    if (conf->per.data) {
-        ngx_apigw_cli_json_text(&b, "per", &conf->per);
-    }
-
-    if (conf->plan.data) {
-        ngx_apigw_cli_json_text(&b, "plan", &conf->plan);
-    }
-
-    ngx_apigw_cli_json_number(&b, "units", change->amount);
-    ngx_apigw_cli_buf_puts(&b, "}\n");
+    ngx_apigw_cli_usage_note_line(&b, change);
 
     key.mv_data = name;
     key.mv_size = sizeof(name);
@@ -776,6 +877,80 @@ ngx_apigw_cli_usage_note(ngx_apigw_store_t *store, MDB_txn *txn,
     ngx_apigw_cli_buf_free(&b);
 
     return rc;
+}
+
+
+static void
+ngx_apigw_cli_usage_note_line(ngx_apigw_cli_buf_t *b,
+    ngx_apigw_cli_usage_change_t *change)
+{
+    ngx_str_t         text;
+    ngx_uint_t        grant;
+    ngx_apigw_cli_t  *cli;
+
+    cli = change->cli;
+    grant = change->action == NGX_APIGW_CLI_USAGE_GRANT;
+
+    ngx_apigw_cli_buf_puts(b, "{");
+    ngx_apigw_cli_json_time(b, "time", cli->now);
+    ngx_apigw_cli_usage_json(b, "action", grant ? "grant" : "reset");
+    ngx_apigw_cli_usage_json(b, "user", cli->sudo ? cli->sudo
+                                        : cli->user ? cli->user : "");
+    ngx_apigw_cli_json_number(b, "uid", cli->uid);
+    ngx_apigw_cli_json_text(b, "consumer", &cli->args[0]);
+
+    text.data = change->family;
+    text.len = change->len;
+
+    ngx_apigw_cli_usage_json_counter(b, &text, change->kind, change->start,
+                                     change->end);
+
+    ngx_apigw_cli_json_number(b, "units", change->amount);
+    ngx_apigw_cli_json_number(b, grant ? "granted_before" : "used_before",
+                              change->before);
+    ngx_apigw_cli_json_number(b, grant ? "granted" : "used", change->after);
+    ngx_apigw_cli_buf_puts(b, "}\n");
+}
+
+
+static void
+ngx_apigw_cli_usage_json(ngx_apigw_cli_buf_t *b, const char *name,
+    const char *value)
+{
+    ngx_str_t  text;
+
+    text.data = (u_char *) value;
+    text.len = strlen(value);
+
+    ngx_apigw_cli_json_text(b, name, &text);
+}
+
+
+/* Which counter of a consumer it is; that of an API is of "family/api". */
+
+static void
+ngx_apigw_cli_usage_json_counter(ngx_apigw_cli_buf_t *b,
+    const ngx_str_t *family, ngx_uint_t kind, int64_t start, int64_t end)
+{
+    u_char     *p;
+    ngx_str_t   api;
+
+    ngx_apigw_cli_json_text(b, "family", family);
+
+    p = ngx_strlchr(family->data, family->data + family->len, '/');
+
+    if (p) {
+        api.data = p + 1;
+        api.len = family->data + family->len - api.data;
+        ngx_apigw_cli_json_text(b, "api", &api);
+    }
+
+    ngx_apigw_cli_usage_json(b, "per", ngx_apigw_window_name(kind));
+
+    if (kind != NGX_APIGW_WINDOW_LIFETIME) {
+        ngx_apigw_cli_json_time(b, "start", start);
+        ngx_apigw_cli_json_time(b, "end", end);
+    }
 }
 
 
