@@ -290,14 +290,14 @@ ngx_http_apigw_usage_new_zone(ngx_http_apigw_usage_zone_t *ctx,
 
     room = shpool->pfree * ngx_pagesize;
 
-    /* in whole pages: an eighth for the buckets, half for the ledger */
+    /* in whole pages: a caller needs a bucket, an entry, some counters */
 
-    size = ngx_align(room / 8, ngx_pagesize);
+    size = ngx_align(room / 16, ngx_pagesize);
 
     sh->buckets = ngx_slab_calloc(shpool, size);
     sh->buckets_size = size;
 
-    ledger_sets = ngx_apigw_ledger_sets(room / 2);
+    ledger_sets = ngx_apigw_ledger_sets(room / 16 * 9);
 
     sh->ledger = ngx_slab_calloc(shpool, ngx_apigw_ledger_size(ledger_sets));
     sh->ledger_sets = ledger_sets;
