@@ -43,31 +43,11 @@
 #define NGX_APIGW_CLI_EXPORT_STORE  "id"     /* in the store's meta */
 
 
-/* What there is under names of days; 0 files: no days. */
-
-typedef struct {
-    ngx_uint_t            n;
-    uint32_t              first;
-    uint32_t              last;
-    char                  stray[NGX_APIGW_CLI_EXPORT_LINE];
-} ngx_apigw_cli_export_files_t;
-
-
-static int ngx_apigw_cli_export_dir(ngx_apigw_cli_t *cli,
-    ngx_apigw_cli_export_t *ex);
 static int ngx_apigw_cli_export_late_days(ngx_apigw_cli_t *cli,
     uint32_t *late);
 static int ngx_apigw_cli_export_begin(ngx_apigw_cli_export_t *ex,
     ngx_apigw_store_t *store, uint32_t today, uint32_t *day);
-static int ngx_apigw_cli_export_lock(ngx_apigw_cli_export_t *ex, int how);
-static int ngx_apigw_cli_export_read_chain(ngx_apigw_cli_export_t *ex);
-static int ngx_apigw_cli_export_files(const ngx_apigw_cli_export_t *ex,
-    ngx_apigw_cli_export_files_t *files);
-static int ngx_apigw_cli_export_check_files(const ngx_apigw_cli_export_t *ex,
-    const ngx_apigw_cli_export_files_t *files);
 static int ngx_apigw_cli_export_check_last(ngx_apigw_cli_export_t *ex);
-static int ngx_apigw_cli_export_load_last(ngx_apigw_cli_export_t *ex,
-    ngx_apigw_cli_buf_t *b, ngx_uint_t finish);
 static int ngx_apigw_cli_export_check_store(ngx_apigw_cli_export_t *ex,
     ngx_apigw_store_t *store);
 static int ngx_apigw_cli_export_store(ngx_apigw_store_t *store, MDB_txn *txn,
@@ -82,18 +62,10 @@ static int ngx_apigw_cli_export_put(ngx_apigw_cli_export_t *ex, uint32_t day,
     const char *name, ngx_apigw_cli_buf_t *b);
 static int ngx_apigw_cli_export_denied(const ngx_apigw_cli_export_t *ex,
     const char *name, int rc);
-static void ngx_apigw_cli_export_head(char *line,
-    const ngx_apigw_cli_export_t *ex, uint32_t day);
-static ngx_int_t ngx_apigw_cli_export_head_id(const ngx_apigw_cli_buf_t *b,
-    size_t len, char *id);
 static int ngx_apigw_cli_export_write(const char *dir, const char *name,
     const void *data, size_t len);
 static int ngx_apigw_cli_export_rename(const ngx_apigw_cli_export_t *ex,
     const char *name);
-static int ngx_apigw_cli_verify_days(ngx_apigw_cli_export_t *ex,
-    uint32_t first);
-static int ngx_apigw_cli_verify_day(ngx_apigw_cli_export_t *ex,
-    ngx_apigw_cli_export_t *chain, uint32_t day);
 
 
 int
@@ -177,7 +149,7 @@ ngx_apigw_cli_export_late_days(ngx_apigw_cli_t *cli, uint32_t *late)
 }
 
 
-static int
+int
 ngx_apigw_cli_export_dir(ngx_apigw_cli_t *cli, ngx_apigw_cli_export_t *ex)
 {
     struct stat                  sb;
@@ -278,9 +250,7 @@ ngx_apigw_cli_export_begin(ngx_apigw_cli_export_t *ex,
 }
 
 
-/* Until the process ends, or the descriptor is closed. */
-
-static int
+int
 ngx_apigw_cli_export_lock(ngx_apigw_cli_export_t *ex, int how)
 {
     ngx_uint_t  i;
@@ -313,7 +283,7 @@ ngx_apigw_cli_export_lock(ngx_apigw_cli_export_t *ex, int how)
 }
 
 
-static int
+int
 ngx_apigw_cli_export_read_chain(ngx_apigw_cli_export_t *ex)
 {
     int                   rc;
@@ -355,9 +325,7 @@ ngx_apigw_cli_export_read_chain(ngx_apigw_cli_export_t *ex)
 }
 
 
-/* What has the name of a day, and what only looks so. */
-
-static int
+int
 ngx_apigw_cli_export_files(const ngx_apigw_cli_export_t *ex,
     ngx_apigw_cli_export_files_t *files)
 {
@@ -407,7 +375,7 @@ ngx_apigw_cli_export_files(const ngx_apigw_cli_export_t *ex,
 
 /* Files that the chain does not know are nobody's to overwrite. */
 
-static int
+int
 ngx_apigw_cli_export_check_files(const ngx_apigw_cli_export_t *ex,
     const ngx_apigw_cli_export_files_t *files)
 {
@@ -509,12 +477,7 @@ ngx_apigw_cli_export_broken(const ngx_apigw_cli_export_t *ex, const char *name,
 }
 
 
-/*
- * The file of the chain's last day.  If who wrote it was killed before it got
- * its name, that is to be finished, or at least it can be read.
- */
-
-static int
+int
 ngx_apigw_cli_export_load_last(ngx_apigw_cli_export_t *ex,
     ngx_apigw_cli_buf_t *b, ngx_uint_t finish)
 {
@@ -827,9 +790,7 @@ ngx_apigw_cli_export_denied(const ngx_apigw_cli_export_t *ex,
 }
 
 
-/* How the first line of a day's file begins, given the chain so far. */
-
-static void
+void
 ngx_apigw_cli_export_head(char *line, const ngx_apigw_cli_export_t *ex,
     uint32_t day)
 {
@@ -849,9 +810,7 @@ ngx_apigw_cli_export_head(char *line, const ngx_apigw_cli_export_t *ex,
 }
 
 
-/* How it ends: the store, or "" before there is one. */
-
-static ngx_int_t
+ngx_int_t
 ngx_apigw_cli_export_head_id(const ngx_apigw_cli_buf_t *b, size_t len,
     char *id)
 {
@@ -1035,136 +994,4 @@ ngx_apigw_cli_export_digest(char *hex, const void *data, size_t len)
     }
 
     return 0;
-}
-
-
-int
-ngx_apigw_cli_usage_verify(ngx_apigw_cli_t *cli)
-{
-    int                            rc;
-    ngx_apigw_cli_export_t         ex;
-    ngx_apigw_cli_export_files_t   files;
-
-    rc = ngx_apigw_cli_export_dir(cli, &ex);
-
-    if (rc == NGX_APIGW_CLI_DONE) {
-        rc = ngx_apigw_cli_export_lock(&ex, LOCK_SH);
-    }
-
-    if (rc == NGX_APIGW_CLI_DONE) {
-        rc = ngx_apigw_cli_export_read_chain(&ex);
-    }
-
-    if (rc == NGX_APIGW_CLI_DONE) {
-        rc = ngx_apigw_cli_export_files(&ex, &files);
-    }
-
-    if (rc == NGX_APIGW_CLI_DONE) {
-
-        if (!ex.found) {
-            rc = ngx_apigw_cli_error("\"%s/" NGX_APIGW_CLI_EXPORT_CHAIN
-                                     "\" is missing", ex.dir);
-
-        } else {
-            rc = ngx_apigw_cli_export_check_files(&ex, &files);
-        }
-    }
-
-    if (rc == NGX_APIGW_CLI_DONE) {
-        rc = ngx_apigw_cli_verify_days(&ex, files.n ? files.first : ex.day);
-    }
-
-    if (ex.fd != -1) {
-        (void) close(ex.fd);
-    }
-
-    return rc;
-}
-
-
-static int
-ngx_apigw_cli_verify_days(ngx_apigw_cli_export_t *ex, uint32_t first)
-{
-    int                      rc;
-    uint32_t                 day;
-    ngx_apigw_cli_export_t   chain;
-
-    ngx_memzero(&chain, sizeof(ngx_apigw_cli_export_t));
-
-    for (day = first; day <= ex->day; day++) {
-        rc = ngx_apigw_cli_verify_day(ex, &chain, day);
-
-        if (rc != NGX_APIGW_CLI_DONE) {
-            return rc;
-        }
-    }
-
-    if (!chain.found || memcmp(chain.digest, ex->digest,
-                               NGX_APIGW_CLI_EXPORT_HEX)
-                        != 0)
-    {
-        return ngx_apigw_cli_error("the file of the last day in \"%s\" was "
-                                   "altered", ex->dir);
-    }
-
-    ngx_apigw_cli_note("%u days are complete and unaltered",
-                       (unsigned) (ex->day - first + 1));
-
-    return NGX_APIGW_CLI_DONE;
-}
-
-
-static int
-ngx_apigw_cli_verify_day(ngx_apigw_cli_export_t *ex,
-    ngx_apigw_cli_export_t *chain, uint32_t day)
-{
-    int                   rc;
-    char                  name[NGX_APIGW_CLI_EXPORT_LINE];
-    char                  line[NGX_APIGW_CLI_EXPORT_LINE];
-    char                  id[NGX_APIGW_CLI_EXPORT_ID];
-    size_t                len;
-    ngx_apigw_cli_buf_t   b;
-
-    ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));
-
-    (void) ngx_apigw_cli_export_name(name, day);
-
-    rc = day == ex->day ? ngx_apigw_cli_export_load_last(ex, &b, 0)
-                        : ngx_apigw_cli_export_load(ex->dir, name, &b);
-
-    if (rc != 0) {
-        ngx_apigw_cli_buf_free(&b);
-        return ngx_apigw_cli_error("\"%s/%s\" %s", ex->dir, name,
-                                   rc == ENOENT ? "is missing"
-                                         : ngx_apigw_cli_export_strerror(rc));
-    }
-
-    ngx_apigw_cli_export_head(line, chain, day);
-    len = strlen(line);
-
-    if (b.len < len || memcmp(b.data, line, len) != 0
-        || ngx_apigw_cli_export_head_id(&b, len, id) != NGX_OK
-        || (chain->id[0] && strcmp(chain->id, id) != 0))
-    {
-        ngx_apigw_cli_buf_free(&b);
-
-        return ngx_apigw_cli_error("\"%s/%s\" does not continue the file "
-                                   "before, one of them was altered or "
-                                   "is missing", ex->dir, name);
-    }
-
-    ngx_memcpy(chain->id, id, NGX_APIGW_CLI_EXPORT_ID);
-
-    rc = ngx_apigw_cli_export_digest(chain->digest, b.data, b.len);
-
-    ngx_apigw_cli_buf_free(&b);
-
-    if (rc != 0) {
-        return ngx_apigw_cli_error("SHA-256 is not available");
-    }
-
-    chain->day = day;
-    chain->found = 1;
-
-    return NGX_APIGW_CLI_DONE;
 }

@@ -13,7 +13,7 @@
 #include "ngx_apigw_cli_usage.h"
 
 
-/* The files of days, for ngx_apigw_cli_usage_export.c and _late.c. */
+/* The files of days, for ngx_apigw_cli_usage_export.c, _late.c, _verify.c. */
 
 
 #define NGX_APIGW_CLI_EXPORT_NAME   "usage-%s.ndjson"
@@ -35,7 +35,56 @@ typedef struct {
 } ngx_apigw_cli_export_t;
 
 
+/* What there is under names of days; 0 files: no days. */
+
+typedef struct {
+    ngx_uint_t            n;
+    uint32_t              first;
+    uint32_t              last;
+    char                  stray[NGX_APIGW_CLI_EXPORT_LINE];
+} ngx_apigw_cli_export_files_t;
+
+
 #pragma GCC visibility push(hidden)
+
+
+/* The directory of --dir, not locked. */
+
+int ngx_apigw_cli_export_dir(ngx_apigw_cli_t *cli, ngx_apigw_cli_export_t *ex);
+
+/* LOCK_EX or LOCK_SH, until the process ends or the descriptor is closed. */
+
+int ngx_apigw_cli_export_lock(ngx_apigw_cli_export_t *ex, int how);
+
+int ngx_apigw_cli_export_read_chain(ngx_apigw_cli_export_t *ex);
+
+/* What has the name of a day, and what only looks so. */
+
+int ngx_apigw_cli_export_files(const ngx_apigw_cli_export_t *ex,
+    ngx_apigw_cli_export_files_t *files);
+
+/* Files that the chain does not know are an error. */
+
+int ngx_apigw_cli_export_check_files(const ngx_apigw_cli_export_t *ex,
+    const ngx_apigw_cli_export_files_t *files);
+
+/*
+ * The file of the chain's last day.  If who wrote it was killed before it got
+ * its name, that is to be finished, or at least it can be read.
+ */
+
+int ngx_apigw_cli_export_load_last(ngx_apigw_cli_export_t *ex,
+    ngx_apigw_cli_buf_t *b, ngx_uint_t finish);
+
+/* How the first line of a day's file begins, given the chain so far. */
+
+void ngx_apigw_cli_export_head(char *line, const ngx_apigw_cli_export_t *ex,
+    uint32_t day);
+
+/* How it ends: the store, or "" before there is one. */
+
+ngx_int_t ngx_apigw_cli_export_head_id(const ngx_apigw_cli_buf_t *b,
+    size_t len, char *id);
 
 
 /* What was entered late into days that have files, as lines of the next. */
