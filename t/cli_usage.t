@@ -134,4 +134,37 @@ is_deeply(\@audit, [
       per => 'lifetime', units => 2, used_before => 2, used => 0 },
 ], 'audit: which counter, before and after');
 
+
+
+# Files of days: there are none yet, which is not the same as that they are
+# lost
+
+my $dir = $gw->root . '/export_temp';
+mkdir $dir or die "$dir: $!";
+
+sub verify { return cli('usage', 'verify', '--dir', $dir) }
+
+is((verify())[0], 1, 'verify: before an export');
+like((verify())[2], qr/chain" is missing: it was lost, or nothing was ever/,
+     'verify: before an export: message');
+
+is_deeply([usage('export', '--dir', $dir)], [0, '', ''], 'export: no day')
+    for 1, 2;
+is_deeply([verify()], [0, '', "apigw: no day was exported yet\n"],
+          'verify: no day');
+
+my $file = "$dir/usage-2026-01-31.ndjson";
+
+open my $out, '>', $file or die "$file: $!";
+close $out;
+
+for (['export', usage('export', '--dir', $dir)], ['verify', verify()]) {
+    is($_->[1], 1, "$_->[0]: a file that the chain does not know");
+    like($_->[3], qr/"\Q$file\E" is not in the chain, which has no day yet/,
+         "$_->[0]: and says so");
+}
+
+unlink $file, "$dir/chain";
+is((verify())[0], 1, 'verify: all was lost');
+
 done_testing;

@@ -25,7 +25,8 @@
  * store it is of; then lines that amend days before, a line for each entry,
  * one that is damaged without numbers.  The file "chain" has the last day and
  * the digest of its file, so that the last one cannot be altered or lost
- * unseen either.  Days without requests have files, too.
+ * unseen either; "none" before there is a day.  Days without requests have
+ * files, too.
  *
  * A file is whole and on disk under a temporary name before "chain" tells of
  * it, and gets its name then: what is there under the name of a day has its
@@ -58,6 +59,7 @@ static int ngx_apigw_cli_export_row(void *data,
     const ngx_apigw_ledger_info_t *info, const ngx_apigw_ledger_row_t *row);
 static int ngx_apigw_cli_export_day(ngx_apigw_cli_export_t *ex,
     ngx_apigw_store_t *store, uint32_t day, ngx_apigw_cli_buf_t *late);
+static int ngx_apigw_cli_export_none(const ngx_apigw_cli_export_t *ex);
 static int ngx_apigw_cli_export_put(ngx_apigw_cli_export_t *ex, uint32_t day,
     const char *name, ngx_apigw_cli_buf_t *b);
 static int ngx_apigw_cli_export_denied(const ngx_apigw_cli_export_t *ex,
@@ -108,6 +110,9 @@ ngx_apigw_cli_usage_export(ngx_apigw_cli_t *cli)
         if (rc == NGX_APIGW_CLI_DONE && ex.found) {
             rc = ngx_apigw_cli_export_late(&ex, store, late, &b);
         }
+
+    } else if (rc == NGX_APIGW_CLI_DONE && !ex.found && !ex.none) {
+        rc = ngx_apigw_cli_export_none(&ex);
     }
 
     for ( /* void */ ; rc == NGX_APIGW_CLI_DONE && day < today; day++) {
@@ -304,6 +309,14 @@ ngx_apigw_cli_export_read_chain(ngx_apigw_cli_export_t *ex)
                                    ex->dir, ngx_apigw_cli_export_strerror(rc));
     }
 
+    if (b.len == sizeof(NGX_APIGW_CLI_EXPORT_NONE) - 1
+        && memcmp(b.data, NGX_APIGW_CLI_EXPORT_NONE, b.len) == 0)
+    {
+        ngx_apigw_cli_buf_free(&b);
+        ex->none = 1;
+        return NGX_APIGW_CLI_DONE;
+    }
+
     text.data = b.data;
     text.len = NGX_APIGW_CLI_DAY_TEXT - 1;
 
@@ -380,6 +393,15 @@ ngx_apigw_cli_export_check_files(const ngx_apigw_cli_export_t *ex,
     const ngx_apigw_cli_export_files_t *files)
 {
     char  name[NGX_APIGW_CLI_EXPORT_LINE];
+
+    if (files->n && ex->none) {
+        return ngx_apigw_cli_error("\"%s/%s\" is not in the chain, which has "
+                                   "no day yet: put \""
+                                   NGX_APIGW_CLI_EXPORT_CHAIN "\" back from a "
+                                   "copy, or move the file away", ex->dir,
+                                   ngx_apigw_cli_export_name(name,
+                                                             files->last));
+    }
 
     if (files->n && !ex->found) {
         return ngx_apigw_cli_error("\"%s/" NGX_APIGW_CLI_EXPORT_CHAIN "\" is "
@@ -728,6 +750,27 @@ ngx_apigw_cli_export_day(ngx_apigw_cli_export_t *ex, ngx_apigw_store_t *store,
     ngx_apigw_cli_buf_free(&b);
 
     return rc;
+}
+
+
+/* A chain without a day, so that who verifies knows that none was lost. */
+
+static int
+ngx_apigw_cli_export_none(const ngx_apigw_cli_export_t *ex)
+{
+    int  rc;
+
+    rc = ngx_apigw_cli_export_write(ex->dir, NGX_APIGW_CLI_EXPORT_CHAIN,
+                                    NGX_APIGW_CLI_EXPORT_NONE,
+                                    sizeof(NGX_APIGW_CLI_EXPORT_NONE) - 1);
+
+    if (rc == 0) {
+        rc = ngx_apigw_cli_export_rename(ex, NGX_APIGW_CLI_EXPORT_CHAIN);
+    }
+
+    return rc == 0 ? NGX_APIGW_CLI_DONE
+                   : ngx_apigw_cli_export_denied(ex,
+                                            NGX_APIGW_CLI_EXPORT_CHAIN, rc);
 }
 
 

@@ -18,6 +18,7 @@
 
 #define NGX_APIGW_CLI_EXPORT_NAME   "usage-%s.ndjson"
 #define NGX_APIGW_CLI_EXPORT_CHAIN  "chain"
+#define NGX_APIGW_CLI_EXPORT_NONE   "none\n"      /* chain of no day */
 #define NGX_APIGW_CLI_EXPORT_HEX    (2 * 32 + 1)
 #define NGX_APIGW_CLI_EXPORT_ID     (2 * 8 + 1)
 #define NGX_APIGW_CLI_EXPORT_LINE   256
@@ -32,6 +33,7 @@ typedef struct {
     char                  id[NGX_APIGW_CLI_EXPORT_ID];    /* "": none */
     uint32_t              day;        /* the last one, if there is a chain */
     unsigned              found:1;
+    unsigned              none:1;     /* a chain without a day */
 } ngx_apigw_cli_export_t;
 
 

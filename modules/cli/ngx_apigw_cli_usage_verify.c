@@ -14,6 +14,8 @@
 /* "usage verify": the files of days and their chain, without the store. */
 
 
+static int ngx_apigw_cli_verify_files(ngx_apigw_cli_export_t *ex,
+    const ngx_apigw_cli_export_files_t *files);
 static int ngx_apigw_cli_verify_days(ngx_apigw_cli_export_t *ex,
     uint32_t first);
 static int ngx_apigw_cli_verify_day(ngx_apigw_cli_export_t *ex,
@@ -42,18 +44,7 @@ ngx_apigw_cli_usage_verify(ngx_apigw_cli_t *cli)
     }
 
     if (rc == NGX_APIGW_CLI_DONE) {
-
-        if (!ex.found) {
-            rc = ngx_apigw_cli_error("\"%s/" NGX_APIGW_CLI_EXPORT_CHAIN
-                                     "\" is missing", ex.dir);
-
-        } else {
-            rc = ngx_apigw_cli_export_check_files(&ex, &files);
-        }
-    }
-
-    if (rc == NGX_APIGW_CLI_DONE) {
-        rc = ngx_apigw_cli_verify_days(&ex, files.n ? files.first : ex.day);
+        rc = ngx_apigw_cli_verify_files(&ex, &files);
     }
 
     if (ex.fd != -1) {
@@ -61,6 +52,33 @@ ngx_apigw_cli_usage_verify(ngx_apigw_cli_t *cli)
     }
 
     return rc;
+}
+
+
+static int
+ngx_apigw_cli_verify_files(ngx_apigw_cli_export_t *ex,
+    const ngx_apigw_cli_export_files_t *files)
+{
+    int  rc;
+
+    if (!ex->found && !ex->none) {
+        return ngx_apigw_cli_error("\"%s/" NGX_APIGW_CLI_EXPORT_CHAIN "\" is "
+                                   "missing: it was lost, or nothing was ever "
+                                   "exported there", ex->dir);
+    }
+
+    rc = ngx_apigw_cli_export_check_files(ex, files);
+
+    if (rc != NGX_APIGW_CLI_DONE) {
+        return rc;
+    }
+
+    if (ex->none) {
+        ngx_apigw_cli_note("no day was exported yet");
+        return NGX_APIGW_CLI_DONE;
+    }
+
+    return ngx_apigw_cli_verify_days(ex, files->n ? files->first : ex->day);
 }
 
 
