@@ -351,6 +351,7 @@ ngx_apigw_counter_rank(ngx_apigw_counter_table_t *table, ngx_uint_t slot,
 static ngx_int_t
 ngx_apigw_counter_evict(ngx_apigw_counter_table_t *table, ngx_uint_t slot)
 {
+    ngx_uint_t        set;
     ngx_apigw_pair_t  pair, none;
 
     pair = ngx_apigw_counter_snapshot(&table->pairs[slot]);
@@ -364,8 +365,9 @@ ngx_apigw_counter_evict(ngx_apigw_counter_table_t *table, ngx_uint_t slot)
 
     /* first the number, then the deed: a crash in between costs a reread */
 
-    (void) ngx_atomic_fetch_add(
-             &ngx_apigw_counter_evictions(table, slot / NGX_APIGW_COUNTER_WAYS), 1);
+    set = slot / NGX_APIGW_COUNTER_WAYS;
+
+    (void) ngx_atomic_fetch_add(&ngx_apigw_counter_evictions(table, set), 1);
 
     return ngx_apigw_pair_cas(&table->pairs[slot], &pair, none)
            ? NGX_OK : NGX_DECLINED;

@@ -346,7 +346,7 @@ static ngx_int_t
 ngx_apigw_ledger_evict(ngx_apigw_ledger_table_t *table, ngx_uint_t slot,
     uint64_t tag)
 {
-    ngx_uint_t              i, gone;
+    ngx_uint_t              i, set, gone;
     ngx_apigw_pair_t        pair;
     ngx_apigw_ledger_row_t  row;
 
@@ -354,8 +354,9 @@ ngx_apigw_ledger_evict(ngx_apigw_ledger_table_t *table, ngx_uint_t slot,
         return NGX_DECLINED;
     }
 
-    (void) ngx_atomic_fetch_add(
-             &ngx_apigw_counter_evictions(table, slot / NGX_APIGW_LEDGER_WAYS), 1);
+    set = slot / NGX_APIGW_LEDGER_WAYS;
+
+    (void) ngx_atomic_fetch_add(&ngx_apigw_counter_evictions(table, set), 1);
 
     gone = 0;
 
