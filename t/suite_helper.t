@@ -21,6 +21,11 @@ location /u {
     api_usage zone=usage plan=big consumer=$arg_c;
     empty_gif;
 }
+location = /status {
+    allow 127.0.0.1;
+    deny all;
+    api_status;
+}
 END
 );
 
@@ -195,10 +200,32 @@ $gw->start;
 is(used($gw, 'a'), 10, 'with it everything is');
 
 
+# Without the directory there is no lock: each flush fails, and one line a
+# minute says so
+
+sub number {
+    my ($gw, $name) = @_;
+
+    $gw->get('/status')->body =~ /"$name":(\d+)/ or die "no $name\n";
+    return $1;
+}
+
+my $usage = $gw->root . '/logs/usage';
+my $failed = number($gw, 'flush_errors');
+
+rename $usage, "$usage.away" or die "rename: $!\n";
+ok(wait_for(sub { number($gw, 'flush_errors') > $failed + 4 }, 10),
+   'without the directory');
+rename "$usage.away", $usage or die "rename: $!\n";
+is(scalar $gw->grep_log(qr/cannot enter|helper\.lock" failed/), 1,
+   'one line for five failures');
+
+
 # A writer that is stopped: neither the helper nor the master waits for it
 # without end, and the store is in order
 
-sleep 0.3;
+my $flushes = number($gw, 'flushes');
+ok(wait_for(sub { number($gw, 'flushes') > $flushes + 1 }, 10), 'flushed');
 
 open my $writer, '<', $gw->root . '/logs/usage/data.mdb' or die;
 ok(wait_for(sub { flock $writer, LOCK_EX | LOCK_NB }, 3), 'a writer');

@@ -142,6 +142,8 @@ my $gw = Apigw::Scenario->start(
     http    => <<'END',
 api_usage_zone zone=usage:256k store=logs/usage flush=100ms;
 api_usage_zone zone=tiny:128k store=logs/tiny flush=100ms;
+api_version_zone zone=calls:128k store=logs/calls flush=100ms;
+api a { version v1 upstream=127.0.0.1:1 default; }
 api_plan n5 { quota 5 per=lifetime; quota 100 per=month; }
 api_plan n1000 { quota 1000 per=lifetime; }
 add_header X-Used $api_quota_used always;
@@ -159,6 +161,10 @@ location /late {
 location /self {
     api_usage zone=usage plan=n5 consumer=$arg_c;
     api_usage_self;
+}
+location /v/ {
+    api_publish a;
+    empty_gif;
 }
 location /ok {
     return 200;
@@ -313,5 +319,37 @@ slow('lost');
 $gw->stop;
 like($gw->error_log, qr/"tiny" is full: 1 requests are lost from the ledger/,
      'what an exiting worker loses is told');
+
+# and what the store does not take when nginx ends, zone by zone
+
+sub lost {
+    return map { /(api_\w+_zone .* ends: .*?),/ } $gw->grep_log(qr/ends:/);
+}
+
+my @lost = lost();
+is(scalar @lost, 1, 'a stop: only of the zone that could not be written')
+    or diag explain \@lost;
+like($lost[0], qr/"tiny" .* [1-9]\d* counters and [1-9]\d* ledger entries/,
+     'a stop: how much is lost');
+
+control(0);
+$gw->start;
+
+control(-1);
+$gw->get("/u?c=lost$_") for 1 .. 3;
+is($gw->get('/v/')->code, 200, 'calls of a version');
+
+$gw->reload;
+is(scalar lost(), 1, 'a reload: nothing is lost');
+
+$gw->term;
+
+is_deeply([sort((lost())[1, 2])],
+          ['api_usage_zone "usage" ends: the latest of 6 counters and 3 ledger'
+           . ' entries is lost',
+           'api_version_zone "calls" ends: the latest calls of 1 entries are'
+           . ' lost'],
+          'a stop: how much is lost, of all workers');
+is(scalar lost(), 3, 'a stop: once for a zone');
 
 done_testing;

@@ -44,6 +44,7 @@ ngx_apigw_backed_add(ngx_conf_t *cf, ngx_apigw_backed_t *backed,
     backed->helper.name = type->name;
     backed->helper.interval = NGX_APIGW_BACKED_FLUSH;
     backed->helper.run = type->run;
+    backed->helper.left = type->left;
     backed->helper.data = backed;
 
     if (ngx_apigw_words(cf, 1, type->words, backed) != NGX_OK) {

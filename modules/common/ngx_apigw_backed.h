@@ -52,6 +52,7 @@ typedef struct {
     size_t                        size;      /* of the header, in bytes */
     const ngx_apigw_store_kind_t *kind;
     ngx_apigw_helper_pt           run;
+    ngx_apigw_helper_left_pt      left;
     ngx_shm_zone_init_pt          init;
     ngx_apigw_collect_pt          collect;
     ngx_pool_cleanup_pt           cleanup;   /* of the context */

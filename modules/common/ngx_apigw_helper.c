@@ -12,6 +12,7 @@
 #include "ngx_apigw_directory.h"
 #include "ngx_apigw_helper.h"
 #include "ngx_apigw_store.h"
+#include "ngx_apigw_zone.h"
 
 
 /*
@@ -394,9 +395,13 @@ ngx_apigw_helper_take_lock(ngx_apigw_helper_t *helper, ngx_log_t *log)
         rc = ngx_apigw_store_enter_owner((char *) helper->directory.data,
                                          &saved);
         if (rc != 0) {
-            ngx_log_error(NGX_LOG_ERR, log, 0,
-                          "apigw %V: cannot enter \"%V\": %s", &helper->name,
-                          &helper->directory, ngx_apigw_store_strerror(rc));
+            if (ngx_apigw_log_due(&helper->log_lock)) {
+                ngx_log_error(NGX_LOG_ERR, log, 0,
+                              "apigw %V: cannot enter \"%V\": %s",
+                              &helper->name, &helper->directory,
+                              ngx_apigw_store_strerror(rc));
+            }
+
             return NGX_ERROR;
         }
 
@@ -407,9 +412,12 @@ ngx_apigw_helper_take_lock(ngx_apigw_helper_t *helper, ngx_log_t *log)
         ngx_apigw_store_leave_owner(&saved);
 
         if (helper->lock == NGX_INVALID_FILE) {
-            ngx_log_error(NGX_LOG_ERR, log, err,
-                          "apigw %V: open() \"%s\" failed",
-                          &helper->name, name);
+            if (ngx_apigw_log_due(&helper->log_lock)) {
+                ngx_log_error(NGX_LOG_ERR, log, err,
+                              "apigw %V: open() \"%s\" failed",
+                              &helper->name, name);
+            }
+
             return NGX_ERROR;
         }
     }
@@ -426,9 +434,12 @@ ngx_apigw_helper_take_lock(ngx_apigw_helper_t *helper, ngx_log_t *log)
             return NGX_BUSY;
         }
 
-        ngx_log_error(NGX_LOG_ERR, log, err, "apigw %V: flock() on \"%V"
-                      NGX_APIGW_HELPER_LOCK "\" failed",
-                      &helper->name, &helper->directory);
+        if (ngx_apigw_log_due(&helper->log_lock)) {
+            ngx_log_error(NGX_LOG_ERR, log, err, "apigw %V: flock() on \"%V"
+                          NGX_APIGW_HELPER_LOCK "\" failed",
+                          &helper->name, &helper->directory);
+        }
+
         return NGX_ERROR;
     }
 
@@ -558,7 +569,7 @@ ngx_apigw_helper_exit_master(ngx_cycle_t *cycle, ngx_apigw_helpers_pt helpers)
         }
 
         if (left == 0) {
-            return;
+            break;
         }
 
         ngx_msleep(10);
@@ -567,6 +578,10 @@ ngx_apigw_helper_exit_master(ngx_cycle_t *cycle, ngx_apigw_helpers_pt helpers)
     for (i = 0; i < list->nelts; i++) {
         if (ngx_apigw_helper_running(helper[i])) {
             ngx_apigw_helper_give_up(helper[i], cycle->log);
+        }
+
+        if (helper[i]->directory.len && helper[i]->left) {
+            helper[i]->left(helper[i], cycle->log);
         }
     }
 }

@@ -36,6 +36,12 @@ typedef ngx_int_t (*ngx_apigw_helper_pt)(ngx_apigw_helper_t *helper,
     ngx_log_t *log, ngx_uint_t last);
 
 
+/* Logs what is not written, if there is any, when nothing more will be. */
+
+typedef void (*ngx_apigw_helper_left_pt)(ngx_apigw_helper_t *helper,
+    ngx_log_t *log);
+
+
 /* What is remembered over the death of a helper; lies in the module's zone. */
 
 typedef struct {
@@ -52,6 +58,7 @@ struct ngx_apigw_helper_s {
                                            nothing is stored */
     ngx_msec_t               interval;
     ngx_apigw_helper_pt      run;
+    ngx_apigw_helper_left_pt left;      /* in exit_master; may be NULL */
     void                    *data;
     ngx_apigw_helper_guard_t  *guard;   /* NULL until the zone is there */
 
@@ -61,6 +68,7 @@ struct ngx_apigw_helper_s {
     ngx_fd_t                 lock;
     ngx_pid_t                pid;
     ngx_pid_t                child;     /* of the master, for the last time */
+    ngx_atomic_t             log_lock;  /* for ngx_apigw_log_due() */
 };
 
 

@@ -407,6 +407,8 @@ void ngx_http_apigw_usage_exit_process(ngx_cycle_t *cycle);
 void ngx_http_apigw_usage_exit_master(ngx_cycle_t *cycle);
 ngx_int_t ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
     ngx_uint_t last);
+void ngx_http_apigw_usage_unwritten(ngx_apigw_helper_t *helper,
+    ngx_log_t *log);
 
 
 /* ngx_http_apigw_usage_late.c */

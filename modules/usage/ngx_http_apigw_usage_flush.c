@@ -198,6 +198,43 @@ ngx_http_apigw_usage_exit_zone(ngx_http_apigw_usage_zone_t *ctx,
 }
 
 
+/* Nobody writes what is dirty now. */
+
+void
+ngx_http_apigw_usage_unwritten(ngx_apigw_helper_t *helper,
+    ngx_log_t *log)
+{
+    ngx_uint_t                    i, n, counters, entries;
+    ngx_http_apigw_usage_zone_t  *ctx;
+
+    ctx = helper->data;
+
+    counters = 0;
+    entries = 0;
+
+    n = (ngx_uint_t) ctx->table.sets * NGX_APIGW_COUNTER_WAYS;
+
+    for (i = 0; i < n; i++) {
+        counters += ctx->table.pairs[i].tag != 0
+                    && (ctx->table.pairs[i].value & NGX_APIGW_COUNTER_DIRTY);
+    }
+
+    n = (ngx_uint_t) ctx->ledger.sets * NGX_APIGW_LEDGER_WAYS;
+
+    for (i = 0; i < n; i++) {
+        entries += ngx_apigw_ledger_unwritten(&ctx->ledger, i);
+    }
+
+    if (counters || entries) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "api_usage_zone \"%V\" ends: the latest of %ui counters "
+                      "and %ui ledger entries is lost, the store \"%V\" could "
+                      "not be written", &ctx->backed.zone.name, counters,
+                      entries, &helper->directory);
+    }
+}
+
+
 ngx_int_t
 ngx_http_apigw_usage_run(ngx_apigw_helper_t *helper, ngx_log_t *log,
     ngx_uint_t last)

@@ -26,7 +26,7 @@
  */
 
 
-#define NGX_HTTP_APIGW_USAGE_LAYOUT     0x0000000100000007ULL
+#define NGX_HTTP_APIGW_USAGE_LAYOUT     0x0000000100000008ULL
 
 #define NGX_HTTP_APIGW_USAGE_FLUSH_MIN  100
 #define NGX_HTTP_APIGW_USAGE_FLUSH_MAX  60000
@@ -178,6 +178,7 @@ static const ngx_apigw_backed_type_t  ngx_http_apigw_usage_zone_type = {
     sizeof(ngx_http_apigw_usage_shctx_t),
     &ngx_apigw_usage_kind,
     ngx_http_apigw_usage_run,
+    ngx_http_apigw_usage_unwritten,
     ngx_http_apigw_usage_init_zone,
     ngx_http_apigw_usage_collect,
     ngx_http_apigw_usage_cleanup

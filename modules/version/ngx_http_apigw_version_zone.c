@@ -94,6 +94,8 @@ static ngx_int_t ngx_http_apigw_version_insert(
 static ngx_array_t *ngx_http_apigw_version_helpers(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_apigw_version_run(ngx_apigw_helper_t *helper,
     ngx_log_t *log, ngx_uint_t last);
+static void ngx_http_apigw_version_left(ngx_apigw_helper_t *helper,
+    ngx_log_t *log);
 static int ngx_http_apigw_version_step(ngx_http_apigw_version_zone_t *ctx,
     ngx_uint_t last);
 static void ngx_http_apigw_version_written(void *data,
@@ -174,6 +176,7 @@ static const ngx_apigw_backed_type_t  ngx_http_apigw_version_zone_type = {
     sizeof(ngx_http_apigw_version_shctx_t),
     &ngx_apigw_tally_kind,
     ngx_http_apigw_version_run,
+    ngx_http_apigw_version_left,
     ngx_http_apigw_version_init_zone,
     ngx_http_apigw_version_collect,
     ngx_http_apigw_version_cleanup
@@ -527,6 +530,34 @@ ngx_http_apigw_version_exit_process(ngx_cycle_t *cycle)
 
     } while (rc == NGX_AGAIN
              && ngx_current_msec - start < NGX_HTTP_APIGW_VERSION_LAST);
+}
+
+
+/* Nobody writes what is dirty now. */
+
+static void
+ngx_http_apigw_version_left(ngx_apigw_helper_t *helper, ngx_log_t *log)
+{
+    ngx_uint_t                      i, n, entries;
+    ngx_http_apigw_version_zone_t  *ctx;
+
+    ctx = helper->data;
+
+    entries = 0;
+    n = (ngx_uint_t) ctx->table.sets * NGX_APIGW_TALLY_WAYS;
+
+    for (i = 0; i < n; i++) {
+        entries += ctx->table.pairs[i].tag != 0
+                   && (ctx->table.pairs[i].value & NGX_APIGW_TALLY_DIRTY);
+    }
+
+    if (entries) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "api_version_zone \"%V\" ends: the latest calls of %ui "
+                      "entries are lost, the store \"%V\" could not be "
+                      "written", &ctx->backed.zone.name, entries,
+                      &helper->directory);
+    }
 }
 
 
