@@ -1,5 +1,6 @@
 # Clocks: a restart in the middle of a month, the clock stepped forwards and
-# back over the end of a window, and a wrong clock that deletes nothing.
+# back over the end of a window, a wrong clock that deletes nothing, and days
+# that were deleted.
 
 use strict;
 use warnings;
@@ -56,10 +57,19 @@ sub codes {
     return join ' ', @codes;
 }
 
+# apigw at the time of nginx
+sub usage {
+    my ($verb, @args) = @_;
+
+    local %ENV = (%ENV, %{$clock->env});
+
+    return cli('usage', $verb, '--store', $gw->root . '/logs/usage', @args);
+}
+
 sub report {
-    my ($status, $out) = cli('usage', 'report', '--store',
-                             $gw->root . '/logs/usage', '--json', '--from',
-                             '2020-01-01', '--to', '2105-01-01');
+    my ($from) = @_;
+    my ($status, $out) = usage('report', '--json', '--from',
+                               $from // '2020-01-01', '--to', '2105-01-01');
 
     my %days;
     $days{$_->{period}} += $_->{requests}
@@ -134,13 +144,56 @@ set_clock(timegm(0, 0, 12, 11, 1, 2027));
 is($gw->get('/u?p=m&c=a')->header('X-Used'), 5, 'set back: nothing is lost');
 flushed();
 
+my @dirs = map { my $dir = $gw->root . "/logs/days$_"; mkdir $dir or die; $dir }
+           0 .. 1;
+
+is((usage('export', '--dir', $dirs[0]))[0], 0, 'days are exported');
+
 # two days go by, for both clocks
 
 $clock->step(wall => 2 * 86400, monotonic => 2 * 86400);
 $now += 2 * 86400;
 
-ok(wait_for(sub { 1 == keys %{report()} }, 5),
+ok(wait_for(sub { !keys %{report()} }, 5),
    'days are deleted when they are over and the clock is steady');
-is_deeply([keys %{report()}], ['2100-01-01'], 'but none that is to come');
+is_deeply([keys %{report('2027-02-12')}], ['2100-01-01'],
+          'but none that is to come');
+
+
+# What was deleted is neither reported as nothing nor exported as nothing
+
+my ($status, $out, $err) = usage('report', '--from', '2027-02-11');
+
+is("$status:$out", '1:', 'a report of a deleted day: none');
+is($err, "apigw: the days before 2027-02-12 were deleted (retention), ask from"
+         . " there with --from\n", 'a report of a deleted day: says so');
+
+($status, $out, $err) = usage('report', '--by', 'month');
+
+is("$status:$out", '1:', 'a report of a month, of a part of it: none');
+like($err, qr/before 2027-02-12 were deleted .* with --from, by day$/,
+     'a report of a month, of a part of it: says so');
+
+is((usage('report', '--from', '2027-02-12'))[0], 0, 'a report of days kept');
+
+is(codes(1, '/u?p=m&c=a'), '200', 'a request after that');
+flushed();
+set_clock(timegm(0, 0, 12, 14, 1, 2027));
+
+($status, $out, $err) = usage('export', '--dir', $dirs[0]);
+
+is("$status:$out", '1:', 'export: not to go on behind what was deleted');
+is($err, 'apigw: the store has not all of 2027-02-11 to 2027-02-11 any more,'
+         . ' retention has deleted it before it was exported to'
+         . qq( "$dirs[0]": to write the days after that, export to an empty)
+         . " directory\n", 'export: says so');
+is((cli('usage', 'verify', '--dir', $dirs[0]))[0], 0,
+   'export: what is there is right');
+
+is_deeply([usage('export', '--dir', $dirs[1])],
+          [0, "usage-2027-02-13.ndjson\n", ''],
+          'export: from the first whole day on');
+is((cli('usage', 'verify', '--dir', $dirs[1]))[0], 0,
+   'export: and that is right');
 
 done_testing;

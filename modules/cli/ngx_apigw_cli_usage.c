@@ -12,7 +12,7 @@
 typedef struct {
     ngx_apigw_cli_usage_conf_t  *conf;
     ngx_uint_t                   month;
-    ngx_uint_t                   damaged;
+    ngx_apigw_cli_usage_walk_t   walk;
     struct ngx_apigw_cli_usage_line_s  *lines;
     size_t                       n;
     size_t                       size;
@@ -36,7 +36,6 @@ typedef struct {
 } ngx_apigw_cli_usage_column_t;
 
 
-static uint32_t ngx_apigw_cli_usage_key_day(const MDB_val *key);
 static int ngx_apigw_cli_usage_days(ngx_apigw_cli_t *cli,
     ngx_apigw_cli_usage_report_t *report, uint32_t *from, uint32_t *to);
 static uint32_t ngx_apigw_cli_usage_month(uint32_t day);
@@ -249,11 +248,12 @@ ngx_apigw_cli_usage_failed(int rc)
 
 
 int
-ngx_apigw_cli_usage_walk(ngx_apigw_store_t *store, uint32_t from, uint32_t to,
-    ngx_apigw_cli_usage_pt entry, void *data, ngx_uint_t *damaged)
+ngx_apigw_cli_usage_walk(ngx_apigw_store_t *store,
+    ngx_apigw_cli_usage_walk_t *walk, ngx_apigw_cli_usage_pt entry, void *data)
 {
     int                         rc;
     u_char                      first[4];
+    uint32_t                    from;
     MDB_txn                    *txn;
     MDB_val                     key, value;
     MDB_cursor                 *cursor;
@@ -263,20 +263,28 @@ ngx_apigw_cli_usage_walk(ngx_apigw_store_t *store, uint32_t from, uint32_t to,
     ngx_apigw_ledger_info_t     info;
     ngx_apigw_ledger_record_t   record;
 
+    walk->kept = 0;
+
     rc = ngx_apigw_store_read(store, &txn);
 
     if (rc != 0) {
         return rc == NGX_APIGW_STORE_EEMPTY ? 0 : rc;
     }
 
-    rc = mdb_cursor_open(txn, ngx_apigw_store_db(store,
-                                                 NGX_APIGW_USAGE_LEDGER),
-                         &cursor);
+    rc = ngx_apigw_ledger_kept(txn, &walk->kept);
+
+    if (rc == 0) {
+        rc = mdb_cursor_open(txn, ngx_apigw_store_db(store,
+                                                     NGX_APIGW_USAGE_LEDGER),
+                             &cursor);
+    }
 
     if (rc != 0) {
         ngx_apigw_store_read_end(store);
         return rc;
     }
+
+    from = ngx_max(walk->from, walk->kept);
 
     for (i = 0; i < 4; i++) {
         first[i] = (u_char) (from >> (24 - 8 * i));
@@ -292,17 +300,17 @@ ngx_apigw_cli_usage_walk(ngx_apigw_store_t *store, uint32_t from, uint32_t to,
             break;
         }
 
-        if (ngx_apigw_cli_usage_key_day(&key) > to) {
+        if (ngx_apigw_ledger_day(&key) > walk->to) {
             break;
         }
 
         if (ngx_apigw_ledger_key_decode(&info, &key) != NGX_OK) {
-            (*damaged)++;
+            walk->damaged++;
             continue;
         }
 
         if (ngx_apigw_ledger_decode(&record, &value) != 0) {
-            (*damaged)++;
+            walk->damaged++;
             rc = entry(data, &info, NULL);
             continue;
         }
@@ -315,25 +323,6 @@ ngx_apigw_cli_usage_walk(ngx_apigw_store_t *store, uint32_t from, uint32_t to,
     ngx_apigw_store_read_end(store);
 
     return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-
-/* Of any key, as the store sorts them. */
-
-static uint32_t
-ngx_apigw_cli_usage_key_day(const MDB_val *key)
-{
-    u_char      *p;
-    uint32_t     day;
-    ngx_uint_t   i;
-
-    p = key->mv_data;
-
-    for (i = 0, day = 0; i < 4; i++) {
-        day = day << 8 | (i < key->mv_size ? p[i] : 0);
-    }
-
-    return day;
 }
 
 
@@ -404,7 +393,7 @@ int
 ngx_apigw_cli_usage_report(ngx_apigw_cli_t *cli)
 {
     int                            rc;
-    uint32_t                       from, to;
+    char                           text[NGX_APIGW_CLI_DAY_TEXT];
     ngx_apigw_store_t             *store;
     ngx_apigw_cli_usage_conf_t    *conf;
     ngx_apigw_cli_usage_report_t   report;
@@ -423,7 +412,8 @@ ngx_apigw_cli_usage_report(ngx_apigw_cli_t *cli)
         }
     }
 
-    rc = ngx_apigw_cli_usage_days(cli, &report, &from, &to);
+    rc = ngx_apigw_cli_usage_days(cli, &report, &report.walk.from,
+                                  &report.walk.to);
 
     if (rc != NGX_APIGW_CLI_DONE) {
         return rc;
@@ -439,15 +429,24 @@ ngx_apigw_cli_usage_report(ngx_apigw_cli_t *cli)
         return rc;
     }
 
-    rc = ngx_apigw_cli_usage_walk(store, from, to,
-                                  ngx_apigw_cli_usage_collect, &report,
-                                  &report.damaged);
+    rc = ngx_apigw_cli_usage_walk(store, &report.walk,
+                                  ngx_apigw_cli_usage_collect, &report);
 
     ngx_apigw_store_close(store);
 
     if (rc != 0) {
         free(report.lines);
         return ngx_apigw_cli_usage_failed(rc);
+    }
+
+    if (report.walk.from < report.walk.kept) {
+        free(report.lines);
+
+        return ngx_apigw_cli_error("the days before %s were deleted "
+                                   "(retention), ask from there with --from%s",
+                                   ngx_apigw_cli_usage_day(report.walk.kept,
+                                                           text),
+                                   report.month ? ", by day" : "");
     }
 
     ngx_apigw_cli_usage_merge(&report);
@@ -460,7 +459,7 @@ ngx_apigw_cli_usage_report(ngx_apigw_cli_t *cli)
         return rc;
     }
 
-    return ngx_apigw_cli_usage_damaged(report.damaged);
+    return ngx_apigw_cli_usage_damaged(report.walk.damaged);
 }
 
 

@@ -59,13 +59,21 @@ typedef int (*ngx_apigw_cli_usage_pt)(void *data,
 ngx_apigw_store_t *ngx_apigw_cli_usage_open(ngx_apigw_cli_t *cli, int *rc);
 
 /*
- * Entries of days from .. to, both included; 0 or a code of the store.  Counts
- * the damaged ones, also those whose names cannot be read.
+ * Entries of days from .. to, both included, but for days before "kept": of
+ * those retention has deleted something.  0 or a code of the store.  Counts the
+ * damaged ones, also those whose names cannot be read.
  */
 
-int ngx_apigw_cli_usage_walk(ngx_apigw_store_t *store, uint32_t from,
-    uint32_t to, ngx_apigw_cli_usage_pt entry, void *data,
-    ngx_uint_t *damaged);
+typedef struct {
+    uint32_t      from;
+    uint32_t      to;
+    uint32_t      kept;      /* set by _walk() */
+    ngx_uint_t    damaged;   /* added to by _walk() */
+} ngx_apigw_cli_usage_walk_t;
+
+int ngx_apigw_cli_usage_walk(ngx_apigw_store_t *store,
+    ngx_apigw_cli_usage_walk_t *walk, ngx_apigw_cli_usage_pt entry,
+    void *data);
 
 /* Says so, if there are any; the status of the command. */
 

@@ -59,6 +59,8 @@ static int ngx_apigw_cli_export_row(void *data,
     const ngx_apigw_ledger_info_t *info, const ngx_apigw_ledger_row_t *row);
 static int ngx_apigw_cli_export_day(ngx_apigw_cli_export_t *ex,
     ngx_apigw_store_t *store, uint32_t day, ngx_apigw_cli_buf_t *late);
+static int ngx_apigw_cli_export_gone(const ngx_apigw_cli_export_t *ex,
+    uint32_t first, uint32_t last);
 static int ngx_apigw_cli_export_none(const ngx_apigw_cli_export_t *ex);
 static int ngx_apigw_cli_export_put(ngx_apigw_cli_export_t *ex, uint32_t day,
     const char *name, ngx_apigw_cli_buf_t *b);
@@ -193,6 +195,7 @@ ngx_apigw_cli_export_begin(ngx_apigw_cli_export_t *ex,
     ino_t                          inode;
     char                           path[NGX_MAX_PATH];
     struct stat                    sb;
+    ngx_apigw_cli_usage_walk_t     walk;
     ngx_apigw_cli_export_files_t   files;
 
     /* asked before a day is over that could not be written */
@@ -242,10 +245,12 @@ ngx_apigw_cli_export_begin(ngx_apigw_cli_export_t *ex,
         return NGX_APIGW_CLI_DONE;
     }
 
-    rc = ngx_apigw_cli_usage_walk(store, 0, today - 1,
-                                  ngx_apigw_cli_export_first, day,
-                                  &ex->damaged);
-    ex->damaged = 0;
+    ngx_memzero(&walk, sizeof(ngx_apigw_cli_usage_walk_t));
+
+    walk.to = today - 1;
+
+    rc = ngx_apigw_cli_usage_walk(store, &walk, ngx_apigw_cli_export_first,
+                                  day);
 
     if (rc != 0 && rc != ECANCELED) {
         return ngx_apigw_cli_usage_failed(rc);
@@ -701,10 +706,11 @@ static int
 ngx_apigw_cli_export_day(ngx_apigw_cli_export_t *ex, ngx_apigw_store_t *store,
     uint32_t day, ngx_apigw_cli_buf_t *late)
 {
-    int                   rc;
-    char                  name[NGX_APIGW_CLI_EXPORT_LINE];
-    char                  line[NGX_APIGW_CLI_EXPORT_LINE];
-    ngx_apigw_cli_buf_t   b;
+    int                          rc;
+    char                         name[NGX_APIGW_CLI_EXPORT_LINE];
+    char                         line[NGX_APIGW_CLI_EXPORT_LINE];
+    ngx_apigw_cli_buf_t          b;
+    ngx_apigw_cli_usage_walk_t   walk;
 
     ngx_memzero(&b, sizeof(ngx_apigw_cli_buf_t));
 
@@ -720,13 +726,23 @@ ngx_apigw_cli_export_day(ngx_apigw_cli_export_t *ex, ngx_apigw_store_t *store,
     ngx_apigw_cli_buf_puts(&b, "}\n");
     ngx_apigw_cli_buf_add(&b, late->data, late->len);
 
-    rc = ngx_apigw_cli_usage_walk(store, day, day, ngx_apigw_cli_export_row,
-                                  &b, &ex->damaged);
+    walk.from = day;
+    walk.to = day;
+    walk.damaged = 0;
+
+    rc = ngx_apigw_cli_usage_walk(store, &walk, ngx_apigw_cli_export_row, &b);
 
     if (rc != 0) {
         ngx_apigw_cli_buf_free(&b);
         return ngx_apigw_cli_usage_failed(rc);
     }
+
+    if (day < walk.kept) {
+        ngx_apigw_cli_buf_free(&b);
+        return ngx_apigw_cli_export_gone(ex, day, walk.kept - 1);
+    }
+
+    ex->damaged += walk.damaged;
 
     (void) ngx_apigw_cli_export_name(name, day);
 
@@ -750,6 +766,23 @@ ngx_apigw_cli_export_day(ngx_apigw_cli_export_t *ex, ngx_apigw_store_t *store,
     ngx_apigw_cli_buf_free(&b);
 
     return rc;
+}
+
+
+/* A file without the entries that were deleted would be a false proof. */
+
+static int
+ngx_apigw_cli_export_gone(const ngx_apigw_cli_export_t *ex, uint32_t first,
+    uint32_t last)
+{
+    char  from[NGX_APIGW_CLI_DAY_TEXT], to[NGX_APIGW_CLI_DAY_TEXT];
+
+    return ngx_apigw_cli_error("the store has not all of %s to %s any more, "
+                               "retention has deleted it before it was "
+                               "exported to \"%s\": to write the days after "
+                               "that, export to an empty directory",
+                               ngx_apigw_cli_usage_day(first, from),
+                               ngx_apigw_cli_usage_day(last, to), ex->dir);
 }
 
 

@@ -169,11 +169,12 @@ ngx_apigw_cli_late_file(ngx_apigw_cli_export_t *ex, ngx_apigw_cli_late_t *late,
 static int
 ngx_apigw_cli_late_day(ngx_apigw_cli_late_t *late, ngx_apigw_store_t *store)
 {
-    int                        rc;
-    size_t                     i, before;
-    ngx_uint_t                 k, damaged, differs;
-    ngx_apigw_ledger_row_t     row;
-    ngx_apigw_cli_late_row_t  *r;
+    int                          rc;
+    size_t                       i, before;
+    ngx_uint_t                   k, differs;
+    ngx_apigw_ledger_row_t       row;
+    ngx_apigw_cli_late_row_t    *r;
+    ngx_apigw_cli_usage_walk_t   walk;
 
     for (i = 0; i < late->amends.n; i++) {
         if (late->amends.rows[i].day == late->day) {
@@ -185,12 +186,19 @@ ngx_apigw_cli_late_day(ngx_apigw_cli_late_t *late, ngx_apigw_store_t *store)
     ngx_apigw_cli_late_merge(&late->table);
 
     before = late->out.len;
-    damaged = 0;
 
-    rc = ngx_apigw_cli_usage_walk(store, late->day, late->day,
-                                  ngx_apigw_cli_late_entry, late, &damaged);
+    walk.from = late->day;
+    walk.to = late->day;
+    walk.damaged = 0;
+
+    rc = ngx_apigw_cli_usage_walk(store, &walk, ngx_apigw_cli_late_entry,
+                                  late);
     if (rc != 0) {
         return ngx_apigw_cli_usage_failed(rc);
+    }
+
+    if (late->day < walk.kept) {
+        return NGX_APIGW_CLI_DONE;
     }
 
     for (i = 0; i < late->table.n; i++) {

@@ -121,6 +121,14 @@ ngx_apigw_reap_write(ngx_apigw_store_t *store, MDB_txn *txn, void *data)
             }
 
             reap->damaged++;
+
+        } else if (reap->tell) {
+
+            rc = reap->tell(txn, &key);
+
+            if (rc != 0) {
+                break;
+            }
         }
 
         rc = mdb_cursor_del(cursor, 0);

@@ -39,12 +39,18 @@ typedef int (*ngx_apigw_reap_aside_pt)(ngx_apigw_store_t *store, MDB_txn *txn,
     ngx_uint_t db, MDB_val *key);
 
 
+/* Before what has expired is deleted, in that transaction; 0 or an error. */
+
+typedef int (*ngx_apigw_reap_tell_pt)(MDB_txn *txn, const MDB_val *key);
+
+
 typedef struct {
     ngx_uint_t                db;        /* index in the store's kind */
     ngx_uint_t                most;      /* records in a transaction */
     uint64_t                  time;
     ngx_apigw_reap_judge_pt   judge;
     ngx_apigw_reap_aside_pt   aside;     /* unused if none is DAMAGED */
+    ngx_apigw_reap_tell_pt    tell;      /* of what is EXPIRED; may be NULL */
 
     ngx_uint_t                deleted;   /* set by ngx_apigw_reap() */
     ngx_uint_t                damaged;   /* of them */

@@ -229,6 +229,17 @@ int ngx_apigw_ledger_flush(ngx_apigw_ledger_flush_t *flush);
 
 int ngx_apigw_ledger_reap(ngx_apigw_ledger_flush_t *flush, uint32_t day);
 
+/*
+ * The first day of which nothing was deleted by _reap(), nor of those that
+ * follow; 0 if nothing ever was.  Returns 0 or an error of the store.
+ */
+
+int ngx_apigw_ledger_kept(MDB_txn *txn, uint32_t *day);
+
+/* That of a key in the ledger, as the store sorts it, also of a damaged one. */
+
+uint32_t ngx_apigw_ledger_day(const MDB_val *key);
+
 
 #pragma GCC visibility pop
 

@@ -14,6 +14,9 @@
 /* The ledger's way to the store and back; see ngx_apigw_usage_store.c. */
 
 
+#define NGX_APIGW_LEDGER_KEPT  "kept"    /* in the store's meta: a day */
+
+
 static int ngx_apigw_ledger_get(ngx_apigw_store_t *store, MDB_txn *txn,
     const ngx_apigw_ledger_info_t *info, ngx_apigw_ledger_record_t *record);
 static int ngx_apigw_ledger_look(ngx_apigw_store_t *store,
@@ -33,6 +36,7 @@ static void ngx_apigw_ledger_flushed(ngx_apigw_ledger_table_t *table,
     const ngx_apigw_ledger_note_t *note);
 static ngx_apigw_reap_e ngx_apigw_ledger_expired(const MDB_val *key,
     uint64_t day);
+static int ngx_apigw_ledger_gone(MDB_txn *txn, const MDB_val *key);
 
 
 size_t
@@ -534,6 +538,7 @@ ngx_apigw_ledger_reap(ngx_apigw_ledger_flush_t *flush, uint32_t day)
     reap.time = day;
     reap.judge = ngx_apigw_ledger_expired;
     reap.aside = ngx_apigw_usage_set_aside;
+    reap.tell = ngx_apigw_ledger_gone;
 
     rc = ngx_apigw_reap(flush->store, &reap);
 
@@ -543,27 +548,111 @@ ngx_apigw_ledger_reap(ngx_apigw_ledger_flush_t *flush, uint32_t day)
 }
 
 
-/* What is too short for a day is in order all the same. */
-
 static ngx_apigw_reap_e
 ngx_apigw_ledger_expired(const MDB_val *key, uint64_t day)
 {
-    u_char                   *p;
-    uint32_t                  n;
-    ngx_uint_t                i;
-    ngx_apigw_ledger_info_t   info;
+    ngx_apigw_ledger_info_t  info;
 
-    p = key->mv_data;
-    n = 0;
-
-    for (i = 0; i < 4; i++) {
-        n = n << 8 | (i < key->mv_size ? p[i] : 0);
-    }
-
-    if (n >= day) {
+    if (ngx_apigw_ledger_day(key) >= day) {
         return NGX_APIGW_REAP_KEEP;
     }
 
     return ngx_apigw_ledger_key_decode(&info, key) == NGX_OK
            ? NGX_APIGW_REAP_EXPIRED : NGX_APIGW_REAP_DAMAGED;
+}
+
+
+/*
+ * Who adds up days has to know which ones are not whole any more.  The day
+ * that retention has come to does not tell it: a wrong clock would.
+ */
+
+static int
+ngx_apigw_ledger_gone(MDB_txn *txn, const MDB_val *key)
+{
+    int         rc;
+    u_char      data[4];
+    MDB_dbi     dbi;
+    MDB_val     name, value;
+    uint32_t    day, kept;
+    ngx_uint_t  i;
+
+    rc = ngx_apigw_ledger_kept(txn, &kept);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    day = ngx_apigw_ledger_day(key) + 1;
+
+    if (day <= kept) {
+        return 0;
+    }
+
+    rc = mdb_dbi_open(txn, NGX_APIGW_STORE_META, 0, &dbi);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    for (i = 0; i < 4; i++) {
+        data[i] = (u_char) (day >> (24 - 8 * i));
+    }
+
+    name.mv_data = (void *) NGX_APIGW_LEDGER_KEPT;
+    name.mv_size = sizeof(NGX_APIGW_LEDGER_KEPT) - 1;
+    value.mv_data = data;
+    value.mv_size = sizeof(data);
+
+    return mdb_put(txn, dbi, &name, &value, 0);
+}
+
+
+int
+ngx_apigw_ledger_kept(MDB_txn *txn, uint32_t *day)
+{
+    int      rc;
+    MDB_dbi  dbi;
+    MDB_val  name, value;
+
+    *day = 0;
+
+    name.mv_data = (void *) NGX_APIGW_LEDGER_KEPT;
+    name.mv_size = sizeof(NGX_APIGW_LEDGER_KEPT) - 1;
+
+    rc = mdb_dbi_open(txn, NGX_APIGW_STORE_META, 0, &dbi);
+
+    if (rc == 0) {
+        rc = mdb_get(txn, dbi, &name, &value);
+    }
+
+    if (rc != 0) {
+        return rc == MDB_NOTFOUND ? 0 : rc;
+    }
+
+    if (value.mv_size != 4) {
+        return MDB_CORRUPTED;
+    }
+
+    *day = ngx_apigw_ledger_day(&value);
+
+    return 0;
+}
+
+
+uint32_t
+ngx_apigw_ledger_day(const MDB_val *key)
+{
+    u_char      *p;
+    uint32_t     day;
+    ngx_uint_t   i;
+
+    p = key->mv_data;
+    day = 0;
+
+    for (i = 0; i < 4; i++) {
+        day = day << 8 | (i < key->mv_size ? p[i] : 0);
+    }
+
+    return day;
 }

@@ -718,6 +718,7 @@ ngx_apigw_usage_reap(ngx_apigw_usage_flush_t *flush, int64_t time)
     reap.time = (uint64_t) time;
     reap.judge = ngx_apigw_usage_expired;
     reap.aside = ngx_apigw_usage_set_aside;
+    reap.tell = NULL;
 
     rc = ngx_apigw_reap(flush->store, &reap);
 

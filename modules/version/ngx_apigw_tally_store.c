@@ -368,6 +368,7 @@ ngx_apigw_tally_reap(ngx_apigw_store_t *store, uint32_t day)
     reap.time = day;
     reap.judge = ngx_apigw_tally_expired;
     reap.aside = NULL;
+    reap.tell = NULL;
 
     return ngx_apigw_reap(store, &reap);
 }

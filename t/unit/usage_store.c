@@ -333,6 +333,24 @@ records(ngx_apigw_store_t *store, ngx_uint_t db)
 
 /* What nobody can read is kept when its days are deleted. */
 
+static uint32_t
+kept(ngx_apigw_store_t *store)
+{
+    int        rc;
+    MDB_txn   *txn;
+    uint32_t   day;
+
+    rc = ngx_apigw_store_read(store, &txn);
+
+    if (rc == 0) {
+        rc = ngx_apigw_ledger_kept(txn, &day);
+        ngx_apigw_store_read_end(store);
+    }
+
+    return rc == 0 ? day : (uint32_t) -1;
+}
+
+
 static void
 test_reap(void)
 {
@@ -392,10 +410,13 @@ test_reap(void)
           "what is not over is there");
     check(records(store, NGX_APIGW_USAGE_DAMAGED) == 6,
           "and what could not be read is kept");
+    check(kept(store) == 0, "no day has lost anything that counts");
 
     while ((rc = ngx_apigw_ledger_reap(&lf, 20001)) == EAGAIN) { /* void */ }
     check(rc == 0 && records(store, NGX_APIGW_USAGE_LEDGER) == 0,
           "a day later that is deleted, too");
+    check(kept(store) == 20001, "and the store tells of which days it is not "
+          "all there is");
 
     ngx_apigw_store_close(store);
     close(instance.fd);
