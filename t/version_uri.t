@@ -357,6 +357,10 @@ my $raw = Apigw::Scenario->start(
               . "api second { version v1 upstream=one successor=v2"
               . " sunset=2099-01-01;"
               . " version v2 upstream=two default; select path=2 header=V; }"
+              . "api sizes { version v9 upstream=one successor=v10"
+              . " sunset=2099-01-01;"
+              . " version v10 upstream=two successor=v2 sunset=2099-01-01;"
+              . " version v2 upstream=two default; select path; }"
               . "api heads { version v1 upstream=one successor=v2"
               . " sunset=2099-01-01;"
               . " version v2 upstream=two default; select header=V; }",
@@ -371,6 +375,7 @@ location /heads/ { api_publish heads; empty_gif; }
 location //heads/ { api_publish heads; empty_gif; }
 location // { api_publish second; empty_gif; }
 location /two/ { api_publish second; empty_gif; }
+location /sizes/ { api_publish sizes; empty_gif; }
 END
 );
 
@@ -384,5 +389,11 @@ is($raw->get($_->[0], 'V' => 'v1')->header('Link'),
    qq(<$_->[1]>; rel="successor-version"), "$_->[0], second segment")
     for ['/two/', '/two/'], ['/two/eu', '/two/eu/v2'],
         ['/two/eu/', '/two/eu/v2/'];
+
+is($raw->get("/sizes/$_->[0]")->header('Link'),
+   qq(</sizes/$_->[1]>; rel="successor-version"), "$_->[0], another length")
+    for ['v9/', 'v10/'], ['v9/a', 'v10/a'], ['v9/long/path', 'v10/long/path'],
+        ['v10/', 'v2/'], ['v10/a', 'v2/a'], ['v10/long/path', 'v2/long/path'],
+        ['v9/a%22b', 'v10/a%22b'], ['v10/a?b', 'v2/a?b'];
 
 done_testing;

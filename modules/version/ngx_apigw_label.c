@@ -197,53 +197,87 @@ ngx_apigw_label_named(const ngx_str_t *label, const u_char *p, size_t len)
 
 
 /*
- * Eight bytes at a time, the last eight perhaps once more.  In a byte below
- * 0x80 the high bit of b + (0x80 - n) tells whether b is n or more.
+ * In a byte below 0x80 the high bit of b + (0x80 - n) tells whether b is n or
+ * more.
  */
+
+static ngx_inline ngx_uint_t
+ngx_apigw_word_plain(uint64_t w)
+{
+    uint64_t  low, letter, other;
+
+    low = w | ngx_apigw_bytes(0x20);
+
+    letter = (low + ngx_apigw_bytes(0x80 - 'a'))
+             & ~(low + ngx_apigw_bytes(0x80 - ('z' + 1)));
+
+    other = (w + ngx_apigw_bytes(0x80 - '-'))
+            & ~(w + ngx_apigw_bytes(0x80 - ('9' + 1)));
+
+    return ((letter | other) & ~w & ngx_apigw_bytes(0x80))
+           == ngx_apigw_bytes(0x80);
+}
+
 
 ngx_uint_t
 ngx_apigw_path_plain(const u_char *p, size_t len)
 {
     u_char         rest[sizeof(uint64_t)];
-    uint64_t       w, low, letter, other;
     const u_char  *last;
 
     if (len < sizeof(uint64_t)) {
         ngx_memset(rest, '/', sizeof(rest));
         ngx_memcpy(rest, p, len);
 
-        p = rest;
-        len = sizeof(rest);
+        return ngx_apigw_word_plain(ngx_apigw_hash_word(rest));
     }
 
     last = p + len - sizeof(uint64_t);
 
-    for ( ;; ) {
-        w = ngx_apigw_hash_word(p);
-        low = w | ngx_apigw_bytes(0x20);
+    while (p < last) {
 
-        letter = (low + ngx_apigw_bytes(0x80 - 'a'))
-                 & ~(low + ngx_apigw_bytes(0x80 - ('z' + 1)));
-
-        other = (w + ngx_apigw_bytes(0x80 - '-'))
-                & ~(w + ngx_apigw_bytes(0x80 - ('9' + 1)));
-
-        if (((letter | other) & ~w & ngx_apigw_bytes(0x80))
-            != ngx_apigw_bytes(0x80))
-        {
+        if (!ngx_apigw_word_plain(ngx_apigw_hash_word(p))) {
             return 0;
         }
 
-        if (p == last) {
-            return 1;
-        }
-
         p += sizeof(uint64_t);
-
-        if (p > last) {
-            p = last;
-        }
     }
+
+    /* the last eight, perhaps some of them once more */
+
+    return ngx_apigw_word_plain(ngx_apigw_hash_word(last));
+}
+
+
+ngx_uint_t
+ngx_apigw_path_copy(u_char *dst, const u_char *p, size_t len)
+{
+    size_t    i, last;
+    uint64_t  w;
+
+    if (len < sizeof(uint64_t)) {
+        ngx_memcpy(dst, p, len);
+
+        return ngx_apigw_path_plain(p, len);
+    }
+
+    last = len - sizeof(uint64_t);
+
+    for (i = 0; i < last; i += sizeof(uint64_t)) {
+        w = ngx_apigw_hash_word(p + i);
+
+        if (!ngx_apigw_word_plain(w)) {
+            return 0;
+        }
+
+        ngx_memcpy(dst + i, &w, sizeof(uint64_t));
+    }
+
+    w = ngx_apigw_hash_word(p + last);
+
+    ngx_memcpy(dst + last, &w, sizeof(uint64_t));
+
+    return ngx_apigw_word_plain(w);
 }
 
 

@@ -77,6 +77,10 @@ ngx_uint_t ngx_apigw_label_named(const ngx_str_t *label, const u_char *p,
 
 ngx_uint_t ngx_apigw_path_plain(const u_char *p, size_t len);
 
+/* The same, and copies it; if it is not so, some bytes of dst are written. */
+
+ngx_uint_t ngx_apigw_path_copy(u_char *dst, const u_char *p, size_t len);
+
 
 /*
  * Reads a query parameter, decoded, into buf of NGX_APIGW_LABEL_LEN + 1 bytes;

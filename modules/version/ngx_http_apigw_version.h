@@ -259,7 +259,7 @@ struct ngx_http_apigw_version_ctx_s {
 
     ngx_str_t                        seen;      /* r->uri as it came */
     ngx_str_t                        args;      /* r->args, the same */
-    ngx_str_t                        path;      /* seen without segment */
+    ngx_str_t                        path;      /* made if it is wanted */
 };
 
 
@@ -338,6 +338,11 @@ ngx_int_t ngx_http_apigw_version_decide(ngx_http_request_t *r,
 ngx_uint_t ngx_http_apigw_version_unwanted(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx, ngx_http_apigw_version_t *version);
 
+/* Sets ctx->path to the path without the version. */
+
+ngx_int_t ngx_http_apigw_version_path(ngx_http_request_t *r,
+    ngx_http_apigw_version_ctx_t *ctx);
+
 /* How a source of a type is read. */
 
 ngx_http_apigw_version_find_pt ngx_http_apigw_version_finder(
@@ -350,12 +355,7 @@ ngx_int_t ngx_http_apigw_version_find_header(ngx_http_request_t *r,
 
 /* ngx_http_apigw_version_context.c */
 
-/*
- * The context that holds for a request: one of its own, or that of a request
- * above it that it follows; NULL if nothing has been decided.
- */
-
-ngx_http_apigw_version_ctx_t *ngx_http_apigw_version_own(
+ngx_http_apigw_version_ctx_t *ngx_http_apigw_version_own_sub(
     ngx_http_request_t *r);
 
 /* What was decided for a request or the nearest one above it, or NULL. */
@@ -458,6 +458,20 @@ char *ngx_http_apigw_version_catalog_merge(ngx_conf_t *cf,
 
 
 #pragma GCC visibility pop
+
+
+/*
+ * The context that holds for a request: one of its own, or that of a request
+ * above it that it follows; NULL if nothing has been decided.
+ */
+
+static ngx_inline ngx_http_apigw_version_ctx_t *
+ngx_http_apigw_version_own(ngx_http_request_t *r)
+{
+    return r == r->main
+           ? ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module)
+           : ngx_http_apigw_version_own_sub(r);
+}
 
 
 #endif /* _NGX_HTTP_APIGW_VERSION_H_INCLUDED_ */

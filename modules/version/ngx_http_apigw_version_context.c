@@ -37,14 +37,10 @@ static void ngx_http_apigw_version_anchor(void *data);
 
 
 ngx_http_apigw_version_ctx_t *
-ngx_http_apigw_version_own(ngx_http_request_t *r)
+ngx_http_apigw_version_own_sub(ngx_http_request_t *r)
 {
     ngx_http_apigw_version_ctx_t     *ctx;
     ngx_http_apigw_version_anchor_t  *anchor;
-
-    if (r == r->main) {
-        return ngx_http_apigw_get_ctx(r, &ngx_http_apigw_version_module);
-    }
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_apigw_version_module);
 

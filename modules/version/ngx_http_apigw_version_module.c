@@ -37,7 +37,7 @@ static ngx_inline ngx_int_t ngx_http_apigw_version_link(
     ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx,
     ngx_str_t *value);
 static ngx_inline u_char *ngx_http_apigw_version_target(
-    ngx_http_request_t *r, ngx_http_apigw_version_ctx_t *ctx, u_char *p);
+    ngx_http_apigw_version_ctx_t *ctx, u_char *p);
 static ngx_inline ngx_table_elt_t *ngx_http_apigw_version_push(
     ngx_list_t *headers);
 static ngx_inline ngx_int_t ngx_http_apigw_version_add(ngx_list_t *headers,
@@ -328,7 +328,26 @@ ngx_http_apigw_version_rewrite(ngx_http_request_t *r,
 
     api = ctx->publish->api;
 
-    path = api->strip ? &ctx->path : &ctx->seen;
+    if (!api->rewrites) {
+
+        if (!ngx_http_apigw_version_literal(r, ctx)) {
+            r->valid_unparsed_uri = 0;
+        }
+
+        return NGX_DECLINED;
+    }
+
+    path = &ctx->seen;
+
+    if (api->strip) {
+
+        if (ngx_http_apigw_version_path(r, ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        path = &ctx->path;
+    }
+
     uri = *path;
 
     if (ctx->version->has_uri) {
@@ -634,24 +653,47 @@ static ngx_inline ngx_int_t
 ngx_http_apigw_version_link(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx, ngx_str_t *value)
 {
-    u_char     *p;
+    u_char     *p, *target;
+    size_t      room;
     ngx_str_t  *head;
 
     static const u_char  tail[] = ">; rel=\"successor-version\"";
 
     head = &ctx->version->link_head;
+    room = head->len + sizeof(tail) - 1;
 
-    p = ngx_pnalloc(r->pool, head->len + sizeof(tail) - 1
-                             + ngx_http_apigw_version_successor_len(r, ctx));
+    p = ngx_pnalloc(r->pool, room + ctx->seen.len
+                             + ctx->version->successor->label.len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     value->data = p;
 
-    p = ngx_cpymem(p, head->data, head->len);
-    p = ngx_http_apigw_version_target(r, ctx, p);
-    p = ngx_cpymem(p, tail, sizeof(tail) - 1);
+    target = ngx_http_apigw_version_target(ctx, p + head->len);
+
+    if (target == NULL) {
+        p = ngx_pnalloc(r->pool,
+                        room + ngx_http_apigw_version_successor_len(r, ctx));
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        value->data = p;
+
+        target = ngx_http_apigw_version_successor(r, ctx, p + head->len);
+    }
+
+    /* mostly no more than "<" */
+
+    if (head->len == 1) {
+        *value->data = '<';
+
+    } else {
+        ngx_memcpy(value->data, head->data, head->len);
+    }
+
+    p = ngx_cpymem(target, tail, sizeof(tail) - 1);
 
     value->len = p - value->data;
 
@@ -662,41 +704,49 @@ ngx_http_apigw_version_link(ngx_http_request_t *r,
 /*
  * ngx_http_apigw_version_successor(), in short for what is usual: a path
  * without special characters, with another segment in the place of the
- * version's, or as it is if no URI can carry a version.
+ * version's, or as it is if no URI can carry a version.  NULL if it is not so.
  */
 
 static ngx_inline u_char *
-ngx_http_apigw_version_target(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx, u_char *p)
+ngx_http_apigw_version_target(ngx_http_apigw_version_ctx_t *ctx, u_char *p)
 {
-    u_char     *rest;
-    ngx_str_t  *uri, *label;
+    u_char                        *segment;
+    size_t                         i, rest;
+    ngx_str_t                     *uri, *label;
+    ngx_http_apigw_version_api_t  *api;
 
     uri = &ctx->seen;
+    api = ctx->publish->api;
 
     if (ctx->args.len
         || uri->len < 2
         || uri->data[1] == '/'
-        || !ngx_apigw_path_plain(uri->data, uri->len))
+        || (ctx->segment.len ? !api->by_path : api->linked)
+        || !ngx_apigw_path_copy(p, uri->data, uri->len))
     {
-        return ngx_http_apigw_version_successor(r, ctx, p);
+        return NULL;
     }
 
-    if (ctx->publish->api->by_path && ctx->segment.len) {
-        label = &ctx->version->successor->label;
-        rest = ctx->segment.data + ctx->segment.len;
-
-        p = ngx_cpymem(p, uri->data, ctx->segment.data - uri->data);
-        p = ngx_cpymem(p, label->data, label->len);
-
-        return ngx_cpymem(p, rest, uri->data + uri->len - rest);
+    if (ctx->segment.len == 0) {
+        return p + uri->len;
     }
 
-    if (!ctx->publish->api->linked) {
-        return ngx_cpymem(p, uri->data, uri->len);
+    label = &ctx->version->successor->label;
+    segment = p + (ctx->segment.data - uri->data);
+    p += uri->len;
+
+    if (label->len != ctx->segment.len) {
+        rest = p - segment - ctx->segment.len;
+        p = segment + label->len;
+
+        p = ngx_cpymem(p, ctx->segment.data + ctx->segment.len, rest);
     }
 
-    return ngx_http_apigw_version_successor(r, ctx, p);
+    for (i = 0; i < label->len; i++) {
+        segment[i] = label->data[i];
+    }
+
+    return p;
 }
 
 
@@ -818,6 +868,14 @@ ngx_http_apigw_version_get_variable(ngx_http_request_t *r,
                 ctx = ngx_http_apigw_version_inherited(r->parent);
             }
         }
+    }
+
+    if (ctx
+        && data == NGX_HTTP_APIGW_VERSION_V_PATH
+        && !ctx->deciding
+        && ngx_http_apigw_version_path(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     text = ctx ? ngx_http_apigw_version_text(ctx, data) : NULL;

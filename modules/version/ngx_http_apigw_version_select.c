@@ -83,8 +83,6 @@ static void ngx_http_apigw_version_name(ngx_http_apigw_version_api_t *api,
 static ngx_inline ngx_table_elt_t *ngx_http_apigw_version_header(
     ngx_http_apigw_version_source_t *source, ngx_list_part_t **part,
     ngx_uint_t *i);
-static ngx_int_t ngx_http_apigw_version_path(ngx_http_request_t *r,
-    ngx_http_apigw_version_ctx_t *ctx);
 
 
 static const ngx_http_apigw_version_place_t
@@ -433,7 +431,7 @@ ngx_http_apigw_version_decide(ngx_http_request_t *r,
     ctx->publish = publish;
     ctx->seen = r->uri;
     ctx->args = r->args;
-    ctx->path = r->uri;
+    ctx->path.len = 0;
     ctx->vary = &api->vary;
 
     conflict = 0;
@@ -470,10 +468,6 @@ ngx_http_apigw_version_decide(ngx_http_request_t *r,
         if (version == NULL) {
             ctx->asked = find.text;
         }
-    }
-
-    if (ngx_http_apigw_version_path(r, ctx) != NGX_OK) {
-        return NGX_ERROR;
     }
 
     if (first) {
@@ -1091,15 +1085,19 @@ ngx_http_apigw_version_header(ngx_http_apigw_version_source_t *source,
 }
 
 
-/* The path without the version. */
-
-static ngx_int_t
+ngx_int_t
 ngx_http_apigw_version_path(ngx_http_request_t *r,
     ngx_http_apigw_version_ctx_t *ctx)
 {
     u_char  *p, *cut, *rest, *last;
+    size_t   len;
+
+    if (ctx->path.len) {
+        return NGX_OK;
+    }
 
     if (ctx->segment.len == 0) {
+        ctx->path = ctx->seen;
         return NGX_OK;
     }
 
@@ -1107,24 +1105,25 @@ ngx_http_apigw_version_path(ngx_http_request_t *r,
     rest = ctx->segment.data + ctx->segment.len;
     last = ctx->seen.data + ctx->seen.len;
 
-    ctx->path.len = ctx->seen.len - ctx->segment.len - 1;
+    len = ctx->seen.len - ctx->segment.len - 1;
+
+    if (len == 0) {
+        ngx_str_set(&ctx->path, "/");
+        return NGX_OK;
+    }
 
     if (cut == ctx->seen.data) {
-
-        if (ctx->path.len == 0) {
-            ngx_str_set(&ctx->path, "/");
-            return NGX_OK;
-        }
-
+        ctx->path.len = len;
         ctx->path.data = rest;
         return NGX_OK;
     }
 
-    p = ngx_pnalloc(r->pool, ctx->path.len);
+    p = ngx_pnalloc(r->pool, len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
+    ctx->path.len = len;
     ctx->path.data = p;
 
     p = ngx_cpymem(p, ctx->seen.data, cut - ctx->seen.data);

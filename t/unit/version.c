@@ -332,7 +332,7 @@ test_path(void)
 static void
 test_plain(void)
 {
-    u_char      path[40];
+    u_char      path[40], copy[40 + 8];
     size_t      len, i;
     ngx_uint_t  ch, plain, bad;
 
@@ -351,6 +351,11 @@ test_plain(void)
                         || (ch >= 'A' && ch <= 'Z');
 
                 bad += ngx_apigw_path_plain(path, len) != plain;
+
+                memset(copy, '#', sizeof(copy));
+                bad += ngx_apigw_path_copy(copy, path, len) != plain;
+                bad += plain && memcmp(copy, path, len) != 0;
+                bad += memcmp(copy + len, "########", 8) != 0;
 
                 /* its neighbours have no influence */
 
