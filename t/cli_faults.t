@@ -399,6 +399,11 @@ SKIP: {
     $r = $apigw->run({ before => sub { $as->($uid - 1) } }, 'key', 'list');
     fails('a closed directory', $r, qr/: Permission denied/);
 
+    fails("a closed directory: $_->[0]",
+          $apigw->run({ before => sub { $as->($uid - 1) } }, @$_),
+          qr/cannot open the store ".*": Permission denied \(it takes root or/)
+        for ['usage', 'report'], ['version', 'report'];
+
     # a relative path from where the owner may not be
 
     mkdir "$apigw->{dir}/private", 0700 or die "mkdir: $!\n";

@@ -97,6 +97,21 @@ like((usage('show', 'acme'))[1],
      qr{^FAMILY +PER .*^fam/orders +day +4 +5 +1 +0 }ms, 'show: table');
 
 
+# Arguments of which one is wrong are named
+
+refused('a date', 2, qr/--to: "x" is not a date like 2026-01-31/, 'report',
+        '--to', 'x');
+refused('another', 2, qr/--from: "2026-02-30" is not a date /, 'report',
+        '--from', '2026-02-30');
+refused('two dates', 2,
+        qr/--from \(2026-02-02\) is after --to \(2026-02-01\)/, 'report',
+        '--from', '2026-02-02', '--to', '2026-02-01');
+refused('a sum', 2, qr/--by is "day" or "month", not "week"/, 'report',
+        '--by', 'week');
+refused('a period', 2, qr/--per is hour, .*, not "year"/, 'reset', '--per',
+        'year', 'acme');
+
+
 # Granted and reset: which counter it was is told and kept
 
 refused('several', 2,

@@ -117,16 +117,19 @@ sub refused {
     my $r = report(@args);
 
     is($r->{status}, $status, "@args: status");
-    like($r->{err}, qr/\Aapigw: $message/, "@args: message");
+    like($r->{err}, qr/\Aapigw: \Q$message/, "@args: message");
     is($r->{out}, '', "@args: nothing else");
 }
 
-refused(2, '--by is "caller", "day" or "source"', '--by=month');
-refused(2, '--by is "caller", "day" or "source"', '--by=version');
+refused(2, '--by is "caller", "day" or "source", not "month"', '--by=month');
+refused(2, '--by is "caller", "day" or "source", not "version"',
+        '--by=version');
 refused(2, '--csv or --json, not both', '--csv', '--json');
-refused(2, '"2026-02-30" is not a date', '--from=2026-02-30');
-refused(2, '"x" is not a date', '--to=x');
-refused(2, '--from is after --to', '--from', day(1), '--to', day(2));
+refused(2, '--from: "2026-02-30" is not a date like 2026-01-31',
+        '--from=2026-02-30');
+refused(2, '--to: "x" is not a date like 2026-01-31', '--to=x');
+refused(2, '--from (' . day(1) . ') is after --to (' . day(2) . ')', '--from',
+        day(1), '--to', day(2));
 refused(2, 'too many arguments', 'v1');
 refused(2, 'unknown option "--plan"', '--plan=x');
 

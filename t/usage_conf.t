@@ -172,7 +172,9 @@ my @cases = (
     ['family: twice', 'api_plan p { family a; family b; }', '',
      '"family" directive is duplicate'],
     ['family: bad name', 'api_plan p { family a/b; }', '',
-     'invalid name of a plan "a/b"'],
+     'invalid name of a family "a/b"'],
+    ['api: bad name', 'api_plan p { api a/b { } }', '',
+     'invalid name of an api "a/b"'],
     ['family: name of another plan',
      'api_plan p { } api_plan q { family p; }', '',
      qr/family "p" of plan "q" is the name of another plan,.* in \S+:\d+$/m],
@@ -232,6 +234,12 @@ my @cases = (
 
     # what cannot do what it says, and what can
 
+    (map { ["warn: overage with mode=$_",
+            "api_plan p { quota 1 per=day overage=10% mode=$_; }", '', undef,
+            '"overage" of "quota" has no effect, with "mode=' . $_
+            . '" nothing is refused in '] } 'soft', 'shadow'),
+    ['warn: not of what is enforced',
+     'api_plan p { quota 1 per=day overage=10% mode=enforce; }'],
     ['warn: an API that no plan knows', "$ZONE api_plan p { api orders { } }"
      . ' api_plan q { }', "\n$USE" =~ s/;/ api=ordres;/r,
      undef, 'no plan has an "api ordres", so "api_usage" applies none of their'

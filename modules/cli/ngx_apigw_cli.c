@@ -9,6 +9,7 @@
 #include <lmdb.h>
 
 #include "ngx_apigw_cli.h"
+#include "ngx_apigw_store.h"
 
 
 #define NGX_APIGW_CLI_INDENT  24
@@ -372,7 +373,7 @@ ngx_apigw_cli_set_number(ngx_apigw_cli_t *cli,
     }
 
     if (ngx_apigw_cli_number(value, field) != NGX_OK || *field == 0) {
-        return "not a number of 1 to 1000000000000000";
+        return "not a number of 1 to 999999999999999";
     }
 
     return NULL;
@@ -461,6 +462,20 @@ ngx_apigw_cli_denied(ngx_apigw_cli_t *cli)
            ? "root works as the owner of the directory: the files in it have "
              "to be his, and those above it open to him"
            : "it takes root or the directory's owner";
+}
+
+
+int
+ngx_apigw_cli_unopened(ngx_apigw_cli_t *cli, const char *directory, int rc)
+{
+    if (rc == EACCES || rc == EPERM) {
+        return ngx_apigw_cli_error("cannot open the store \"%s\": %s (%s)",
+                                   directory, strerror(rc),
+                                   ngx_apigw_cli_denied(cli));
+    }
+
+    return ngx_apigw_cli_error("cannot open the store \"%s\": %s", directory,
+                               ngx_apigw_store_strerror(rc));
 }
 
 

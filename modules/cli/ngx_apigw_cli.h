@@ -156,6 +156,12 @@ char *ngx_apigw_cli_path(char **keep, char *path);
 const char *ngx_apigw_cli_denied(ngx_apigw_cli_t *cli);
 
 
+/* Says that a store could not be opened; the status of the command. */
+
+int ngx_apigw_cli_unopened(ngx_apigw_cli_t *cli, const char *directory,
+    int rc);
+
+
 #pragma GCC visibility pop
 
 

@@ -9,7 +9,7 @@
 #include "ngx_apigw_cli_text.h"
 
 
-#define NGX_APIGW_CLI_NUMBER_MAX    ((int64_t) 1000000000000000)
+#define NGX_APIGW_CLI_NUMBER_MAX    ((int64_t) 999999999999999)
 
 /* 9999-12-31T23:59:59Z, what four digits of a year can say */
 

@@ -233,8 +233,8 @@ ngx_apigw_cli_usage_open(ngx_apigw_cli_t *cli, int *rc)
         return store;
     }
 
-    *rc = ngx_apigw_cli_error("cannot open the store \"%s\": %s", directory,
-                              ngx_apigw_store_strerror(*rc));
+    *rc = ngx_apigw_cli_unopened(cli, directory, *rc);
+
     return NULL;
 }
 
@@ -408,7 +408,8 @@ ngx_apigw_cli_usage_report(ngx_apigw_cli_t *cli)
         report.month = strcmp((char *) conf->by.data, "month") == 0;
 
         if (!report.month && strcmp((char *) conf->by.data, "day") != 0) {
-            return ngx_apigw_cli_usage(cli, "--by is \"day\" or \"month\"");
+            return ngx_apigw_cli_usage(cli, "--by is \"day\" or \"month\", "
+                                       "not \"%s\"", conf->by.data);
         }
     }
 
@@ -469,6 +470,7 @@ static int
 ngx_apigw_cli_usage_days(ngx_apigw_cli_t *cli,
     ngx_apigw_cli_usage_report_t *report, uint32_t *from, uint32_t *to)
 {
+    int                          rc;
     uint32_t                     today;
     ngx_apigw_cli_usage_conf_t  *conf;
 
@@ -478,27 +480,23 @@ ngx_apigw_cli_usage_days(ngx_apigw_cli_t *cli,
     *from = today;
     *to = today;
 
-    if (conf->to.data && ngx_apigw_cli_usage_date(&conf->to, to) != NGX_OK) {
-        return ngx_apigw_cli_usage(cli, "\"%s\" is not a date",
-                                   conf->to.data);
-    }
+    rc = ngx_apigw_cli_usage_read_day(cli, "--to", &conf->to, to);
 
-    if (conf->from.data) {
-        if (ngx_apigw_cli_usage_date(&conf->from, from) != NGX_OK) {
-            return ngx_apigw_cli_usage(cli, "\"%s\" is not a date",
-                                       conf->from.data);
+    if (rc == NGX_APIGW_CLI_DONE) {
+
+        if (report->month) {
+            *from = ngx_apigw_cli_usage_month(*to);
         }
 
-    } else if (report->month) {
-        *from = ngx_apigw_cli_usage_month(*to);
+        rc = ngx_apigw_cli_usage_read_day(cli, "--from", &conf->from, from);
     }
 
-    if (*from > *to) {
-        return ngx_apigw_cli_usage(cli, "--from is after --to");
+    if (rc == NGX_APIGW_CLI_DONE) {
+        rc = ngx_apigw_cli_usage_order(cli, *from, *to);
     }
 
-    if (!report->month) {
-        return NGX_APIGW_CLI_DONE;
+    if (rc != NGX_APIGW_CLI_DONE || !report->month) {
+        return rc;
     }
 
     if (*from != ngx_apigw_cli_usage_month(*from)) {
@@ -514,6 +512,34 @@ ngx_apigw_cli_usage_days(ngx_apigw_cli_t *cli,
     }
 
     return NGX_APIGW_CLI_DONE;
+}
+
+
+int
+ngx_apigw_cli_usage_read_day(ngx_apigw_cli_t *cli, const char *option,
+    const ngx_str_t *text, uint32_t *day)
+{
+    if (text->data && ngx_apigw_cli_usage_date(text, day) != NGX_OK) {
+        return ngx_apigw_cli_usage(cli, "%s: \"%s\" is not a date like "
+                                   "2026-01-31", option, text->data);
+    }
+
+    return NGX_APIGW_CLI_DONE;
+}
+
+
+int
+ngx_apigw_cli_usage_order(ngx_apigw_cli_t *cli, uint32_t from, uint32_t to)
+{
+    char  first[NGX_APIGW_CLI_DAY_TEXT], last[NGX_APIGW_CLI_DAY_TEXT];
+
+    if (from <= to) {
+        return NGX_APIGW_CLI_DONE;
+    }
+
+    return ngx_apigw_cli_usage(cli, "--from (%s) is after --to (%s)",
+                               ngx_apigw_cli_usage_day(from, first),
+                               ngx_apigw_cli_usage_day(to, last));
 }
 
 

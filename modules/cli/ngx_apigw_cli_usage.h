@@ -84,6 +84,16 @@ int ngx_apigw_cli_usage_damaged(ngx_uint_t damaged);
 char *ngx_apigw_cli_usage_day(uint32_t day, char *text);
 ngx_int_t ngx_apigw_cli_usage_date(const ngx_str_t *text, uint32_t *day);
 
+/*
+ * The day that an option gives, if it was given; and whether the first one is
+ * not after the last one.  The status of the command, after a message.
+ */
+
+int ngx_apigw_cli_usage_read_day(ngx_apigw_cli_t *cli, const char *option,
+    const ngx_str_t *text, uint32_t *day);
+int ngx_apigw_cli_usage_order(ngx_apigw_cli_t *cli, uint32_t from,
+    uint32_t to);
+
 /* A name of an entry. */
 
 ngx_str_t ngx_apigw_cli_usage_name(const ngx_apigw_ledger_info_t *info,

@@ -146,8 +146,9 @@ ngx_apigw_cli_export_late_days(ngx_apigw_cli_t *cli, uint32_t *late)
         && (ngx_apigw_cli_number(&conf->late, &n) != NGX_OK
             || n > NGX_APIGW_CLI_EXPORT_MOST))
     {
-        return ngx_apigw_cli_usage(cli, "--late is a number of days, 0 to %d",
-                                   NGX_APIGW_CLI_EXPORT_MOST);
+        return ngx_apigw_cli_usage(cli, "--late is a number of days, 0 to %d, "
+                                   "not \"%s\"", NGX_APIGW_CLI_EXPORT_MOST,
+                                   conf->late.data);
     }
 
     *late = (uint32_t) n;

@@ -551,7 +551,7 @@ ngx_apigw_cli_usage_change(ngx_apigw_cli_t *cli, ngx_uint_t action,
 
     if (conf->per.data && ngx_apigw_window_kind(&conf->per) == NGX_ERROR) {
         return ngx_apigw_cli_usage(cli, "--per is hour, day, week, month or "
-                                   "lifetime");
+                                   "lifetime, not \"%s\"", conf->per.data);
     }
 
     ngx_memzero(&change, sizeof(ngx_apigw_cli_usage_change_t));

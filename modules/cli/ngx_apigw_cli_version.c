@@ -142,7 +142,8 @@ ngx_apigw_cli_version_report(ngx_apigw_cli_t *cli)
 
         if (report.by == NGX_APIGW_CLI_VERSION_BY_VERSION) {
             return ngx_apigw_cli_usage(cli, "--by is \"caller\", \"day\" or "
-                                       "\"source\"");
+                                       "\"source\", not \"%s\"",
+                                       conf->by.data);
         }
     }
 
@@ -204,31 +205,23 @@ ngx_apigw_cli_version_nothing(ngx_apigw_cli_version_conf_t *conf,
 static int
 ngx_apigw_cli_version_days(ngx_apigw_cli_t *cli, uint32_t *from, uint32_t *to)
 {
+    int                            rc;
     ngx_apigw_cli_version_conf_t  *conf;
 
     conf = cli->conf;
 
     *to = (uint32_t) (cli->now / NGX_APIGW_TALLY_DAY);
 
-    if (conf->to.data && ngx_apigw_cli_usage_date(&conf->to, to) != NGX_OK) {
-        return ngx_apigw_cli_usage(cli, "\"%s\" is not a date",
-                                   conf->to.data);
-    }
+    rc = ngx_apigw_cli_usage_read_day(cli, "--to", &conf->to, to);
 
     *from = *to - ngx_min(*to, NGX_APIGW_CLI_VERSION_DAYS - 1);
 
-    if (conf->from.data
-        && ngx_apigw_cli_usage_date(&conf->from, from) != NGX_OK)
-    {
-        return ngx_apigw_cli_usage(cli, "\"%s\" is not a date",
-                                   conf->from.data);
+    if (rc == NGX_APIGW_CLI_DONE) {
+        rc = ngx_apigw_cli_usage_read_day(cli, "--from", &conf->from, from);
     }
 
-    if (*from > *to) {
-        return ngx_apigw_cli_usage(cli, "--from is after --to");
-    }
-
-    return NGX_APIGW_CLI_DONE;
+    return rc == NGX_APIGW_CLI_DONE
+           ? ngx_apigw_cli_usage_order(cli, *from, *to) : rc;
 }
 
 
@@ -255,8 +248,7 @@ ngx_apigw_cli_version_read(ngx_apigw_cli_t *cli, uint32_t from, uint32_t to,
     }
 
     if (rc != 0) {
-        return ngx_apigw_cli_error("cannot open the store \"%s\": %s",
-                                   directory, ngx_apigw_store_strerror(rc));
+        return ngx_apigw_cli_unopened(cli, directory, rc);
     }
 
     /* the versions first: which of them will end */

@@ -26,7 +26,8 @@
 #define NGX_HTTP_APIGW_USAGE_LIMIT_MAX  999999999999999LL
 
 
-static char *ngx_http_apigw_usage_plan_name(ngx_conf_t *cf, ngx_str_t *name);
+static char *ngx_http_apigw_usage_plan_name(ngx_conf_t *cf, ngx_str_t *name,
+    const char *of);
 static ngx_apigw_plan_t *ngx_http_apigw_usage_plan_find(
     ngx_http_apigw_usage_main_conf_t *mcf, ngx_str_t *name);
 static char *ngx_http_apigw_usage_plan_inherit(ngx_conf_t *cf,
@@ -86,7 +87,7 @@ ngx_http_apigw_usage_plan(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    rv = ngx_http_apigw_usage_plan_name(cf, &value[1]);
+    rv = ngx_http_apigw_usage_plan_name(cf, &value[1], "a plan");
 
     if (rv != NGX_CONF_OK) {
         return rv;
@@ -296,7 +297,7 @@ ngx_http_apigw_usage_plan_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    rv = ngx_http_apigw_usage_plan_name(cf, &value[1]);
+    rv = ngx_http_apigw_usage_plan_name(cf, &value[1], "an api");
 
     if (rv != NGX_CONF_OK) {
         return rv;
@@ -333,19 +334,20 @@ ngx_http_apigw_usage_plan_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 /* Names are parts of records and of reports, so they are plain words. */
 
 static char *
-ngx_http_apigw_usage_plan_name(ngx_conf_t *cf, ngx_str_t *name)
+ngx_http_apigw_usage_plan_name(ngx_conf_t *cf, ngx_str_t *name,
+    const char *of)
 {
     size_t  i;
     u_char  c;
 
     if (name->len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "empty name of a plan");
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "empty name of %s", of);
         return NGX_CONF_ERROR;
     }
 
     if (name->len > NGX_APIGW_PLAN_NAME) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "name of a plan \"%V\" is longer than %d bytes",
+                           "name of %s \"%V\" is longer than %d bytes", of,
                            name, NGX_APIGW_PLAN_NAME);
         return NGX_CONF_ERROR;
     }
@@ -360,7 +362,7 @@ ngx_http_apigw_usage_plan_name(ngx_conf_t *cf, ngx_str_t *name)
         }
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid name of a plan \"%V\"", name);
+                           "invalid name of %s \"%V\"", of, name);
         return NGX_CONF_ERROR;
     }
 
@@ -507,6 +509,14 @@ ngx_http_apigw_usage_plan_quota(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                            "an unlimited quota takes neither \"overage\" nor "
                            "\"mode\"");
         return NGX_CONF_ERROR;
+    }
+
+    if (quota.percent && quota.mode != NGX_APIGW_PLAN_ENFORCE) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "\"overage\" of \"%V\" has no effect, with "
+                           "\"mode=%s\" nothing is refused", &cmd->name,
+                           quota.mode == NGX_APIGW_PLAN_SOFT ? "soft"
+                                                             : "shadow");
     }
 
     for (i = 0; i < plan->nquotas; i++) {
@@ -808,7 +818,7 @@ ngx_http_apigw_usage_plan_family(ngx_conf_t *cf, ngx_command_t *cmd,
         return "is duplicate";
     }
 
-    rv = ngx_http_apigw_usage_plan_name(cf, &value[1]);
+    rv = ngx_http_apigw_usage_plan_name(cf, &value[1], "a family");
 
     if (rv != NGX_CONF_OK) {
         return rv;
