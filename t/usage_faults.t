@@ -196,7 +196,7 @@ for my $n (1 .. $most) {
 
 control(0);
 
-cmp_ok(failures(), '>', 80, failures() . ' calls have failed');
+cmp_ok(failures(), '>=', $most, failures() . ' calls have failed');
 cmp_ok($codes{200} // 0, '>', 240, 'most requests were admitted');
 cmp_ok($codes{503} // 0, '>', 18, 'those that could not be counted were not');
 is_deeply([sort keys %codes], [200, 503], 'and there was no other answer');
@@ -204,7 +204,14 @@ is_deeply([sort keys %codes], [200, 503], 'and there was no other answer');
 my $works = wait_for(sub { $gw->get('/u?c=works')->code == 200 }, 3);
 ok($works, 'without faults all is as before');
 
-# a caller's own usage: what is in memory, and no empty list for what is not
+# a caller's own usage: what is in memory, and no empty list for what is not.
+# As long as nothing is written a worker reads on without the calls that fail.
+
+my $written = wait_for {
+    (cli('usage', 'show', '--store', $gw->root . '/logs/usage', '--json',
+         'works'))[1] =~ /"used":1,/;
+};
+ok($written, 'written since');
 
 control(1);
 like($gw->get('/self?c=works')->body, qr/"per":"lifetime","used":1,/,
