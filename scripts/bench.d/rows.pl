@@ -301,7 +301,7 @@ my @rows = (
                     export default { who };' },
         map     => 10,
         probe   => ['$who', qr/^consumer-/],
-        shape   => 'key',
+        shape   => 'key-10',
         request => $key->(10),
         full    => 1,
     },
